@@ -1,0 +1,1 @@
+"""Where GANs meet evolution: state, engine, mutations, networks, data."""

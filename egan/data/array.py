@@ -1,0 +1,167 @@
+"""uint8 images in .npy and .npz files, never through pickle.
+
+Headers are checked against the file's size before anything is allocated.
+"""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from egan.data.config import ArrayConfig
+from egan.data.resize import resize_images
+from egan.data.source import DataError, ImageSource
+
+# Deflate cannot expand a byte to more than this (zlib's technical notes): a header that promises
+# more than the compressed file can hold is a lie.
+DEFLATE_LIMIT = 1032
+
+
+def open_array(config: ArrayConfig) -> ImageSource:
+    """Open a .npy (memory-mapped) or .npz (read into memory) of uint8 images.
+
+    Images are N x H x W, N x C x H x W or N x H x W x C. In a .npz they are found under
+    `config.key`, else under "images", else as the only array with images' dimensions; labels under
+    "labels", or under "y_train" beside "x_train".
+
+    Raises:
+        DataError: not such a file, truncated, pickled, of another type, or of an unclear layout.
+    """
+    path = config.path
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; data.path must lead to {config.wanted}")
+    labels = None
+    if zipfile.is_zipfile(path):
+        stored, labels = _read_npz(path, config.key)
+    elif config.key is not None:
+        raise DataError(f"{path}: data.key is for .npz files, and this is none")
+    else:
+        stored = map_npy(path)
+    images = resize_images(_to_nchw(stored, path), config.resolution)
+    return ImageSource(path.name, images, labels, flip=config.flip)
+
+
+def map_npy(path: Path) -> np.ndarray:
+    """Map a .npy file read-only.
+
+    Raises:
+        DataError: not a .npy file, of objects, or of another size than its header says.
+    """
+    try:
+        with path.open("rb") as stream:
+            shape, fortran, dtype = _read_header(stream, str(path), path.stat().st_size)
+            offset = stream.tell()
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_header(stream: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read a .npy header and check it against the whole file's size in bytes."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read(stream)
+    except Exception as error:  # it is Python source, evaluated: corrupt bytes raise anything
+        raise DataError(f"{name}: not a .npy file: {error}") from error
+    if dtype.hasobject:
+        raise DataError(f"{name}: holds pickled Python objects, which are never read")
+    if min(shape, default=0) < 1 or dtype.itemsize == 0:
+        raise DataError(f"{name}: holds no data, its shape is {shape}")
+    promised = stream.tell() + math.prod(shape) * dtype.itemsize
+    if promised != size:
+        raise DataError(
+            f"{name}: {size} bytes, but its header says {dtype} {shape}, {promised} bytes; "
+            "it is truncated or damaged"
+        )
+    return shape, fortran, dtype
+
+
+def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {
+                info.filename.removesuffix(".npy"): info
+                for info in archive.infolist()
+                if info.filename.endswith(".npy")
+            }
+            key = _images_key(archive, members, path, key)
+            images = _read_member(archive, members[key], path)
+            beside = "y" + key[1:] if key.startswith("x") else "labels"
+            info = members.get("labels", members.get(beside))
+            return images, None if info is None else _to_labels(
+                _read_member(archive, info, path), path, info.filename
+            )
+    except DataError:
+        raise
+    except Exception as error:  # zipfile raises a dozen kinds on damaged archives
+        raise DataError(f"{path}: damaged .npz: {error}") from error
+
+
+def _images_key(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path, key: str | None
+) -> str:
+    found = ", ".join(sorted(members)) or "none"
+    if key is not None:
+        if key not in members:
+            raise DataError(f"{path}: no array named {key!r}; its arrays: {found}")
+        return key
+    if "images" in members:
+        return "images"
+    candidates = [name for name, info in members.items() if _dimensions(archive, info, path) >= 3]
+    if len(candidates) != 1:
+        raise DataError(f"{path}: set data.key to the array of images; its arrays: {found}")
+    return candidates[0]
+
+
+def _dimensions(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> int:
+    with archive.open(info) as stream:
+        return len(_read_header(stream, f"{path}, {info.filename}", info.file_size)[0])
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    name = f"{path}, {info.filename}"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{name}: compressed in a way that numpy does not write")
+    if info.file_size > DEFLATE_LIMIT * path.stat().st_size:
+        raise DataError(f"{name}: says {info.file_size} bytes, more than this archive can hold")
+    with archive.open(info) as stream:
+        shape, fortran, dtype = _read_header(stream, name, info.file_size)
+        content = stream.read()
+    if len(content) != math.prod(shape) * dtype.itemsize:
+        raise DataError(f"{name}: truncated")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _to_labels(stored: np.ndarray, path: Path, name: str) -> np.ndarray:
+    if stored.dtype.kind not in "iu":
+        raise DataError(f"{path}, {name}: labels must be whole numbers, not {stored.dtype}")
+    if stored.size > 0 and int(stored.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"{path}, {name}: label {stored.max()} is beyond 64-bit integers")
+    labels: np.ndarray = stored.astype(np.int64)
+    return labels.reshape(-1) if labels.shape[1:] == (1,) else labels
+
+
+def _to_nchw(stored: np.ndarray, path: Path) -> np.ndarray:
+    """Return a view (N, C, H, W) of images in any of the three layouts."""
+    if stored.dtype != np.uint8:
+        raise DataError(
+            f"{path}: images must be uint8 (0..255), not {stored.dtype}; for values in [0, 1] save "
+            "(255 * images).round().astype('uint8')"
+        )
+    shape: tuple[Any, ...] = stored.shape
+    if stored.ndim == 3:
+        return stored[:, None]
+    if stored.ndim != 4 or not {1, 3} & {shape[1], shape[3]}:
+        raise DataError(
+            f"{path}: images must be N x H x W, N x C x H x W or N x H x W x C with 1 or 3 "
+            f"channels, not {shape}"
+        )
+    if {shape[1], shape[3]} <= {1, 3}:
+        raise DataError(f"{path}: {shape} may be N x C x H x W or N x H x W x C; use larger images")
+    return stored if shape[1] in (1, 3) else stored.transpose(0, 3, 1, 2)

@@ -1,0 +1,114 @@
+"""What to draw real samples from: one small config per source, told apart by `source`."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Resolution = Annotated[int, Field(ge=4, le=2048, description="side of the square image, pixels")]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _FileConfig(_Config):
+    """A source that lies on disk; `wanted` says what its path must lead to."""
+
+    wanted: ClassVar[str]
+
+    path: Path
+    flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_is_given(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("path") in (None, ""):
+            raise ValueError(f"path is required: set data.path to {cls.wanted}")
+        return values
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_absolute(cls, path: Path) -> Path:
+        # A run is resumed, and a worker started, from another working directory.
+        return path.expanduser().absolute()
+
+
+class GaussiansConfig(_Config):
+    """Ring of 8 or grid of 25 two-dimensional Gaussians, endless (see `egan.data.gaussians`)."""
+
+    source: Literal["gaussians"] = "gaussians"
+    modes: Literal["ring8", "grid25"] = "ring8"
+    sigma: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="None: the published value"
+    )
+
+
+class DigitsConfig(_Config):
+    """scikit-learn's 1,797 handwritten digits, one channel; resolution None keeps 8 x 8."""
+
+    source: Literal["digits"] = "digits"
+    resolution: Resolution | None = 16
+    flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
+
+
+class IdxConfig(_FileConfig):
+    """MNIST-format files, plain or .gz: an image file, or a folder with the usual four names."""
+
+    wanted: ClassVar[str] = (
+        "an IDX image file, or to the folder that holds train-images-idx3-ubyte[.gz] and the like"
+    )
+    source: Literal["idx"] = "idx"
+    split: Literal["train", "test"] = Field(default="train", description="for a folder")
+    resolution: Resolution | None = Field(default=None, description="None: as stored")
+
+
+class CifarConfig(_FileConfig):
+    """The binary version of CIFAR-10 or CIFAR-100: the folder, or a single .bin file."""
+
+    wanted: ClassVar[str] = "the folder of CIFAR's binary version (data_batch_1.bin or train.bin)"
+    source: Literal["cifar"] = "cifar"
+    classes: Literal[10, 100] = 10
+    split: Literal["train", "test"] = Field(default="train", description="for a folder")
+    resolution: Resolution | None = Field(default=None, description="None: 32")
+
+
+class ImagesConfig(_FileConfig):
+    """A folder tree or .zip of PNG, JPEG and WebP files, centre-cropped and resized."""
+
+    wanted: ClassVar[str] = "a folder or .zip of PNG, JPEG or WebP images"
+    source: Literal["images"] = "images"
+    resolution: Resolution = 64
+    channels: Literal[1, 3] | None = Field(
+        default=None,
+        description="1 or 3: convert every file; None: as the first file, others are an error",
+    )
+    skip_bad: bool = Field(default=False, description="leave out unreadable files, and list them")
+
+
+class ArrayConfig(_FileConfig):
+    """uint8 images in a .npy or .npz file, N x H x W, N x C x H x W or N x H x W x C."""
+
+    wanted: ClassVar[str] = "a .npy or .npz file of uint8 images"
+    source: Literal["array"] = "array"
+    key: str | None = Field(default=None, description="the images' name in a .npz with several")
+    resolution: Resolution | None = Field(default=None, description="None: as stored")
+
+
+class PackedConfig(_FileConfig):
+    """A folder that `prepare` wrote; opened in milliseconds and read through a memory map."""
+
+    wanted: ClassVar[str] = "a folder that the prepare command wrote"
+    source: Literal["packed"] = "packed"
+
+
+DataConfig = Annotated[
+    GaussiansConfig
+    | DigitsConfig
+    | IdxConfig
+    | CifarConfig
+    | ImagesConfig
+    | ArrayConfig
+    | PackedConfig,
+    Field(discriminator="source"),
+]

@@ -1,0 +1,88 @@
+"""An opened set of real images, and the error every reader raises."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names the file, what is wrong and what to change."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """A finite set of images, uint8 at rest.
+
+    Attributes:
+        name: what the set is called in messages and records.
+        images: (N, C, H, W) uint8, C 1 or 3; possibly a read-only memory map.
+        labels: (N,) int64, non-negative, or None.
+        classes: the classes' names, indexed by label, or None.
+        flip: whether draws mirror images at random.
+        skipped: (file, reason) of what was left out on opening.
+        digest: the content's hash where it is known already; see `fingerprint`.
+
+    Raises:
+        DataError: the images or labels have not the form above.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
+    flip: bool = False
+    skipped: tuple[tuple[str, str], ...] = ()
+    digest: str | None = None
+
+    kind: ClassVar[Literal["images"]] = "images"
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.images.shape, self.images.dtype
+        if dtype != np.uint8 or len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+            raise DataError(
+                f"{self.name}: images must be uint8 (N, C, H, W) with C 1 or 3 and none of them 0, "
+                f"not {dtype} {shape}"
+            )
+        if self.labels is None:
+            return
+        if self.labels.dtype != np.int64 or self.labels.shape != shape[:1]:
+            raise DataError(
+                f"{self.name}: labels must be int64 ({shape[0]},), one for each image, "
+                f"not {self.labels.dtype} {self.labels.shape}"
+            )
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0:
+            raise DataError(f"{self.name}: labels must not be negative, found {low}")
+        if self.classes is not None and high >= len(self.classes):
+            raise DataError(f"{self.name}: label {high}, but only {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def length(self) -> int:
+        """The number of images."""
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One image's shape, (C, H, W)."""
+        return tuple(self.images.shape[1:])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of images and labels: equal fingerprints mean equal content.
+
+        Read from the manifest for a packed set, else computed on first use.
+        """
+        if self.digest is not None:
+            return self.digest
+        content = hashlib.sha256(str(self.images.shape).encode())
+        for start in range(0, len(self), 1024):
+            content.update(np.ascontiguousarray(self.images[start : start + 1024]).data)
+        if self.labels is not None:
+            content.update(self.labels.astype("<i8").tobytes())
+        return content.hexdigest()

@@ -1,0 +1,67 @@
+"""The shared discriminator's objective: its loss and its regularisers."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+Judge = Callable[[Tensor], Tensor]
+
+
+class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
+    """How the discriminator is trained in every generation, on what survived."""
+
+    updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
+    loss: Literal["bce", "least_squares", "hinge"] = "bce"
+    r1: float = Field(0.0, ge=0, description="weight of the gradient penalty on reals")
+    r2: float = Field(0.0, ge=0, description="weight of the gradient penalty on fakes")
+    gradient_penalty: float = Field(0.0, ge=0, description="weight of WGAN-GP's penalty")
+
+
+def bce(real: Tensor, fake: Tensor) -> Tensor:
+    """Goodfellow et al., 1406.2661: -E[log D(x)] - E[log(1 - D(G(z)))], from logits (N,)."""
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+def least_squares(real: Tensor, fake: Tensor) -> Tensor:
+    """Mao et al., 1611.04076: 1/2 E[(C(x) - 1)^2] + 1/2 E[C(G(z))^2], on raw logits."""
+    return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+
+def hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """Lim and Ye, 1705.02894: E[max(0, 1 - C(x))] + E[max(0, 1 + C(G(z)))]."""
+    return relu(1 - real).mean() + relu(1 + fake).mean()
+
+
+LOSSES = {"bce": bce, "least_squares": least_squares, "hinge": hinge}
+
+
+def squared_gradient_norm(judge: Judge, samples: Tensor) -> Tensor:
+    """Return ||grad_x C(x)||^2 for each sample, (N,), differentiable by D's parameters."""
+    samples = samples.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(judge(samples).sum(), samples, create_graph=True)
+    return gradient.flatten(1).square().sum(1)
+
+
+def penalties(
+    judge: Judge, config: DiscriminatorConfig, real: Tensor, fake: Tensor, mix: Tensor
+) -> Tensor:
+    """Return the weighted sum of the regularisers that the config asks for.
+
+    `mix` (N,) in [0, 1] places WGAN-GP's points between real and fake; `judge` must leave D's
+    buffers as they are.
+    """
+    total = torch.zeros((), device=real.device)
+    if config.r1:  # Mescheder et al., 1801.04406: g/2 E_x ||grad C(x)||^2
+        total = total + config.r1 / 2 * squared_gradient_norm(judge, real).mean()
+    if config.r2:  # the same on fakes
+        total = total + config.r2 / 2 * squared_gradient_norm(judge, fake).mean()
+    if config.gradient_penalty:  # Gulrajani et al., 1704.00028: E (||grad C(x^)|| - 1)^2
+        weight = mix.view(-1, *[1] * (real.dim() - 1))
+        between = real.lerp(fake, weight)
+        norm = (squared_gradient_norm(judge, between) + 1e-12).sqrt()
+        total = total + config.gradient_penalty * (norm - 1).square().mean()
+    return total

@@ -1,0 +1,324 @@
+"""The evolutionary game as pure functions of (state, run seed).
+
+Wang et al., Evolutionary GAN, arXiv 1803.00657, algorithm 1:
+
+    vary(state, jobs)         -> children      one optimiser step (or n) under each mutation
+    evaluate(state, children) -> scores        (Fq, Fd) against the discriminator
+    advance(state, survivors) -> state'        adopt the survivors, train the discriminator
+
+Siblings share the parent's forward pass and the discriminator's; each mutation is one
+vector-Jacobian product from there, bit-equal to making the children one at a time. The
+discriminator on the evaluation reals, and its gradient, is computed once for all children.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from egan.backbones import build_networks
+from egan.data import Source
+from egan.data.draws import Draws
+from egan.discriminator import LOSSES, penalties
+from egan.game import GameConfig
+from egan.mutations import Mutation
+from egan.optimizer import adam
+from egan.state import EvolutionState, Genome, Moments, Network, Weights
+from egan.tasks.noise import NoiseTask
+from fitness.scores import diversity, quality
+from populations.individual import Job, Score
+from populations.seeding import Purpose, torch_seed
+
+
+class Diverged(RuntimeError):
+    """The discriminator's training became non-finite; the last snapshot is intact."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A parent after a mutation, or why there is none."""
+
+    job: Job
+    networks: Mapping[str, Network]
+    failure: str | None = None
+
+
+class Engine:
+    """One game on one device; it holds no state between calls."""
+
+    def __init__(
+        self,
+        config: GameConfig,
+        source: Source,
+        mutations: Mapping[str, Mutation],
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.networks = build_networks(config.backbone, source.shape)
+        self.task = NoiseTask(self.networks)
+        self.device = device
+        self._mutations = mutations
+        counts = {
+            Purpose.EVALUATION_DATA: config.fitness.batch,
+            Purpose.DISCRIMINATOR_DATA: config.discriminator.updates * config.population.batch,
+        }
+        self._draws = Draws(source, config.seed, counts)
+
+    # ------------------------------------------------------------------ the four steps of the game
+
+    def initial_state(self) -> EvolutionState:
+        """Return generation 0: mu different parents and a discriminator, all from the seed."""
+        parents = []
+        for index in range(self.config.population.survivors):
+            stream = self._stream(0, Purpose.INITIALISE, 1 + index)
+            weights = {
+                role: self._to_device(function.initialise(stream))
+                for role, function in self.task.functions.items()
+            }
+            networks = {
+                role: Network(w, Moments.zeros_like(w.params)) for role, w in weights.items()
+            }
+            parents.append(Genome(networks, weights))
+        stream = self._stream(0, Purpose.INITIALISE, 0)
+        weights_d = self._to_device(self.networks.discriminator.initialise(stream))
+        discriminator = Network(weights_d, Moments.zeros_like(weights_d.params))
+        return EvolutionState(0, tuple(parents), discriminator)
+
+    def vary(self, state: EvolutionState, jobs: Sequence[Job]) -> list[Child]:
+        """Make each job's child: its parent after `population.steps` steps under its mutation.
+
+        The parents and their moments stay as they are; a child inherits both.
+        """
+        children: list[Child] = []
+        for _, siblings in groupby(jobs, key=self._family):
+            children += self._vary_parent(state, list(siblings))
+        return children
+
+    def evaluate(self, state: EvolutionState, children: Iterable[Child]) -> dict[int, Score]:
+        """Score each child: (Fq, Fd) of Wang et al., section 3.3, by the index of its job.
+
+        D judges in training mode, on the statistics of the batch; no buffer changes.
+        """
+        gradient_real = self._gradient_on_reals(state)
+        scores: dict[int, Score] = {}
+        for child in children:
+            if child.failure:
+                scores[child.job.index] = Score((float("nan"),) * 2, child.failure)
+                continue
+            inputs = self._inputs(state, Purpose.EVALUATION_NOISE, child.job, 0)
+            with torch.no_grad():
+                fakes, _ = self.task.generate(_weights(child.networks), inputs)
+            params = state.discriminator.weights.params.detach().requires_grad_()
+            logits, _ = self.networks.discriminator(
+                replace(state.discriminator.weights, params=params), fakes
+            )
+            (gradient_fake,) = torch.autograd.grad(softplus(logits).mean(), params)
+            values = torch.stack(
+                [quality(logits.detach()).double(), diversity(gradient_real + gradient_fake)]
+            ).tolist()
+            scores[child.job.index] = Score(tuple(values))
+        return scores
+
+    def advance(
+        self, state: EvolutionState, survivors: Sequence[Child]
+    ) -> tuple[EvolutionState, dict[str, float]]:
+        """Adopt the survivors, best first, train D on them; return the new state and D's report.
+
+        Raises:
+            Diverged: D's loss or weights became non-finite.
+        """
+        parents = tuple(self._adopt(state, child) for child in survivors)
+        discriminator, report = self._train_discriminator(state, parents)
+        return EvolutionState(state.generation + 1, parents, discriminator), report
+
+    # ------------------------------------------------------------------------------------ variation
+
+    def _family(self, job: Job) -> tuple[int, int]:
+        """Return what decides a child's noise: siblings of one family share their forward pass."""
+        return (job.parent, job.index if self.config.population.noise == "fresh" else -1)
+
+    def _vary_parent(self, state: EvolutionState, jobs: list[Job]) -> list[Child]:
+        parent = state.parents[jobs[0].parent].networks
+        steps = self.config.population.steps
+        children = self._mutate(state, parent, jobs, step=0)
+        for step in range(1, steps):
+            children = [
+                child
+                if child.failure
+                else self._mutate(state, child.networks, [child.job], step=step)[0]
+                for child in children
+            ]
+        return children
+
+    def _mutate(
+        self, state: EvolutionState, parent: Mapping[str, Network], jobs: list[Job], step: int
+    ) -> list[Child]:
+        """Take one optimiser step from `parent` under the mutation of each of `jobs`."""
+        inputs = self._inputs(state, Purpose.TRAIN_NOISE, jobs[0], step)
+        leaves = {
+            role: replace(net.weights, params=net.weights.params.detach().requires_grad_())
+            for role, net in parent.items()
+        }
+        fakes, buffers = self.task.generate(leaves, inputs)
+        logits, _ = self.networks.discriminator(_frozen(state.discriminator.weights), fakes)
+        params = [weights.params for weights in leaves.values()]
+        children = []
+        for job in jobs:
+            try:
+                loss = self._mutations[job.mutation](logits)
+                gradients = torch.autograd.grad(loss, params, retain_graph=True)
+            except Exception as error:  # a user's mutation may raise anything; it fails its child
+                children.append(Child(job, parent, f"{type(error).__name__}: {error}"))
+                continue
+            if not bool(torch.isfinite(loss)):
+                children.append(Child(job, parent, f"loss is {loss.item()} at step {step}"))
+                continue
+            networks = {
+                role: self._descend(network, gradient, buffers[role])
+                for (role, network), gradient in zip(parent.items(), gradients, strict=True)
+            }
+            finite = all(bool(n.weights.params.isfinite().all()) for n in networks.values())
+            failure = None if finite else f"weights are not finite after step {step}"
+            children.append(Child(job, networks, failure))
+        return children
+
+    def _descend(self, network: Network, gradient: Tensor, buffers: dict[str, Tensor]) -> Network:
+        optimizer = self.config.optimizer
+        params, moments = adam(
+            network.weights.params,
+            gradient,
+            network.moments,
+            optimizer.learning_rate,
+            optimizer.betas,
+            optimizer.eps,
+        )
+        return Network(Weights(params, buffers), moments)
+
+    # ----------------------------------------------------------------------------------- evaluation
+
+    def _gradient_on_reals(self, state: EvolutionState) -> Tensor:
+        """Return grad_D(-E log D(x)) (P,), the part of Fd that all children share."""
+        reals = self._draws(state.generation, Purpose.EVALUATION_DATA).to(self.device)
+        weights = state.discriminator.weights
+        params = weights.params.detach().requires_grad_()
+        logits, _ = self.networks.discriminator(replace(weights, params=params), reals)
+        (gradient,) = torch.autograd.grad(softplus(-logits).mean(), params)
+        return gradient
+
+    # -------------------------------------------------------------------------------------- advance
+
+    def _adopt(self, state: EvolutionState, child: Child) -> Genome:
+        """Make a survivor a parent; its lineage's average moves towards it."""
+        # The average starts fast, so that it forgets the random initial weights.
+        generation = state.generation
+        decay = min(self.config.population.average, (1 + generation) / (10 + generation))
+        old = state.parents[child.job.parent].average
+        average = {
+            role: _lerp(old[role], network.weights, 1 - decay)
+            for role, network in child.networks.items()
+        }
+        return Genome(child.networks, average)
+
+    def _train_discriminator(
+        self, state: EvolutionState, parents: Sequence[Genome]
+    ) -> tuple[Network, dict[str, float]]:
+        """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors."""
+        config, batch = self.config, self.config.population.batch
+        rate = config.optimizer.discriminator_learning_rate or config.optimizer.learning_rate
+        reals = self._draws(state.generation, Purpose.DISCRIMINATOR_DATA).to(self.device)
+        discriminator = state.discriminator
+        losses = []
+        for update, real in enumerate(reals.split(batch)):
+            fake = self._survivors_fakes(state.generation, parents, update)
+            stream = self._stream(state.generation, Purpose.PENALTY, update)
+            mix = torch.rand(batch, generator=stream).to(self.device)
+            loss, gradient, buffers = self._discriminator_gradient(discriminator, real, fake, mix)
+            if not bool(torch.isfinite(loss)):
+                raise Diverged(
+                    f"generation {state.generation}: the discriminator's loss is {loss.item()} "
+                    f"in update {update + 1} of {config.discriminator.updates}"
+                )
+            params, moments = adam(
+                discriminator.weights.params,
+                gradient,
+                discriminator.moments,
+                rate,
+                config.optimizer.betas,
+                config.optimizer.eps,
+            )
+            discriminator = Network(Weights(params, buffers), moments)
+            losses.append(loss)
+        if not bool(discriminator.weights.params.isfinite().all()):
+            raise Diverged(
+                f"generation {state.generation}: the discriminator's weights are not finite "
+                "after its updates, though its losses were"
+            )
+        return discriminator, {"discriminator_loss": torch.stack(losses).mean().item()}
+
+    def _survivors_fakes(self, generation: int, parents: Sequence[Genome], update: int) -> Tensor:
+        """Return a batch of fakes (N, ...), each parent's share equal, the remainder in turn."""
+        batch = self.config.population.batch
+        share, remainder = divmod(batch, len(parents))
+        fakes = []
+        for index, parent in enumerate(parents):
+            count = share + ((index + update) % len(parents) < remainder)
+            stream = self._stream(generation, Purpose.DISCRIMINATOR_NOISE, update, index)
+            inputs = self.task.inputs(count, stream).to(self.device)
+            with torch.no_grad():
+                fakes.append(self.task.generate(_weights(parent.networks), inputs)[0])
+        return torch.cat(fakes)
+
+    def _discriminator_gradient(
+        self, discriminator: Network, real: Tensor, fake: Tensor, mix: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return D's loss, its gradient (P,), and D's buffers after seeing reals, then fakes."""
+        judge = self.networks.discriminator
+        params = discriminator.weights.params.detach().requires_grad_()
+        weights = replace(discriminator.weights, params=params)
+        logits_real, buffers = judge(weights, real)
+        logits_fake, buffers = judge(Weights(params, buffers), fake)
+        loss = LOSSES[self.config.discriminator.loss](logits_real, logits_fake)
+        loss = loss + penalties(
+            lambda x: judge(weights, x)[0], self.config.discriminator, real, fake, mix
+        )
+        (gradient,) = torch.autograd.grad(loss, params)
+        return loss.detach(), gradient, buffers
+
+    # --------------------------------------------------------------------------------------- common
+
+    def _inputs(self, state: EvolutionState, purpose: Purpose, job: Job, step: int) -> Tensor:
+        """Draw a child's noise: the generation's own, or the child's where noise is fresh."""
+        fresh = self.config.population.noise == "fresh"
+        index = (step, 1 + job.index) if fresh else (step, 0)
+        evaluation = purpose is Purpose.EVALUATION_NOISE
+        count = self.config.fitness.batch if evaluation else self.config.population.batch
+        stream = self._stream(state.generation, purpose, *index)
+        return self.task.inputs(count, stream).to(self.device)
+
+    def _stream(self, generation: int, purpose: Purpose, *index: int) -> torch.Generator:
+        seed = torch_seed(self.config.seed, generation, purpose, *index)
+        return torch.Generator().manual_seed(seed)
+
+    def _to_device(self, weights: Weights) -> Weights:
+        buffers = {name: buffer.to(self.device) for name, buffer in weights.buffers.items()}
+        return Weights(weights.params.to(self.device), buffers)
+
+
+def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
+    return {role: network.weights for role, network in networks.items()}
+
+
+def _frozen(weights: Weights) -> Weights:
+    return replace(weights, params=weights.params.detach())
+
+
+def _lerp(old: Weights, new: Weights, weight: float) -> Weights:
+    """Move every parameter and running statistic of `old` towards `new` by `weight`."""
+    buffers = {
+        name: old.buffers[name].lerp(buffer, weight) if buffer.is_floating_point() else buffer
+        for name, buffer in new.buffers.items()
+    }
+    return Weights(old.params.lerp(new.params, weight), buffers)

@@ -1,0 +1,92 @@
+"""The mutations: adversarial objectives that turn one parent into different children.
+
+Wang et al., Evolutionary GAN, arXiv 1803.00657, section 3.2. D(G(z)) = sigmoid(logit) is the
+discriminator's probability that a fake is real; each mutation maps the logits (N,) of a child's
+fakes to the scalar loss that the child descends. A user adds one with the decorator, or names it
+in a config by import path, `package.module:function`:
+
+    @mutation
+    def hinge(logits):
+        return -logits.mean()
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+Mutation = Callable[[Tensor], Tensor]
+MUTATIONS: dict[str, Mutation] = {}
+ALIASES = {"minmax": "minimax"}
+
+
+def mutation(function: Mutation) -> Mutation:
+    """Register a mutation under its function's name.
+
+    Raises:
+        ValueError: a different function has that name already.
+    """
+    name = function.__name__
+    registered = MUTATIONS.setdefault(name, function)
+    if (registered.__module__, registered.__qualname__) != (function.__module__, name):
+        raise ValueError(f"a mutation named {name!r} exists already: choose another function name")
+    MUTATIONS[name] = function
+    return function
+
+
+@mutation
+def minimax(logits: Tensor) -> Tensor:
+    """Minimise the probability that D is right about the fakes."""
+    return -softplus(logits).mean() / 2  # 1/2 E[log(1 - D(G(z)))]
+
+
+@mutation
+def heuristic(logits: Tensor) -> Tensor:
+    """Maximise the probability that D is wrong; does not saturate when D rejects."""
+    return softplus(-logits).mean() / 2  # -1/2 E[log D(G(z))]
+
+
+@mutation
+def least_squares(logits: Tensor) -> Tensor:
+    """Bring D's probability to 1 by squared error; as published, on the probability."""
+    return (torch.sigmoid(logits) - 1).square().mean()  # E[(D(G(z)) - 1)^2]
+
+
+@mutation
+def least_squares_logit(logits: Tensor) -> Tensor:
+    """Bring D's raw logit to 1 by squared error, as the authors' PyTorch code does."""
+    return (logits - 1).square().mean()  # E[(C(G(z)) - 1)^2]
+
+
+def canonical(name: str) -> str:
+    """Return the registered spelling of a mutation's name."""
+    return ALIASES.get(name, name)
+
+
+def resolve(name: str) -> Mutation:
+    """Return the mutation of a registered name or an import path `package.module:function`.
+
+    Raises:
+        ValueError: there is none; the message names the nearest one.
+    """
+    name = canonical(name)
+    if name in MUTATIONS:
+        return MUTATIONS[name]
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"mutation {name!r} cannot be imported: {error}") from error
+        if not callable(found):
+            raise ValueError(f"mutation {name!r} is a {type(found).__name__}, not a function")
+        return found  # type: ignore[no-any-return]
+    near = get_close_matches(name, MUTATIONS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"no mutation {name!r}{hint} Known: {', '.join(MUTATIONS)}; "
+        "or an import path, package.module:function"
+    )

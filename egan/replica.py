@@ -1,0 +1,139 @@
+"""A replica: the whole state on one device, moved by the engine, answering an executor's calls."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from egan.data import open_source
+from egan.engine import Child, Engine
+from egan.game import GameConfig
+from egan.mutations import Mutation, resolve
+from egan.state import EvolutionState, checksum, unpack
+from populations.executors.base import Outcome, Survivors
+from populations.individual import Job, Score
+
+
+@dataclass(frozen=True)
+class ExportedState:
+    """An `EvolutionState` as numpy arrays and numbers: what a snapshot holds and Ray carries."""
+
+    arrays: Mapping[str, np.ndarray]
+    generation: int
+    steps: Mapping[str, int]
+
+
+def export_state(state: EvolutionState) -> ExportedState:
+    """Return the state's tensors as arrays on the host."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.tensors()}
+    return ExportedState(arrays, state.generation, state.steps())
+
+
+def import_state(exported: ExportedState, device: torch.device) -> EvolutionState:
+    """Return the state of `export_state`, copied to `device` (Ray's arrays are shared memory)."""
+    tensors = {name: torch.tensor(array, device=device) for name, array in exported.arrays.items()}
+    return unpack(tensors, exported.generation, exported.steps)
+
+
+class EngineReplica:
+    """Keeps one state; makes, scores and adopts children as the executor asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state = engine.initial_state()
+        self._children: dict[Job, Child] = {}
+        self._training: dict[str, float] = {}
+
+    @property
+    def state(self) -> EvolutionState:
+        """Return the current state."""
+        return self._state
+
+    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+        """Advance to `generation` unless it is there already, then make and score `jobs`."""
+        seconds = {}
+        start = perf_counter()
+        if survivors is not None and self._state.generation == generation - 1:
+            self._advance(survivors)
+        assert self._state.generation == generation, (self._state.generation, generation)
+        seconds["advance"] = perf_counter() - start
+        start = perf_counter()
+        children = self._engine.vary(self._state, jobs)
+        seconds["variation"] = perf_counter() - start
+        start = perf_counter()
+        scores: dict[int, Score] = {}
+        if children:
+            scores = self._engine.evaluate(self._state, children)
+            self._children.update((child.job, child) for child in children)
+        seconds["evaluation"] = perf_counter() - start
+        return Outcome(generation, checksum(self._state), scores, self._training, seconds)
+
+    def export(self) -> ExportedState:
+        """Return the state as plain arrays."""
+        return export_state(self._state)
+
+    def restore(self, exported: ExportedState | None, history: Sequence[Survivors]) -> str:
+        """Take a state (None: the initial one), replay the survivors, return the checksum."""
+        engine = self._engine
+        state = (
+            engine.initial_state() if exported is None else import_state(exported, engine.device)
+        )
+        self._state, self._children, self._training = state, {}, {}
+        for survivors in history:
+            self._advance(survivors)
+        return checksum(self._state)
+
+    def _advance(self, survivors: Survivors) -> None:
+        """Adopt children it has, make again those that another replica made."""
+        missing = [job for job in dict.fromkeys(survivors) if job not in self._children]
+        made = {child.job: child for child in self._engine.vary(self._state, missing)}
+        chosen = [self._children.get(job) or made[job] for job in survivors]
+        self._state, self._training = self._engine.advance(self._state, chosen)
+        self._children = {}
+
+
+@dataclass(frozen=True)
+class ReplicaFactory:
+    """Builds a replica wherever it is called; small enough to be sent to any worker.
+
+    `mutations` are those that a program defined itself; all others are found by name.
+    """
+
+    config: GameConfig
+    device: str
+    threads: int
+    mutations: Mapping[str, Mutation]
+
+    def __call__(self) -> EngineReplica:
+        """Set up this process for reproducible arithmetic and build the replica.
+
+        Raises:
+            ValueError: the data cannot be read here, or the networks do not fit them.
+        """
+        device = prepare_device(self.device, self.threads)
+        return EngineReplica(build_engine(self.config, device, self.mutations))
+
+
+def build_engine(
+    config: GameConfig, device: torch.device, mutations: Mapping[str, Mutation] | None = None
+) -> Engine:
+    """Open the data and build the engine of a config on `device`."""
+    own = mutations or {}
+    chosen = {name: own.get(name) or resolve(name) for name in config.population.mutations}
+    return Engine(config, open_source(config.data), chosen, device)
+
+
+def prepare_device(device: str, threads: int) -> torch.device:
+    """Fix what decides the bits of arithmetic in this process, and return the torch device.
+
+    Another number of threads, or an algorithm that cuDNN picks by timing, gives other bits.
+    """
+    torch.set_num_threads(threads)
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device(device)

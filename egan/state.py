@@ -1,0 +1,140 @@
+"""The whole state of an evolution as explicit, immutable values.
+
+A network is one flat vector of parameters (so that a mutation is one vector-Jacobian product and
+Adam is a handful of vector operations), its buffers, and Adam's two moment vectors. Nothing here is
+changed in place: a generation makes new values, so a snapshot may be written while the next
+generation runs, and a child never shares storage that another one writes to.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+HASH_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a network computes with: `params` (P,) in the order of its layout, and its buffers."""
+
+    params: Tensor
+    buffers: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Adam's running moments of the gradient, (P,) each, after `step` steps."""
+
+    first: Tensor
+    second: Tensor
+    step: int = 0
+
+    @classmethod
+    def zeros_like(cls, params: Tensor) -> "Moments":
+        """Return the moments before the first step."""
+        return cls(torch.zeros_like(params), torch.zeros_like(params))
+
+
+@dataclass(frozen=True)
+class Network:
+    """One trainable network: its weights and its optimiser's state."""
+
+    weights: Weights
+    moments: Moments
+
+
+@dataclass(frozen=True)
+class Genome:
+    """One individual: named networks, and the running average of their weights for sampling.
+
+    The average belongs to the lineage: a child inherits its parent's, so that with several
+    survivors the averages of unrelated lineages are never mixed.
+    """
+
+    networks: Mapping[str, Network]
+    average: Mapping[str, Weights]
+
+
+@dataclass(frozen=True)
+class EvolutionState:
+    """Everything that a generation starts from; parents are ordered best first."""
+
+    generation: int
+    parents: tuple[Genome, ...]
+    discriminator: Network
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tensor with its name, in a fixed order."""
+        for index, parent in enumerate(self.parents):
+            for role, network in parent.networks.items():
+                yield from _network_tensors(f"parents.{index}.{role}", network)
+            for role, weights in parent.average.items():
+                yield from _weight_tensors(f"parents.{index}.{role}.average", weights)
+        yield from _network_tensors("discriminator", self.discriminator)
+
+    def steps(self) -> dict[str, int]:
+        """Return how many Adam steps each network has taken, by name."""
+        counts = {
+            f"parents.{index}.{role}": network.moments.step
+            for index, parent in enumerate(self.parents)
+            for role, network in parent.networks.items()
+        }
+        return counts | {"discriminator": self.discriminator.moments.step}
+
+
+def _weight_tensors(prefix: str, weights: Weights) -> Iterator[tuple[str, Tensor]]:
+    yield f"{prefix}.params", weights.params
+    for name, buffer in weights.buffers.items():
+        yield f"{prefix}.buffers.{name}", buffer
+
+
+def _network_tensors(prefix: str, network: Network) -> Iterator[tuple[str, Tensor]]:
+    yield from _weight_tensors(prefix, network.weights)
+    yield f"{prefix}.first_moment", network.moments.first
+    yield f"{prefix}.second_moment", network.moments.second
+
+
+def unpack(
+    tensors: Mapping[str, Tensor], generation: int, steps: Mapping[str, int]
+) -> EvolutionState:
+    """Build the state whose `tensors()` and `steps()` these are."""
+
+    def weights(prefix: str) -> Weights:
+        start = f"{prefix}.buffers."
+        buffers = {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
+        return Weights(tensors[f"{prefix}.params"], buffers)
+
+    def network(prefix: str) -> Network:
+        first, second = tensors[f"{prefix}.first_moment"], tensors[f"{prefix}.second_moment"]
+        return Network(weights(prefix), Moments(first, second, steps[prefix]))
+
+    def genome(index: int) -> Genome:
+        start = f"parents.{index}."
+        roles = [name[len(start) :] for name in steps if name.startswith(start)]
+        return Genome(
+            {role: network(start + role) for role in roles},
+            {role: weights(f"{start}{role}.average") for role in roles},
+        )
+
+    count = len({name.split(".")[1] for name in steps if name.startswith("parents.")})
+    return EvolutionState(generation, tuple(map(genome, range(count))), network("discriminator"))
+
+
+def checksum(state: EvolutionState) -> str:
+    """Return 16 hex digits that change with any bit of the state.
+
+    `torch.hash_tensor` is a reduction by XOR, exact in any order and so equal for any number of
+    threads; hashing rows and digesting the row hashes makes it sensitive to position.
+    """
+    digest = hashlib.sha256(f"{state.generation} {state.steps()}".encode())
+    hashes = []
+    for name, tensor in state.tensors():
+        digest.update(name.encode())
+        flat = tensor.detach().flatten()
+        padded = torch.nn.functional.pad(flat, (0, -flat.numel() % HASH_ROWS))
+        hashes.append(torch.hash_tensor(padded.view(HASH_ROWS, -1), dim=1))
+    digest.update(torch.cat(hashes).cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

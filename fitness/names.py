@@ -1,0 +1,166 @@
+"""The metrics by name, and the full name that fixes a score's protocol: ``fid-inception-10k``.
+
+A score means something only together with the feature space and the number of images behind it,
+so a metric is never written without them (the habit of StyleGAN's ``fid50k_full``). The grammar::
+
+    METRIC-SPACE-COUNT            COUNT images generated, and as many real ones
+    METRIC-SPACE-COUNT-vs-REALS   another number of real images
+    METRIC-SPACE-COUNT-vs-file    real statistics from a file that does not say how many
+    COUNT, REALS                  10000 or 10k; thousands are printed with k
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Need = Literal["statistics", "features", "logits", "pairs", "points"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is called, asks for, and means.
+
+    Attributes:
+        name: the short name.
+        need: what must be gathered from the images to compute it.
+        higher_is_better: which way is up, for whoever keeps the best.
+        against_real: whether real images take part.
+        minimum: the fewest images (of each side) from which it is defined.
+    """
+
+    name: str
+    need: Need
+    higher_is_better: bool
+    against_real: bool
+    minimum: int
+
+
+# k nearest neighbours of precision and recall, density and coverage (Naeem et al. 2020, sec. 4).
+NEAREST = 5
+# The inception score is averaged over this many parts (Salimans et al. 2016).
+SPLITS = 10
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("fid", "statistics", False, True, 2),
+        Metric("kid", "features", False, True, 2),
+        Metric("mmd", "features", False, True, 2),
+        Metric("precision", "features", True, True, NEAREST + 1),
+        Metric("recall", "features", True, True, NEAREST + 1),
+        Metric("density", "features", True, True, NEAREST + 1),
+        Metric("coverage", "features", True, True, NEAREST + 1),
+        Metric("is", "logits", True, False, SPLITS),
+        # Similarity within the samples: high where they are all alike (Odena et al. 2017).
+        Metric("ssim", "pairs", False, False, 2),
+        Metric("ms-ssim", "pairs", False, False, 2),
+        Metric("modes", "points", True, True, 1),
+        Metric("high-quality", "points", True, True, 1),
+        Metric("kl", "points", False, True, 1),
+    )
+}
+GROUPS: dict[str, tuple[str, ...]] = {
+    "prdc": ("precision", "recall", "density", "coverage"),
+    "mixture": ("modes", "high-quality", "kl"),
+}
+
+
+def nearest_name(given: str, known: Iterable[str], what: str) -> ValueError:
+    """The error for an unknown name: what arrived, the closest known one, and all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(given, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(known)}.")
+
+
+def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Short names with groups (``prdc``, ``mixture``) spelled out, each once, in the order given.
+
+    Raises:
+        ValueError: a name is unknown (the nearest known one is offered), or there is none.
+    """
+    expanded: dict[str, None] = {}
+    for name in names:
+        if name not in METRICS and name not in GROUPS:
+            raise nearest_name(name, (*METRICS, *GROUPS), "metric")
+        expanded.update(dict.fromkeys(GROUPS.get(name, (name,))))
+    if not expanded:
+        raise ValueError(f"no metric given. Known: {', '.join(sorted((*METRICS, *GROUPS)))}.")
+    return tuple(expanded)
+
+
+_SPACE = re.compile(r"[A-Za-z0-9_.:]+(-[A-Za-z0-9_.:]+)*")
+_METRIC = "|".join(sorted(METRICS, key=len, reverse=True))
+_NAME = re.compile(rf"({_METRIC})-(.+?)-(\d+k?)(?:-vs-(\d+k?|file))?")
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """A metric with its protocol; ``str()`` prints it, :meth:`parse` reads it back.
+
+    Attributes:
+        metric: a key of :data:`METRICS`.
+        space: the feature space's name.
+        count: how many generated images.
+        reals: how many real images; None where they are as many as the generated ones or take
+            no part, ``"file"`` where a statistics file does not say.
+
+    Raises:
+        ValueError: an unknown metric, a space that cannot be part of a name, a count below 1.
+    """
+
+    metric: str
+    space: str
+    count: int
+    reals: int | Literal["file"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise nearest_name(self.metric, METRICS, "metric")
+        if not _SPACE.fullmatch(self.space) or "vs" in self.space.split("-"):
+            raise ValueError(
+                f"{self.space!r} cannot be a feature space's name in a metric: words of letters, "
+                "digits, '_', '.' and ':', joined by '-', none of them 'vs'"
+            )
+        for count in (self.count, self.reals):
+            if isinstance(count, int) and count < 1:
+                raise ValueError(f"a metric's count is at least 1; {count} arrived")
+        if self.reals == self.count:  # one spelling for one protocol
+            object.__setattr__(self, "reals", None)
+
+    def __str__(self) -> str:
+        name = f"{self.metric}-{self.space}-{_short(self.count)}"
+        if self.reals is None:
+            return name
+        return f"{name}-vs-{self.reals if self.reals == 'file' else _short(self.reals)}"
+
+    @classmethod
+    def parse(cls, text: str) -> "MetricName":
+        """Read a full name.
+
+        Raises:
+            ValueError: ``text`` is not of the form METRIC-SPACE-COUNT[-vs-REALS].
+        """
+        found = _NAME.fullmatch(text)
+        if not found:
+            raise ValueError(
+                f"{text!r} is not a metric's full name: METRIC-SPACE-COUNT as in "
+                f"'fid-inception-10k', METRIC one of {', '.join(sorted(METRICS))}"
+            )
+        metric, space, count, reals = found.groups()
+        return cls(
+            metric,
+            space,
+            _long(count),
+            "file" if reals == "file" else None if reals is None else _long(reals),
+        )
+
+
+def _short(count: int) -> str:
+    return f"{count // 1000}k" if count % 1000 == 0 else str(count)
+
+
+def _long(text: str) -> int:
+    return int(text[:-1]) * 1000 if text.endswith("k") else int(text)

@@ -1,0 +1,31 @@
+"""A child's score against the discriminator: quality and diversity (Wang et al., 1803.00657, 3.3).
+
+The score is a vector; making one number of it is a selection policy's business.
+"""
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+OBJECTIVES = ("quality", "diversity")
+
+
+class FitnessConfig(BaseModel, extra="forbid", frozen=True):
+    """How children are scored: F = Fq + gamma Fd, each estimated on `batch` fakes and reals."""
+
+    gamma: float = Field(0.01, description="weight of diversity in the scalar fitness")
+    batch: int = Field(256, ge=2, description="fakes, and reals, that an evaluation draws")
+
+
+def quality(logits: Tensor) -> Tensor:
+    """Return Fq = E_z[D(G(z))] from the logits (N,) of the fakes; higher is better."""
+    return torch.sigmoid(logits).mean()
+
+
+def diversity(gradient: Tensor) -> Tensor:
+    """Return Fd = -log ||grad_D(-E log D(x) - E log(1 - D(G(z))))||; higher is better.
+
+    `gradient` (P,) is that of D's loss by D's parameters: where it is small, D has nothing left to
+    correct, so the fakes are spread like the reals.
+    """
+    return -torch.log(torch.linalg.vector_norm(gradient, dtype=torch.float64))

@@ -1,0 +1,1 @@
+"""Evolution, ignorant of what evolves: individuals, selection, seeding, executors."""

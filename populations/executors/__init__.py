@@ -1,0 +1,1 @@
+"""Where replicas run: in this process, or on Ray workers."""

@@ -1,0 +1,29 @@
+"""One replica in this process."""
+
+from collections.abc import Callable, Sequence
+
+from populations.executors.base import Exported, Origin, Outcome, Replica, Survivors
+from populations.individual import Job
+
+
+class LocalExecutor:
+    """Runs every job on one replica, in process."""
+
+    def __init__(self, factory: Callable[[], Replica]) -> None:
+        self._replica = factory()
+        self.description = "in this process"
+
+    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+        """Bring the replica to `generation` and score `jobs`."""
+        return self._replica.step(generation, survivors, jobs)
+
+    def export(self) -> Exported:
+        """Return the replica's state."""
+        return self._replica.export()
+
+    def restore(self, origin: Origin) -> str:
+        """Bring the replica to the end of `origin`; return the state's checksum."""
+        return self._replica.restore(origin.exported, origin.history)
+
+    def close(self) -> None:
+        """Do nothing: the process holds no more than its memory."""

@@ -1,0 +1,113 @@
+"""Selection: which children are made, and which of them survive. All operators are DEAP's.
+
+Survivors are chosen among the children alone (comma selection): the discriminator has moved since
+the parents were scored, so their old scores mean nothing. Ties go to the lower index.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deap import base, tools
+from pydantic import BaseModel
+
+from populations.individual import Individual, Job, Maximise, MaximiseBoth, Score
+from populations.seeding import Purpose, numpy_stream
+
+Propose = Callable[[list[Job], int, int, int], list[Job]]
+ToFitness = Callable[[tuple[float, ...]], base.Fitness]
+
+
+class SelectionConfig(BaseModel, extra="forbid", frozen=True):
+    """`egan`: the best Fq + gamma Fd; `nsga2`: (Fq, Fd) by Pareto rank; `random`: a control."""
+
+    name: Literal["egan", "nsga2", "random"] = "egan"
+
+
+class NoFiniteChild(RuntimeError):
+    """Every child of a generation failed, so nothing can survive."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A policy: which jobs of the full grid are made, what is compared, and who survives."""
+
+    name: str
+    survivors: int
+    propose_from: Propose
+    to_fitness: ToFitness
+    toolbox: base.Toolbox
+
+    def propose(self, mutations: Sequence[str], seed: int, generation: int) -> list[Job]:
+        """Return the generation's jobs: variation of every parent by the policy's choice."""
+        grid = [
+            Job(parent * len(mutations) + place, parent, mutation)
+            for parent in range(self.survivors)
+            for place, mutation in enumerate(mutations)
+        ]
+        return self.propose_from(grid, self.survivors, seed, generation)
+
+    def individuals(
+        self, generation: int, jobs: Sequence[Job], scores: Sequence[Score]
+    ) -> list[Individual]:
+        """Return the children as DEAP's individuals, failed ones with the worst finite values.
+
+        NaN compares false with everything and silently corrupts a sort, so no operator sees it.
+
+        Raises:
+            NoFiniteChild: all failed; the message says which and why.
+        """
+        finite = [score.values for score in scores if score.finite]
+        if not finite:
+            reasons = "; ".join(
+                f"child {job.index} ({job.mutation} of parent {job.parent}): "
+                f"{score.failure or f'scores {score.values}'}"
+                for job, score in zip(jobs, scores, strict=True)
+            )
+            raise NoFiniteChild(f"no child of generation {generation} is finite: {reasons}")
+        worst = tuple(map(min, zip(*finite, strict=True)))
+        return [
+            Individual(
+                generation, job, score, self.to_fitness(score.values if score.finite else worst)
+            )
+            for job, score in zip(jobs, scores, strict=True)
+        ]
+
+    def select(self, individuals: Sequence[Individual]) -> list[Individual]:
+        """Return the survivors, best first; `individuals` come in the order of their index.
+
+        A failed child never survives: where fewer than the wanted number are finite, the chosen
+        ones are repeated.
+        """
+        candidates = [individual for individual in individuals if individual.score.finite]
+        chosen = self.toolbox.select(candidates, min(self.survivors, len(candidates)))
+        return [chosen[place % len(chosen)] for place in range(self.survivors)]
+
+
+def every_child(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:
+    """Make every mutation of every parent (Wang et al., 1803.00657, algorithm 1)."""
+    return grid
+
+
+def random_children(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:
+    """Make only as many children as survive, picked without looking at anything."""
+    stream = numpy_stream(seed, generation, Purpose.PROPOSAL)
+    return [grid[i] for i in sorted(stream.choice(len(grid), survivors, replace=False).tolist())]
+
+
+def build_selection(config: SelectionConfig, survivors: int, gamma: float) -> Selection:
+    """Return the policy of that name for `survivors` (the paper's mu) and the weight gamma."""
+
+    def scalar(values: tuple[float, ...]) -> base.Fitness:
+        quality, diversity = values
+        return Maximise((quality + gamma * diversity,))  # F = Fq + gamma Fd
+
+    toolbox = base.Toolbox()
+    toolbox.register("select", tools.selNSGA2 if config.name == "nsga2" else tools.selBest)
+    return Selection(
+        config.name,
+        survivors,
+        random_children if config.name == "random" else every_child,
+        MaximiseBoth if config.name == "nsga2" else scalar,
+        toolbox,
+    )

@@ -1,0 +1,160 @@
+"""Snapshots of the whole state: safetensors and a JSON manifest, whole or not there at all.
+
+A snapshot is a folder `snapshots/generation-00000100` with `state.safetensors`, which any
+safetensors reader opens, and `manifest.json` with its SHA-256 and the state's checksum. Nothing is
+pickled. The state is an immutable value, so it is written while the next generations run.
+"""
+
+import json
+import re
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from egan.replica import ExportedState
+from runs.files import atomic_folder, sha256, write_json
+
+FORMAT = 1
+NAME = re.compile(r"^generation-(\d{8,})$")
+STATE = "state.safetensors"
+MANIFEST = "manifest.json"
+
+
+class SnapshotError(ValueError):
+    """A snapshot does not verify; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot's folder and the generation in its name; nothing is verified yet."""
+
+    path: Path
+    generation: int
+
+
+def snapshots(folder: Path) -> list[Snapshot]:
+    """Return the snapshots in a folder, newest first."""
+    found = [
+        Snapshot(path, int(match[1]))
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := NAME.match(path.name))
+    ]
+    return sorted(found, key=lambda snapshot: -snapshot.generation)
+
+
+def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int) -> Path:
+    """Write a snapshot and remove all but the newest `keep`; return its folder.
+
+    Raises:
+        OSError: it could not be written; no older snapshot was touched.
+    """
+    path = folder / f"generation-{state.generation:08d}"
+    with atomic_folder(path) as temporary:
+        arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+        save_file(arrays, temporary / STATE)
+        manifest = {
+            "format": FORMAT,
+            "generation": state.generation,
+            "checksum": checksum,
+            "steps": dict(state.steps),
+            "files": {STATE: sha256(temporary / STATE)},
+        }
+        write_json(temporary / MANIFEST, manifest)
+    for old in snapshots(folder)[keep:]:
+        shutil.rmtree(old.path, ignore_errors=True)
+    return path
+
+
+def verify(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a snapshot's manifest after checking its files' hashes.
+
+    Raises:
+        SnapshotError: something is missing, damaged or of an unknown format.
+    """
+    try:
+        manifest = json.loads((snapshot.path / MANIFEST).read_text(encoding="utf-8"))
+        found, generation = manifest["format"], manifest["generation"]
+        expected, steps = manifest["files"][STATE], manifest["steps"]
+        manifest["checksum"]
+        if found != FORMAT:
+            raise SnapshotError(f"its format is {found}; this version reads {FORMAT}")
+        if generation != snapshot.generation or not isinstance(steps, dict):
+            raise SnapshotError("its manifest is of another snapshot")
+        actual = sha256(snapshot.path / STATE)
+    except OSError as error:
+        raise SnapshotError(f"{Path(error.filename or '').name}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, SnapshotError):
+            raise
+        raise SnapshotError(f"{MANIFEST} is damaged: {error}") from None
+    if actual != expected:
+        raise SnapshotError(f"{STATE} is damaged: its SHA-256 is not the manifest's")
+    return manifest  # type: ignore[no-any-return]
+
+
+def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
+    """Return a verified snapshot's state and its checksum.
+
+    Raises:
+        SnapshotError: it does not verify.
+    """
+    manifest = verify(snapshot)
+    try:
+        arrays = load_file(snapshot.path / STATE)
+    except (SafetensorError, OSError) as error:
+        raise SnapshotError(f"{STATE} cannot be read: {error}") from None
+    state = ExportedState(arrays, snapshot.generation, manifest["steps"])
+    return state, str(manifest["checksum"])
+
+
+def newest(
+    folder: Path, at_most: int | None = None
+) -> tuple[ExportedState | None, str, list[tuple[Snapshot, str]]]:
+    """Return the newest state that verifies, its checksum, and what was passed over, and why."""
+    passed_over = []
+    for snapshot in snapshots(folder):
+        if at_most is not None and snapshot.generation > at_most:
+            continue
+        try:
+            state, checksum = read_snapshot(snapshot)
+        except SnapshotError as error:
+            passed_over.append((snapshot, str(error)))
+            continue
+        return state, checksum, passed_over
+    return None, "", passed_over
+
+
+class SnapshotWriter:
+    """Writes snapshots in the background, one at a time."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
+        self._writing: Future[Path] | None = None
+
+    def write(self, state: ExportedState, checksum: str) -> OSError | None:
+        """Begin to write a snapshot; return the error of the one before, if it failed."""
+        error = self.wait()
+        self._writing = self._pool.submit(write_snapshot, self._folder, state, checksum, self._keep)
+        return error
+
+    def wait(self) -> OSError | None:
+        """Wait for the snapshot in writing; return its error, if it failed."""
+        writing, self._writing = self._writing, None
+        try:
+            if writing is not None:
+                writing.result()
+        except OSError as error:
+            return error
+        return None
+
+    def close(self) -> None:
+        """End the background thread, after the snapshot in writing."""
+        self._pool.shutdown(wait=True)

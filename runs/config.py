@@ -1,0 +1,297 @@
+"""A run's configuration: a preset or a YAML file, and `--set key=value` on top.
+
+Each part's model stands beside what it configures; this module puts them together, and turns a
+mistake into a message that names the key, what arrived and what is allowed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from egan.game import GameConfig
+from populations.executors.base import ExecutionConfig
+from populations.selection import SelectionConfig
+
+TOP_LEVEL = (
+    "name",
+    "seed",
+    "generations",
+    "data",
+    "backbone",
+    "population",
+    "fitness",
+    "selection",
+    "discriminator",
+    "optimizer",
+    "execution",
+    "checkpoint",
+    "tracking",
+)
+
+
+class ConfigError(ValueError):
+    """A user's configuration is wrong; the message says where, and what is allowed."""
+
+
+class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
+    """Snapshots of the whole state; with each, a sample grid and the plots are drawn."""
+
+    every: int = Field(100, ge=1, description="generations between snapshots")
+    keep: int = Field(3, ge=1, description="how many of the newest snapshots stay")
+
+
+class TrackingConfig(BaseModel, extra="forbid", frozen=True):
+    """The record in MLflow; the journal on disk is kept in any case."""
+
+    enabled: bool = True
+    uri: str | None = Field(
+        None, description="MLflow's store; else MLFLOW_TRACKING_URI, else its own"
+    )
+    experiment: str = Field("egan", min_length=1)
+    every: int = Field(1, ge=1, description="log each n-th generation")
+    system_metrics: bool = True
+    model: bool = Field(True, description="log the evolved generator as a pyfunc model")
+
+
+class RunConfig(GameConfig):
+    """Everything that a run is: with the journal's selections it determines every bit."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    generations: int = Field(1000, ge=1)
+    selection: SelectionConfig = SelectionConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _enough_children(self) -> "RunConfig":
+        children = self.population.survivors * len(self.population.mutations)
+        if self.selection.name == "nsga2" and children < 2:
+            raise ValueError("selection.name: nsga2 needs at least 2 children to choose from")
+        return self
+
+    @property
+    def children(self) -> int:
+        """Return how many children a generation makes."""
+        mu = self.population.survivors
+        return mu if self.selection.name == "random" else mu * len(self.population.mutations)
+
+    def to_yaml(self) -> str:
+        """Return the whole configuration as YAML that `load_config` reads."""
+        values = self.model_dump(mode="json")
+        return yaml.safe_dump({key: values[key] for key in TOP_LEVEL}, sort_keys=False)
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that come with the package."""
+    folder = files("runs") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.is_file())
+
+
+def preset_text(name: str) -> str:
+    """Return a preset's YAML.
+
+    Raises:
+        ConfigError: there is no such preset; the message names the nearest one.
+    """
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(
+            f"no preset {name!r}{_nearest(name, names)} Presets: {', '.join(names)}; "
+            "or the path of a YAML file"
+        )
+    return (files("runs") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: Any) -> RunConfig:
+    """Return the configuration of a preset's name or a YAML file's path.
+
+    Args:
+        source: a preset's name, or the path of a YAML file.
+        overrides: texts `key=value`, with dots in the key: `population.survivors=2`.
+        settings: the same as keywords, with `__` for the dots: `population__survivors=2`.
+
+    Raises:
+        ConfigError: unknown preset, unreadable file, unknown key, value out of range.
+    """
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the config {path}: {error}") from None
+    else:
+        text = preset_text(str(source))
+    values = parse_yaml(text, str(source))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {override!r}: needs the form key=value, such as seed=1")
+        _assign(values, key.strip(), _parse_value(value, override))
+    for key, value in settings.items():
+        _assign(values, key.replace("__", "."), value)
+    return validate(values, str(source))
+
+
+def validate(values: Mapping[str, Any], source: str) -> RunConfig:
+    """Return the checked configuration.
+
+    Raises:
+        ConfigError: with one line for each mistake.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  {_explain(detail)}" for detail in error.errors()]
+        raise ConfigError("\n".join([f"the config {source} is not valid:", *lines])) from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Plain YAML values only, and no key twice (PyYAML would keep the last one silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.YAMLError(
+                f"line {node.start_mark.line + 1}: {', '.join(twice)} stands twice"
+            )
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """Return the mapping in a YAML text; tags that would build objects are refused.
+
+    Raises:
+        ConfigError: not YAML, a key twice, or no mapping.
+    """
+    try:
+        values = yaml.load(text, Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the config {source} is not valid YAML: {reason}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"the config {source} must be a mapping of keys to values, not {type(values).__name__}"
+        )
+    return values
+
+
+def _parse_value(text: str, override: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML: {reason}") from None
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set `values[a][b] = value` for the key `a.b`."""
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {key}: {section} is a value, not a section with keys")
+        values = inner
+    values[last] = value
+
+
+# ----------------------------------------------------------------------------------------- messages
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """Return one line for one of pydantic's errors: the key, what arrived, what is allowed."""
+    key, model = _locate(detail["loc"])
+    arrived = f"{detail['input']!r}"
+    arrived = arrived if len(arrived) <= 60 else arrived[:57] + "..."
+    if detail["type"] == "extra_forbidden":
+        allowed = sorted(model.model_fields) if model else []
+        last = str(detail["loc"][-1])
+        return f"{key}: unknown key{_nearest(last, allowed)} Allowed here: {', '.join(allowed)}"
+    if detail["type"] == "missing":
+        return f"{key}: is required"
+    if detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        allowed = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+        name = f"{key}.{context['discriminator'].strip(chr(39))}"
+        return (
+            f"{name}: no {context['tag']!r}{_nearest(context['tag'], allowed)} Known: "
+            + ", ".join(allowed)
+        )
+    if detail["type"] == "union_tag_not_found":
+        return f"{key}.{detail['ctx']['discriminator'].strip(chr(39))}: is required"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    if detail["type"] == "literal_error":
+        hint = _nearest(str(detail["input"]), [str(o) for o in _literals(model, detail["loc"])])
+        return f"{key}: {arrived} is not allowed{hint} {message}"
+    return f"{key}: {arrived} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]:
+    """Return the dotted key of a location, less the tags of unions, and the model that holds it."""
+    model: Any = RunConfig
+    holder: type[BaseModel] | None = None
+    parts: list[str] = []
+    for part in location:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            holder = model
+            parts.append(str(part))
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else None
+        elif chosen := _member(model, part):
+            model = holder = chosen
+        elif isinstance(part, int):
+            parts.append(str(part))
+    return ".".join(parts), holder
+
+
+def _member(annotation: Any, tag: int | str) -> type[BaseModel] | None:
+    """Return the model of a tagged union that a tag chooses."""
+    for option in _options(annotation):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            for field in option.model_fields.values():
+                if get_origin(field.annotation) is Literal and tag in get_args(field.annotation):
+                    return option
+    return None
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Annotated:
+        return _options(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def _literals(model: type[BaseModel] | None, location: Sequence[int | str]) -> tuple[Any, ...]:
+    names = [str(part) for part in location if isinstance(part, str)]
+    field = (
+        next((model.model_fields[n] for n in reversed(names) if n in model.model_fields), None)
+        if model
+        else None
+    )
+    if field is None:
+        return ()
+    return tuple(
+        value
+        for option in _options(field.annotation)
+        if get_origin(option) is Literal
+        for value in get_args(option)
+    )

@@ -1,0 +1,132 @@
+"""A run's folder: what lies where."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from egan.data import Source
+from runs.config import ConfigError, RunConfig, parse_yaml, validate
+from runs.files import write_json, write_text
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What a run was trained on, so that it can be sampled without the data, and recognised."""
+
+    name: str
+    shape: tuple[int, ...]
+    length: int | None
+    classes: tuple[str, ...] | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, source: Source) -> "DataCard":
+        """Return the card of an opened source."""
+        classes = getattr(source, "classes", None)
+        return cls(source.name, source.shape, source.length, classes, source.fingerprint)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration, as YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def data(self) -> Path:
+        """What the run was trained on."""
+        return self.path / "data.json"
+
+    @property
+    def journal(self) -> Path:
+        """One JSON line per generation."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def snapshots(self) -> Path:
+        """A folder per snapshot."""
+        return self.path / "snapshots"
+
+    @property
+    def samples(self) -> Path:
+        """Sample grids, by generation."""
+        return self.path / "samples"
+
+    @property
+    def plots(self) -> Path:
+        """Pictures of the run's course."""
+        return self.path / "plots"
+
+    @property
+    def tracking(self) -> Path:
+        """Which MLflow run this is, and how far it is logged."""
+        return self.path / "tracking.json"
+
+    @classmethod
+    def create(cls, config: RunConfig, card: DataCard, output: Path | None) -> "RunFolder":
+        """Make the folder of a new run and write its configuration.
+
+        Raises:
+            ConfigError: the folder holds a run already, or cannot be made.
+        """
+        path = output or Path("outputs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = cls(path)
+        if folder.config.exists() or folder.journal.exists():
+            raise ConfigError(
+                f"{path} holds a run already: continue it with `run-evolution resume {path}`, "
+                "or choose another --output"
+            )
+        try:
+            for part in (folder.snapshots, folder.samples, folder.plots):
+                part.mkdir(parents=True, exist_ok=True)
+            write_json(folder.data, asdict(card))
+            write_text(folder.config, config.to_yaml())
+        except OSError as error:
+            raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Return the folder of an existing run.
+
+        Raises:
+            ConfigError: it holds none.
+        """
+        folder = cls(Path(path))
+        if not folder.config.is_file():
+            raise ConfigError(
+                f"{path} is not a run's folder: it has no config.yaml. "
+                "Runs lie in outputs/ unless --output said otherwise"
+            )
+        return folder
+
+    def load_config(self) -> RunConfig:
+        """Return the run's configuration.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        try:
+            text = self.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {self.config}: {error}") from None
+        return validate(parse_yaml(text, str(self.config)), str(self.config))
+
+    def load_data(self) -> DataCard:
+        """Return the card of the run's data.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        try:
+            value: dict[str, Any] = json.loads(self.data.read_text(encoding="utf-8"))
+            return DataCard(**(value | {"shape": tuple(value["shape"])}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"cannot read {self.data}: {error}") from None

@@ -1,0 +1,192 @@
+"""The journal: one line per generation, append-only, the one source of truth about a run.
+
+Each line is a JSON object with a CRC-32 of itself, so that a torn or damaged line is recognised.
+Since a run is deterministic, a lost line costs its generation's time and nothing else.
+"""
+
+import fcntl
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from populations.executors.base import Outcome, Survivors
+from populations.individual import Individual, Job, Score
+from runs.files import atomic_file
+
+SEAL = ',"crc":"'
+
+
+class RunBusy(RuntimeError):
+    """Another living process writes to this run."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One generation: the state that its children were scored in, the children, who survived."""
+
+    generation: int
+    time: float  # seconds since 1970, when it was written
+    checksum: str
+    jobs: tuple[Job, ...]
+    scores: tuple[Score, ...]
+    survivors: Survivors
+    training: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    events: tuple[dict[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as JSON's values; a score that is not finite is null."""
+        places = {job: place for place, job in enumerate(self.jobs)}
+        return {
+            "generation": self.generation,
+            "time": round(self.time, 3),
+            "checksum": self.checksum,
+            "jobs": [[job.index, job.parent, job.mutation] for job in self.jobs],
+            "scores": [list(map(_number, score.values)) for score in self.scores],
+            "failures": {str(i): s.failure for i, s in enumerate(self.scores) if s.failure},
+            "survivors": [places[job] for job in self.survivors],
+            "training": {key: _number(value) for key, value in self.training.items()},
+            "seconds": {key: round(value, 6) for key, value in self.seconds.items()},
+            "events": list(self.events),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Entry":
+        """Return the entry of `to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError, IndexError: it is none.
+        """
+        jobs = tuple(Job(int(i), int(p), str(m)) for i, p, m in value["jobs"])
+        failures = value["failures"]
+        scores = tuple(
+            Score(
+                tuple(math.nan if v is None else float(v) for v in values),
+                failures.get(str(place)),
+            )
+            for place, values in enumerate(value["scores"])
+        )
+        if len(scores) != len(jobs):
+            raise ValueError("as many scores as jobs are needed")
+        survivors = tuple(jobs[place] for place in value["survivors"])
+        return cls(
+            int(value["generation"]),
+            float(value["time"]),
+            str(value["checksum"]),
+            jobs,
+            scores,
+            survivors,
+            dict(value["training"]),
+            dict(value["seconds"]),
+            tuple(value["events"]),
+        )
+
+
+def entry_of(
+    outcome: Outcome,
+    children: Sequence[Individual],
+    survivors: Sequence[Individual],
+    now: float,
+    seconds: dict[str, float],
+    events: tuple[dict[str, Any], ...],
+) -> Entry:
+    """Return the journal's entry of a generation."""
+    return Entry(
+        outcome.generation,
+        now,
+        outcome.checksum,
+        tuple(child.job for child in children),
+        tuple(child.score for child in children),
+        tuple(survivor.job for survivor in survivors),
+        outcome.training,
+        seconds,
+        events,
+    )
+
+
+class Journal:
+    """An open journal that one process appends to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a dead process holds no lock
+        except OSError:
+            self._lock.close()
+            raise RunBusy(
+                f"another process is writing to the run {path.parent}; wait for it or stop it"
+            ) from None
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, entry: Entry) -> None:
+        """Write one line; it outlives this process from here on."""
+        self._file.write(seal(entry.to_json()))
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Force the lines to the disk, so that they outlive the machine."""
+        os.fsync(self._file.fileno())
+
+    def rewrite(self, entries: Iterable[Entry]) -> None:
+        """Replace the journal by these entries, atomically."""
+        with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(seal(entry.to_json()) for entry in entries)
+        self._file.close()
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the file and let go of the run."""
+        self._file.close()
+        self._lock.close()
+
+
+def seal(value: dict[str, Any]) -> str:
+    """Return the journal's line of a JSON object: its text with the text's CRC-32 at the end."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return f'{text[:-1]}{SEAL}{zlib.crc32(text.encode()):08x}"}}\n'
+
+
+def unseal(line: str) -> dict[str, Any]:
+    """Return the JSON object of a line.
+
+    Raises:
+        ValueError: torn, damaged, or none of the journal's.
+    """
+    start = line.rfind(SEAL)
+    text = line[:start] + "}"
+    if start < 0 or line[start:] != f'{SEAL}{zlib.crc32(text.encode()):08x}"}}\n':
+        raise ValueError("torn or damaged: its checksum does not match")
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A line that could not be read."""
+
+    line: int
+    reason: str
+
+
+def read_journal(path: Path) -> Iterator[Entry | Damage]:
+    """Yield a journal's entries in order, and in its place each line that is damaged."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield Entry.from_json(unseal(line))
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                yield Damage(number, str(error))
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

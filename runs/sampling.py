@@ -1,0 +1,71 @@
+"""Samples from a run: by the averaged generator of its best parent, in inference mode."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from egan.backbones import BackboneConfig, build_networks
+from egan.data.pixels import to_uint8
+from egan.replica import ExportedState, import_state
+from egan.state import Weights
+from egan.tasks.noise import NoiseTask
+from populations.seeding import Purpose, torch_seed
+from runs.checkpoint import newest
+from runs.config import ConfigError
+from runs.folder import RunFolder
+
+BATCH = 256  # samples made at a time
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A generator that gives samples for (count, seed)."""
+
+    task: NoiseTask
+    weights: Mapping[str, Weights]
+    images: bool  # whether samples are images, or points
+
+    def __call__(self, count: int, seed: int) -> np.ndarray:
+        """Return `count` samples: uint8 images (N, H, W, C), or float32 points (N, D).
+
+        The n-th sample depends on the seed and n alone, not on `count`.
+        """
+        parts = []
+        for start in range(0, count, BATCH):
+            stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
+            inputs = self.task.inputs(BATCH, stream)
+            with torch.no_grad():
+                fakes, _ = self.task.generate(self.weights, inputs, training=False)
+            fakes = fakes[: count - start]
+            parts.append(to_uint8(fakes).permute(0, 2, 3, 1) if self.images else fakes)
+        return torch.cat(parts).numpy()
+
+
+def sampler_of(
+    backbone: BackboneConfig, shape: tuple[int, ...], exported: ExportedState
+) -> Sampler:
+    """Return the sampler of a state's best parent, on the CPU."""
+    state = import_state(exported, torch.device("cpu"))
+    task = NoiseTask(build_networks(backbone, shape))
+    return Sampler(task, state.parents[0].average, images=len(shape) == 3)
+
+
+def sample(run_dir: str | Path, count: int = 64, seed: int = 0) -> np.ndarray:
+    """Return samples of a run's newest snapshot: uint8 (N, H, W, C), or points float32 (N, D).
+
+    Raises:
+        ConfigError: there is no such run, or no snapshot of it verifies.
+    """
+    if count < 1:
+        raise ConfigError(f"count must be at least 1, not {count}")
+    folder = RunFolder.open(run_dir)
+    config = folder.load_config()
+    exported, _, passed_over = newest(folder.snapshots)
+    if exported is None:
+        reasons = "".join(f"\n  {s.path.name}: {why}" for s, why in passed_over)
+        raise ConfigError(f"{run_dir} has no snapshot to sample from yet{reasons}")
+    shape = folder.load_data().shape
+    return sampler_of(config.backbone, shape, exported)(count, seed)
