@@ -11,7 +11,7 @@ import torch
 from egan.data import open_source
 from egan.engine import Child, Engine
 from egan.game import GameConfig
-from egan.mutations import Mutation, resolve
+from egan.mutations import Mutation
 from egan.state import EvolutionState, checksum, unpack
 from populations.executors.base import Outcome, Survivors
 from populations.individual import Job, Score
@@ -99,7 +99,8 @@ class EngineReplica:
 class ReplicaFactory:
     """Builds a replica wherever it is called; small enough to be sent to any worker.
 
-    `mutations` are those that a program defined itself; all others are found by name.
+    The mutations travel as functions, so that a program's own ones reach workers that do not have
+    the program.
     """
 
     config: GameConfig
@@ -114,16 +115,8 @@ class ReplicaFactory:
             ValueError: the data cannot be read here, or the networks do not fit them.
         """
         device = prepare_device(self.device, self.threads)
-        return EngineReplica(build_engine(self.config, device, self.mutations))
-
-
-def build_engine(
-    config: GameConfig, device: torch.device, mutations: Mapping[str, Mutation] | None = None
-) -> Engine:
-    """Open the data and build the engine of a config on `device`."""
-    own = mutations or {}
-    chosen = {name: own.get(name) or resolve(name) for name in config.population.mutations}
-    return Engine(config, open_source(config.data), chosen, device)
+        source = open_source(self.config.data)
+        return EngineReplica(Engine(self.config, source, self.mutations, device))
 
 
 def prepare_device(device: str, threads: int) -> torch.device:

@@ -5,10 +5,9 @@ worker one round trip. `settle` sends them alone, before a snapshot or at the en
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from populations.executors.base import Executor, Exported, Outcome, Survivors
-from populations.individual import Individual, Job, Score
+from populations.individual import Job, Score
 
 
 class Population:
@@ -25,9 +24,9 @@ class Population:
         self.outcome = self._step(jobs)
         return [self.outcome.scores[job.index] for job in jobs]
 
-    def advance(self, survivors: Sequence[Individual]) -> None:
+    def advance(self, survivors: Survivors) -> None:
         """Adopt the survivors as the next generation's parents, best first."""
-        self._pending = tuple(individual.job for individual in survivors)
+        self._pending = survivors
         self.generation += 1
 
     def settle(self) -> Outcome:
@@ -42,8 +41,3 @@ class Population:
         outcome = self._executor.step(self.generation, self._pending, jobs)
         self._pending = None
         return outcome
-
-    @property
-    def events(self) -> tuple[dict[str, Any], ...]:
-        """Return the faults that the last evaluation survived."""
-        return self.outcome.events if self.outcome else ()

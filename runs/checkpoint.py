@@ -2,13 +2,12 @@
 
 A snapshot is a folder `snapshots/generation-00000100` with `state.safetensors`, which any
 safetensors reader opens, and `manifest.json` with its SHA-256 and the state's checksum. Nothing is
-pickled. The state is an immutable value, so it is written while the next generations run.
+pickled.
 """
 
 import json
 import re
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,33 +127,3 @@ def newest(
             continue
         return state, checksum, passed_over
     return None, "", passed_over
-
-
-class SnapshotWriter:
-    """Writes snapshots in the background, one at a time."""
-
-    def __init__(self, folder: Path, keep: int) -> None:
-        self._folder = folder
-        self._keep = keep
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
-        self._writing: Future[Path] | None = None
-
-    def write(self, state: ExportedState, checksum: str) -> OSError | None:
-        """Begin to write a snapshot; return the error of the one before, if it failed."""
-        error = self.wait()
-        self._writing = self._pool.submit(write_snapshot, self._folder, state, checksum, self._keep)
-        return error
-
-    def wait(self) -> OSError | None:
-        """Wait for the snapshot in writing; return its error, if it failed."""
-        writing, self._writing = self._writing, None
-        try:
-            if writing is not None:
-                writing.result()
-        except OSError as error:
-            return error
-        return None
-
-    def close(self) -> None:
-        """End the background thread, after the snapshot in writing."""
-        self._pool.shutdown(wait=True)

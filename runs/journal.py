@@ -9,13 +9,13 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from populations.executors.base import Outcome, Survivors
-from populations.individual import Individual, Job, Score
+from populations.executors.base import Survivors
+from populations.individual import Job, Score
 from runs.files import atomic_file
 
 SEAL = ',"crc":"'
@@ -85,28 +85,6 @@ class Entry:
             dict(value["seconds"]),
             tuple(value["events"]),
         )
-
-
-def entry_of(
-    outcome: Outcome,
-    children: Sequence[Individual],
-    survivors: Sequence[Individual],
-    now: float,
-    seconds: dict[str, float],
-    events: tuple[dict[str, Any], ...],
-) -> Entry:
-    """Return the journal's entry of a generation."""
-    return Entry(
-        outcome.generation,
-        now,
-        outcome.checksum,
-        tuple(child.job for child in children),
-        tuple(child.score for child in children),
-        tuple(survivor.job for survivor in survivors),
-        outcome.training,
-        seconds,
-        events,
-    )
 
 
 class Journal:
@@ -182,10 +160,29 @@ def read_journal(path: Path) -> Iterator[Entry | Damage]:
         return
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, 1):
-            try:
-                yield Entry.from_json(unseal(line))
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                yield Damage(number, str(error))
+            yield _read_line(line, number)
+
+
+def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry, int]]:
+    """Yield a growing journal's sound entries from a byte on, each with the byte after it.
+
+    A last line without its end is not read yet: it may still be in writing.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            offset += len(line)
+            if line.endswith(b"\n"):
+                item = _read_line(line.decode(errors="replace"), 0)
+                if isinstance(item, Entry):
+                    yield item, offset
+
+
+def _read_line(line: str, number: int) -> Entry | Damage:
+    try:
+        return Entry.from_json(unseal(line))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        return Damage(number, str(error))
 
 
 def _number(value: float) -> float | None:

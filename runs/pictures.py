@@ -52,3 +52,11 @@ def save_points(points: np.ndarray, centres: np.ndarray | None, path: Path) -> N
     axes.legend(loc="upper right", fontsize=8)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def save_samples(samples: np.ndarray, path: Path, centres: np.ndarray | None = None) -> None:
+    """Write a PNG of samples: a grid of images, or a scatter of points."""
+    if samples.ndim == 4:
+        save_images(samples, path)
+    else:
+        save_points(samples, centres, path)

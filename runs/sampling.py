@@ -1,11 +1,14 @@
 """Samples from a run: by the averaged generator of its best parent, in inference mode."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
 
 from egan.backbones import BackboneConfig, build_networks
 from egan.data.pixels import to_uint8
@@ -15,6 +18,7 @@ from egan.tasks.noise import NoiseTask
 from populations.seeding import Purpose, torch_seed
 from runs.checkpoint import newest
 from runs.config import ConfigError
+from runs.files import write_json
 from runs.folder import RunFolder
 
 BATCH = 256  # samples made at a time
@@ -51,6 +55,38 @@ def sampler_of(
     state = import_state(exported, torch.device("cpu"))
     task = NoiseTask(build_networks(backbone, shape))
     return Sampler(task, state.parents[0].average, images=len(shape) == 3)
+
+
+def save_generator(
+    folder: Path, backbone: BackboneConfig, shape: tuple[int, ...], exported: ExportedState
+) -> None:
+    """Write a state's averaged generator: named weights and what is needed to build it again."""
+    task = NoiseTask(build_networks(backbone, shape))
+    average = import_state(exported, torch.device("cpu")).parents[0].average
+    folder.mkdir(parents=True)
+    tensors: dict[str, torch.Tensor] = {}
+    for role, weights in average.items():
+        named = task.functions[role].named(weights.params)
+        tensors |= {f"{role}.{name}": tensor.clone() for name, tensor in named.items()}
+        tensors |= {f"{role}.{name}": buffer for name, buffer in weights.buffers.items()}
+    save_file(tensors, folder / "weights.safetensors")
+    card = {"backbone": backbone.model_dump(mode="json"), "shape": shape}
+    write_json(folder / "generator.json", card)
+
+
+def load_sampler(folder: Path) -> Sampler:
+    """Return the sampler of a generator that `save_generator` wrote."""
+    card = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
+    backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
+    shape = tuple(card["shape"])
+    task = NoiseTask(build_networks(backbone, shape))
+    tensors = load_file(folder / "weights.safetensors")
+    weights = {}
+    for role, function in task.functions.items():
+        own = {n.removeprefix(f"{role}."): t for n, t in tensors.items() if n.startswith(role)}
+        params = torch.cat([own.pop(name).flatten() for name, _ in function.layout])
+        weights[role] = Weights(params, own)
+    return Sampler(task, weights, images=len(shape) == 3)
 
 
 def sample(run_dir: str | Path, count: int = 64, seed: int = 0) -> np.ndarray:

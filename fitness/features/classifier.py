@@ -157,7 +157,7 @@ class ClassifierSpace(FeatureSpace):
             features say little.
     """
 
-    chunk = 512
+    chunk = chunk_on_cpu = 512
 
     def __init__(
         self, network: SmallClassifier, accuracy: float, device: str | torch.device = "cpu"

@@ -30,7 +30,7 @@ class EfficientNetSpace(FeatureSpace):
         WeightsError: the packages are not installed, or the weights in them cannot be read.
     """
 
-    chunk = 32
+    chunk_on_cpu = 4
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
         try:
@@ -51,7 +51,8 @@ class EfficientNetSpace(FeatureSpace):
                 f"{path} cannot be read as EfficientNet-Lite0 weights: {error}. "
                 f"Install {PACKAGES[1]} again"
             ) from error
-        self.network = network.to(device).eval().requires_grad_(False)
+        network.eval().requires_grad_(False)
+        self.network = network.to(device=device, memory_format=torch.channels_last)
         identity = digest("efficientnet-lite0", f"resize {SIDE}", digest_file(path))
         super().__init__("efficientnet-lite0", 1280, identity, classes=1000, device=device)
 
@@ -59,6 +60,7 @@ class EfficientNetSpace(FeatureSpace):
         """Resize, scale as the Lite models were trained, and run the network."""
         x = as_rgb(images).float()
         x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
-        maps = self.network.extract_features((x - 127) / 128)  # (N, 1280, 7, 7)
+        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        maps = self.network.extract_features(x)  # (N, 1280, 7, 7)
         features = maps.mean(dim=(2, 3))  # (N, 1280)
         return features, self.network._fc(features)  # (N, 1000)

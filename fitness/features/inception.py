@@ -295,7 +295,7 @@ class InceptionSpace(FeatureSpace):
         WeightsError: the file is missing, cut, or another one.
     """
 
-    chunk = 32
+    chunk_on_cpu = 8
 
     def __init__(
         self,
@@ -305,12 +305,13 @@ class InceptionSpace(FeatureSpace):
         device: str | torch.device = "cpu",
     ) -> None:
         path = find_weights(weights)
-        self.network = load_network(path, check_hash=check_hash).to(device)
+        network = load_network(path, check_hash=check_hash)
+        self.network = network.to(device=device, memory_format=torch.channels_last)
         identity = digest("inception", "resize tf1", digest_file(path))
         super().__init__("inception", 2048, identity, classes=1008, device=device)
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Resize, scale to -1..1 as the graph does, and run the network."""
-        x = resize_like_tensorflow1(as_rgb(images).float(), SIDE)
-        features, logits = self.network((x - 128) / 128)
+        x = (resize_like_tensorflow1(as_rgb(images).float(), SIDE) - 128) / 128
+        features, logits = self.network(x.contiguous(memory_format=torch.channels_last))
         return features, logits

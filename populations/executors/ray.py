@@ -52,18 +52,25 @@ class RayExecutor:
 
     def __init__(
         self,
-        factory: Callable[[], Replica],
+        factory_for: Callable[[str], Callable[[], Replica]],
         config: ExecutionConfig,
-        device: str,
         children: int,
         recover: Recover,
     ) -> None:
+        """Start the workers; `factory_for(device)` gives what builds a replica there.
+
+        Raises:
+            ConnectionError: no cluster at the address.
+            ValueError: the cluster has not what the config asks for, or a replica's own error.
+            WorkerLost: a worker cannot start.
+        """
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             connect(config)
         try:
+            device = choose_device(config)
             count = worker_count(config, device, children)
-            self._crew = Crew(factory, config, device, count, recover)
+            self._crew = Crew(factory_for(device), config, device, count, recover)
         except BaseException:
             self._disconnect()
             raise
@@ -376,6 +383,13 @@ def connect(config: ExecutionConfig) -> None:
     wanted = 0 if config.workers == "auto" else config.workers * config.threads
     cpus = max(os.cpu_count() or 1, wanted)
     ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+
+
+def choose_device(config: ExecutionConfig) -> str:
+    """Return "cuda" where the config asks for it, or leaves it open and the cluster has GPUs."""
+    if config.device == "auto":
+        return "cuda" if ray.cluster_resources().get("GPU", 0) >= config.gpus else "cpu"
+    return config.device
 
 
 def worker_count(config: ExecutionConfig, device: str, children: int) -> int:

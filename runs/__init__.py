@@ -1,0 +1,36 @@
+"""Runs on disk and in MLflow: configuration, driver, journal, snapshots, tracking, command line.
+
+As a library:
+
+    from runs import evolve, load_config, resume, sample
+
+    result = evolve(load_config("digits", generations=100), output="outputs/mine")
+    images = sample(result.path, count=16, seed=1)
+
+Each name is imported when it is first used, so that `--help` needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runs.config import ConfigError, RunConfig, load_config
+    from runs.driver import Result, evolve, resume
+    from runs.sampling import sample
+
+_HOMES = {
+    "ConfigError": "runs.config",
+    "RunConfig": "runs.config",
+    "load_config": "runs.config",
+    "Result": "runs.driver",
+    "evolve": "runs.driver",
+    "resume": "runs.driver",
+    "sample": "runs.sampling",
+}
+__all__ = ["ConfigError", "Result", "RunConfig", "evolve", "load_config", "resume", "sample"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'runs' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,310 @@
+"""The loop: evolve a population from its configuration, or go on from its journal."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from egan.data import open_source
+from egan.mutations import resolve
+from egan.replica import ExportedState, ReplicaFactory
+from populations.executors.base import ExecutionConfig, Executor, Origin, Recover
+from populations.executors.local import LocalExecutor
+from populations.individual import Individual
+from populations.lineage import Lineage
+from populations.population import Population
+from populations.selection import Selection, build_selection
+from runs.background import Background
+from runs.checkpoint import write_snapshot
+from runs.config import ConfigError, RunConfig
+from runs.files import write_text
+from runs.folder import DataCard, RunFolder
+from runs.journal import Entry, Journal
+from runs.past import Past, past_entries, read_origin, read_past, replay_lineage
+from runs.pictures import save_samples
+from runs.plots import draw_plots
+from runs.progress import Progress, Silent
+from runs.sampling import sampler_of
+from runs.signals import Stop, graceful_stop
+from runs.tracking import open_tracker
+
+GRID = 100  # samples in a grid; of points, ten times as many
+GRID_SEED = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: where it lies, how far it came, and the checksum of its state there."""
+
+    path: Path
+    generation: int
+    checksum: str
+    finished: bool
+    stopped_by: str | None = None
+
+
+def evolve(
+    config: RunConfig, output: str | Path | None = None, progress: Progress | None = None
+) -> Result:
+    """Evolve a population as `config` says, in a new folder.
+
+    Args:
+        config: see `runs.load_config`.
+        output: the run's folder; by default `outputs/<name>-<time>`.
+        progress: where to report to; by default nowhere.
+
+    Raises:
+        ConfigError: the folder holds a run, or the data or networks do not fit.
+        NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
+    """
+    card = DataCard.of(open_source(config.data))
+    folder = RunFolder.create(config, card, Path(output) if output else None)
+    return Run(folder, config, card, progress or Silent()).go()
+
+
+def resume(
+    run_dir: str | Path, generations: int | None = None, progress: Progress | None = None
+) -> Result:
+    """Continue a run to the bit: newest snapshot that verifies, journal replayed, then on.
+
+    Args:
+        run_dir: the run's folder.
+        generations: a new total number of generations; by default the config's.
+        progress: where to report to; by default nowhere.
+
+    Raises:
+        ConfigError: no such run, or its data have changed.
+        RunBusy: another process writes to it.
+        NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
+    """
+    folder = RunFolder.open(run_dir)
+    config, card = folder.load_config(), folder.load_data()
+    if generations is not None:
+        config = config.model_copy(update={"generations": generations})
+    found = DataCard.of(open_source(config.data))
+    if found.fingerprint != card.fingerprint:
+        raise ConfigError(
+            f"the data have changed since {run_dir} began: {found.name} is now "
+            f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
+        )
+    return Run(folder, config, card, progress or Silent()).go(resumed=True)
+
+
+class Run:
+    """One process's part in a run: its loop, its record, its snapshots."""
+
+    def __init__(
+        self, folder: RunFolder, config: RunConfig, card: DataCard, progress: Progress
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._card = card
+        self._progress = progress
+        self._lineage = Lineage()
+        self._background = Background()
+        self._events: list[dict[str, Any]] = []
+        self._saved = -1  # the generation of the newest snapshot
+        self._clock = time.perf_counter()
+
+    def go(self, resumed: bool = False) -> Result:
+        """Run to the end, or to a signal."""
+        config, folder = self._config, self._folder
+        selection = build_selection(
+            config.selection, config.population.survivors, config.fitness.gamma
+        )
+        journal = Journal(folder.journal)
+        tracker = executor = None
+        status = "FAILED"
+        try:
+            past = Past(Origin(None, ()), 0)
+            if resumed:
+                past = self._read_past(journal)
+                write_text(folder.config, config.to_yaml())
+                replay_lineage(self._lineage, selection, past_entries(folder, past.end))
+            executor = build_executor(config, partial(read_origin, folder))
+            self._progress.message(
+                f"{config.name}: {config.generations} generations, {executor.description}; "
+                f"folder {folder.path}"
+            )
+            population = self._population(executor, past)
+            tracker = open_tracker(folder, config, self._progress.message)
+            with graceful_stop() as stop:
+                self._progress.start(config, population.generation)
+                self._loop(population, selection, journal, stop, tracker.notify)
+                checksum = self._snapshot(population, journal)
+            self._warn(self._background.wait())
+            finished = population.generation >= config.generations
+            status = "FINISHED" if finished else "KILLED"
+            return Result(folder.path, population.generation, checksum, finished, stop.signal)
+        finally:
+            self._progress.close()
+            self._background.close()
+            if executor is not None:
+                executor.close()
+            journal.close()
+            if tracker is not None:
+                draw_plots(folder)
+                tracker.finish(status)
+
+    # ------------------------------------------------------------------------------------ the loop
+
+    def _loop(
+        self,
+        population: Population,
+        selection: Selection,
+        journal: Journal,
+        stop: Stop,
+        notify: Callable[[], None],
+    ) -> None:
+        """Algorithm 1 of Wang et al., 1803.00657, with the discriminator's turn at the end."""
+        config = self._config
+        while population.generation < config.generations and stop.signal is None:
+            jobs = selection.propose(
+                config.population.mutations, config.seed, population.generation
+            )
+            scores = population.evaluate(jobs)  # variation and evaluation, on the replicas
+            children = selection.individuals(population.generation, jobs, scores)
+            survivors = selection.select(children)
+            self._record(population, children, survivors, journal)
+            population.advance(tuple(survivor.job for survivor in survivors))
+            notify()
+            if population.generation % config.checkpoint.every == 0:
+                self._snapshot(population, journal)
+
+    def _record(
+        self,
+        population: Population,
+        children: list[Individual],
+        survivors: list[Individual],
+        journal: Journal,
+    ) -> None:
+        outcome = population.outcome
+        assert outcome is not None
+        now = time.perf_counter()
+        seconds = outcome.seconds | {"total": now - self._clock}
+        self._clock = now
+        for event in outcome.events:
+            self._progress.message(describe(event))
+        events = (*self._events, *outcome.events)
+        self._events = []
+        entry = Entry(
+            outcome.generation,
+            time.time(),
+            outcome.checksum,
+            tuple(child.job for child in children),
+            tuple(child.score for child in children),
+            tuple(survivor.job for survivor in survivors),
+            outcome.training,
+            seconds,
+            events,
+        )
+        journal.append(entry)
+        self._lineage.update(children, survivors)
+        self._progress.generation(entry, self._lineage)
+
+    # ----------------------------------------------------------------------------- past and future
+
+    def _read_past(self, journal: Journal) -> Past:
+        """Read where to go on from, tell what was passed over, and cut a damaged journal."""
+        past = read_past(self._folder)
+        for note in past.notes:
+            self._progress.message(note)
+        if past.notes:
+            journal.rewrite(past_entries(self._folder, past.end))
+        self._events.append({"event": "resumed", "replayed": len(past.origin.history)})
+        return past
+
+    def _population(self, executor: Executor, past: Past) -> Population:
+        """Bring the replicas to the last journalled generation; its survivors are pending."""
+        origin = past.origin
+        if origin.exported is not None:
+            self._saved = origin.exported.generation
+        if past.end == 0:
+            return Population(executor)
+        checksum = executor.restore(Origin(origin.exported, origin.history[:-1]))
+        if checksum != past.checksum:
+            self._events.append({"event": "replay-differs", "now": checksum, "then": past.checksum})
+            self._progress.message(
+                f"note: the replay gives other bits here ({checksum}, then {past.checksum}): the "
+                "hardware, a library's version or execution.threads differ. The run goes on"
+            )
+        self._progress.message(f"resumed at generation {past.end}")
+        if not origin.history:
+            return Population(executor, past.end)
+        population = Population(executor, past.end - 1)
+        population.advance(origin.history[-1])
+        return population
+
+    def _snapshot(self, population: Population, journal: Journal) -> str:
+        """Begin to write a snapshot and a sample grid; return the state's checksum."""
+        outcome = population.settle()
+        if population.generation != self._saved:
+            journal.sync()
+            exported = population.export()
+            save = partial(self._save, exported, outcome.checksum)
+            self._warn(self._background.submit(save))
+            self._saved = population.generation
+        return outcome.checksum
+
+    def _save(self, exported: ExportedState, checksum: str) -> None:
+        folder, keep = self._folder, self._config.checkpoint.keep
+        write_snapshot(folder.snapshots, exported, checksum, keep)
+        sampler = sampler_of(self._config.backbone, self._card.shape, exported)
+        count = GRID if sampler.images else GRID * 10
+        path = folder.samples / f"generation-{exported.generation:08d}.png"
+        save_samples(sampler(count, GRID_SEED), path)
+
+    def _warn(self, error: OSError | None) -> None:
+        if error is not None:
+            self._events.append({"event": "snapshot-failed", "reason": str(error)})
+            self._progress.message(
+                f"warning: a snapshot could not be written ({error}); the run goes on, and the "
+                "snapshots before it are intact"
+            )
+
+
+# --------------------------------------------------------------------------------------- the engine
+
+
+def build_executor(config: RunConfig, recover: Recover) -> Executor:
+    """Return the executor of a config, its replicas at generation 0.
+
+    Raises:
+        ConfigError: what the config asks for is not here.
+    """
+    execution = config.execution
+    mutations = {name: resolve(name) for name in config.population.mutations}
+
+    def factory_for(device: str) -> ReplicaFactory:
+        return ReplicaFactory(config, device, execution.threads, mutations)
+
+    try:
+        if execution.executor == "local":
+            return LocalExecutor(factory_for(_local_device(execution)))
+        try:
+            from populations.executors.ray import RayExecutor
+        except ImportError:
+            raise ConfigError(
+                "execution.executor: ray is not installed; pip install ray, or --executor local"
+            ) from None
+        return RayExecutor(factory_for, execution, config.children, recover)
+    except (ValueError, ConnectionError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def _local_device(execution: ExecutionConfig) -> str:
+    if execution.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("execution.device: cuda was asked for, but torch finds no GPU here")
+    if execution.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return execution.device
+
+
+def describe(event: dict[str, Any]) -> str:
+    """Return an event of the journal as a line to read."""
+    details = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
+    return f"note: {event['event'].replace('-', ' ')} ({details})"
