@@ -231,7 +231,7 @@ class Engine:
         reals = self._draws(state.generation, Purpose.DISCRIMINATOR_DATA).to(self.device)
         discriminator = state.discriminator
         losses = []
-        for update, real in enumerate(reals.split(batch)):
+        for update, real in enumerate(torch.split(reals, batch)):
             fake = self._survivors_fakes(state.generation, parents, update)
             stream = self._stream(state.generation, Purpose.PENALTY, update)
             mix = torch.rand(batch, generator=stream).to(self.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 PAIRS = 1000
 PAIR_BYTES = 2**28
 # An 11-pixel window, over five halvings for MS-SSIM.
-SMALLEST = {"ssim": 11, "ms-ssim": 161}
+SMALLEST = {"ssim": 11, "ms-ssim": 176}
 
 
 def similarity(images: Tensor, targets: Tensor, *, multiscale: bool = False) -> float:
@@ -21,7 +21,7 @@ def similarity(images: Tensor, targets: Tensor, *, multiscale: bool = False) -> 
 
     Args:
         images, targets: (N, C, H, W), uint8.
-        multiscale: MS-SSIM, for images of at least 161 pixels.
+        multiscale: MS-SSIM, for images of at least 176 pixels.
 
     Raises:
         ValueError: other shapes or types, or images smaller than the window.

@@ -129,7 +129,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: the file is missing, damaged, or holds anything but plain arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not an .npz")
             return {key: file[key] for key in file.files}

@@ -14,12 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runs.config import ConfigError, RunConfig, load_config
+    from runs.config import RunConfig, load_config
     from runs.driver import Result, evolve, resume
+    from runs.mistakes import ConfigError
     from runs.sampling import sample
 
 _HOMES = {
-    "ConfigError": "runs.config",
+    "ConfigError": "runs.mistakes",
     "RunConfig": "runs.config",
     "load_config": "runs.config",
     "Result": "runs.driver",

@@ -5,8 +5,6 @@ mistake into a message that names the key, what arrived and what is allowed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,6 +16,8 @@ from pydantic_core import ErrorDetails
 from egan.game import GameConfig
 from populations.executors.base import ExecutionConfig
 from populations.selection import SelectionConfig
+from runs.mistakes import ConfigError, nearest
+from runs.presets import preset_text
 
 TOP_LEVEL = (
     "name",
@@ -34,10 +34,6 @@ TOP_LEVEL = (
     "checkpoint",
     "tracking",
 )
-
-
-class ConfigError(ValueError):
-    """A user's configuration is wrong; the message says where, and what is allowed."""
 
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
@@ -92,27 +88,6 @@ class RunConfig(GameConfig):
 # ------------------------------------------------------------------------------------------ reading
 
 
-def preset_names() -> list[str]:
-    """Return the names of the presets that come with the package."""
-    folder = files("runs") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.is_file())
-
-
-def preset_text(name: str) -> str:
-    """Return a preset's YAML.
-
-    Raises:
-        ConfigError: there is no such preset; the message names the nearest one.
-    """
-    names = preset_names()
-    if name not in names:
-        raise ConfigError(
-            f"no preset {name!r}{_nearest(name, names)} Presets: {', '.join(names)}; "
-            "or the path of a YAML file"
-        )
-    return (files("runs") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-
-
 def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: Any) -> RunConfig:
     """Return the configuration of a preset's name or a YAML file's path.
 
@@ -160,7 +135,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Plain YAML values only, and no key twice (PyYAML would keep the last one silently)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key) for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.YAMLError(
@@ -217,7 +192,7 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         allowed = sorted(model.model_fields) if model else []
         last = str(detail["loc"][-1])
-        return f"{key}: unknown key{_nearest(last, allowed)} Allowed here: {', '.join(allowed)}"
+        return f"{key}: unknown key{nearest(last, allowed)} Allowed here: {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{key}: is required"
     if detail["type"] == "union_tag_invalid":
@@ -225,7 +200,7 @@ def _explain(detail: ErrorDetails) -> str:
         allowed = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         name = f"{key}.{context['discriminator'].strip(chr(39))}"
         return (
-            f"{name}: no {context['tag']!r}{_nearest(context['tag'], allowed)} Known: "
+            f"{name}: no {context['tag']!r}{nearest(context['tag'], allowed)} Known: "
             + ", ".join(allowed)
         )
     if detail["type"] == "union_tag_not_found":
@@ -234,14 +209,9 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if detail["type"] == "literal_error":
-        hint = _nearest(str(detail["input"]), [str(o) for o in _literals(model, detail["loc"])])
+        hint = nearest(str(detail["input"]), [str(o) for o in _literals(model, detail["loc"])])
         return f"{key}: {arrived} is not allowed{hint} {message}"
     return f"{key}: {arrived} is not allowed: {message[0].lower()}{message[1:]}"
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]:

@@ -20,10 +20,11 @@ from populations.population import Population
 from populations.selection import Selection, build_selection
 from runs.background import Background
 from runs.checkpoint import write_snapshot
-from runs.config import ConfigError, RunConfig
+from runs.config import RunConfig
 from runs.files import write_text
 from runs.folder import DataCard, RunFolder
 from runs.journal import Entry, Journal
+from runs.mistakes import ConfigError
 from runs.past import Past, past_entries, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
 from runs.plots import draw_plots

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from egan.data import Source
-from runs.config import ConfigError, RunConfig, parse_yaml, validate
+from runs.config import RunConfig, parse_yaml, validate
 from runs.files import write_json, write_text
+from runs.mistakes import ConfigError
 
 
 @dataclass(frozen=True)

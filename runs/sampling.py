@@ -17,9 +17,10 @@ from egan.state import Weights
 from egan.tasks.noise import NoiseTask
 from populations.seeding import Purpose, torch_seed
 from runs.checkpoint import newest
-from runs.config import ConfigError
-from runs.files import write_json
+from runs.files import atomic_file, write_json
 from runs.folder import RunFolder
+from runs.mistakes import ConfigError
+from runs.pictures import save_samples
 
 BATCH = 256  # samples made at a time
 
@@ -105,3 +106,15 @@ def sample(run_dir: str | Path, count: int = 64, seed: int = 0) -> np.ndarray:
         raise ConfigError(f"{run_dir} has no snapshot to sample from yet{reasons}")
     shape = folder.load_data().shape
     return sampler_of(config.backbone, shape, exported)(count, seed)
+
+
+def write_samples(samples: np.ndarray, path: Path) -> None:
+    """Write samples as a PNG, or as the array `images` (of points, `points`) of an .npz."""
+    if path.suffix == ".png":
+        save_samples(samples, path)
+        return
+    with atomic_file(path) as temporary:
+        if samples.ndim == 4:
+            np.savez_compressed(temporary, images=samples)
+        else:
+            np.savez_compressed(temporary, points=samples)

@@ -11,6 +11,8 @@ from egan.backbones.networks import Networks
 
 BackboneConfig = Annotated[MLPConfig | DCGANConfig, Field(discriminator="name")]
 
+__all__ = ["BackboneConfig", "DCGANConfig", "MLPConfig", "Networks", "build_networks"]
+
 
 def build_networks(config: BackboneConfig, shape: tuple[int, ...]) -> Networks:
     """Return the networks that make and judge samples of `shape`.

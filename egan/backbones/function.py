@@ -42,7 +42,7 @@ class NetworkFunction:
 
     def named(self, params: Tensor) -> dict[str, Tensor]:
         """Return `params` (P,) as named tensors, views into it."""
-        parts = params.split(self._sizes)
+        parts = torch.split(params, self._sizes)
         return {
             name: part.view(shape) for (name, shape), part in zip(self.layout, parts, strict=True)
         }

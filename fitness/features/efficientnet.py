@@ -52,7 +52,7 @@ class EfficientNetSpace(FeatureSpace):
                 f"Install {PACKAGES[1]} again"
             ) from error
         network.eval().requires_grad_(False)
-        self.network = network.to(device=device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         identity = digest("efficientnet-lite0", f"resize {SIDE}", digest_file(path))
         super().__init__("efficientnet-lite0", 1280, identity, classes=1000, device=device)
 

@@ -305,8 +305,9 @@ class InceptionSpace(FeatureSpace):
         device: str | torch.device = "cpu",
     ) -> None:
         path = find_weights(weights)
-        network = load_network(path, check_hash=check_hash)
-        self.network = network.to(device=device, memory_format=torch.channels_last)
+        network = load_network(path, check_hash=check_hash).to(device)
+        # channels_last doubles the speed on a CPU.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         identity = digest("inception", "resize tf1", digest_file(path))
         super().__init__("inception", 2048, identity, classes=1008, device=device)
 

@@ -32,6 +32,10 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     deadline: float = Field(900.0, gt=0, description="seconds until a silent worker counts as hung")
 
 
+class WorkerLost(RuntimeError):
+    """A worker died more often than the config allows; the run can be resumed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a step gives: the state that the children were scored in, and their scores."""

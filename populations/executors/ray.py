@@ -28,6 +28,7 @@ from populations.executors.base import (
     Recover,
     Replica,
     Survivors,
+    WorkerLost,
 )
 from populations.individual import Job, Score
 
@@ -41,10 +42,6 @@ LOST = (
     exceptions.GetTimeoutError,
 )
 Event = dict[str, Any]
-
-
-class WorkerLost(RuntimeError):
-    """A worker died more often than the config allows; the run can be resumed."""
 
 
 class RayExecutor:

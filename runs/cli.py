@@ -1,0 +1,238 @@
+"""The command line. Only click is imported here: every command imports what it needs itself."""
+
+import json
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+FAILED, MISTAKE, STOPPED = 1, 2, 3
+
+
+class Group(click.Group):
+    """A group that names the nearest command when one is misspelt."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command; a misspelt one is the user's mistake."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = get_close_matches(args[0], self.commands, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(
+                f"no command {args[0]!r}.{hint} Commands: {', '.join(sorted(self.commands))}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into a message and status 2, a failed run into one and status 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from egan.data import DataError
+        from egan.engine import Diverged
+        from populations.executors.base import WorkerLost
+        from populations.selection import NoFiniteChild
+        from runs.journal import RunBusy
+        from runs.mistakes import ConfigError
+
+        try:
+            return command(*args, **kwargs)
+        except (ConfigError, DataError, RunBusy) as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(MISTAKE)
+        except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
+            click.echo(f"the run failed: {error}", err=True)
+            sys.exit(FAILED)
+
+    return wrapped
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="evolutionary-gan")
+def main() -> None:
+    """Evolve GAN generators against a shared discriminator.
+
+    \b
+    First steps:
+      run-evolution presets                 what can be evolved out of the box
+      run-evolution train digits            evolve digits; a few minutes on a laptop
+      run-evolution inspect outputs/RUN     how the run went
+      run-evolution sample outputs/RUN --out grid.png
+    """
+
+
+train_options = [
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                 help="Change a key of the config, such as population.survivors=2; repeatable."),
+    click.option("--seed", type=int, help="The run's seed: the same as --set seed=S."),
+    click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+                 help="The run's folder [default: outputs/NAME-TIME]."),
+    click.option("--executor", help="local (in this process) or ray (workers)."),
+    click.option("--workers", help="How many Ray workers, or auto."),
+    click.option("--device", help="auto, cpu or cuda."),
+]  # fmt: skip
+
+
+def with_options(options: list[Any]) -> Callable[[Any], Any]:
+    """Add options to a command, in their order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@main.command()
+@click.argument("source", metavar="PRESET|CONFIG.yaml")
+@with_options(train_options)
+@plain_errors
+def train(
+    source: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    output: Path | None,
+    executor: str | None,
+    workers: str | None,
+    device: str | None,
+) -> None:
+    """Evolve a population from a preset or a config file.
+
+    Ctrl-C or SIGTERM finishes the generation, writes a snapshot and exits with status 3;
+    `resume` goes on from there, to the bit.
+    """
+    from runs.config import load_config
+    from runs.driver import evolve
+    from runs.progress import progress_for_terminal
+
+    settings = {
+        "seed": seed,
+        "execution__executor": executor,
+        "execution__workers": int(workers) if workers and workers.isdigit() else workers,
+        "execution__device": device,
+    }
+    config = load_config(source, overrides, **{k: v for k, v in settings.items() if v is not None})
+    report(evolve(config, output, progress_for_terminal()))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--generations", type=click.IntRange(1), help="A new total of generations.")
+@plain_errors
+def resume(run_dir: Path, generations: int | None) -> None:
+    """Continue a run that was stopped or killed; it ends in the bits of one that was not."""
+    from runs.driver import resume as continue_run
+    from runs.progress import progress_for_terminal
+
+    report(continue_run(run_dir, generations, progress_for_terminal()))
+
+
+def report(result: Any) -> None:
+    """Print where the run's results lie, and exit with status 3 if a signal stopped it."""
+    path = result.path
+    click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
+    grids = sorted((path / "samples").glob("*.png"))
+    if grids:
+        click.echo(f"sample grid:   {grids[-1]}")
+    click.echo(f"plots:         {path / 'plots'}")
+    click.echo(f"look into it:  run-evolution inspect {path}")
+    click.echo("MLflow pages:  mlflow ui   (then open the address that it prints)")
+    if not result.finished:
+        click.echo(f"\nstopped by {result.stopped_by}; go on with: run-evolution resume {path}")
+        sys.exit(STOPPED)
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--count", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="FILE.png: a grid. FILE.npz: the array `images`, uint8, N x H x W x C "
+                   "(`points`, float32, N x 2, of a mixture).")  # fmt: skip
+@plain_errors
+def sample(run_dir: Path, count: int, seed: int, out: Path) -> None:
+    """Draw samples from a run's newest snapshot (the averaged generator of its best parent)."""
+    from runs.sampling import sample as draw
+    from runs.sampling import write_samples
+
+    if out.suffix not in (".png", ".npz"):
+        raise click.UsageError(f"--out {out}: the file's name must end in .png or .npz")
+    write_samples(draw(run_dir, count, seed), out)
+    click.echo(str(out))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plain_errors
+def inspect(run_dir: Path, as_json: bool) -> None:
+    """Show how a run went, and whether its snapshots verify. Works while it runs."""
+    from runs.inspection import inspect_run, render
+
+    found = inspect_run(run_dir)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        render(found)
+
+
+@main.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--resolution", required=True, type=click.IntRange(1), help="Side, in pixels.")
+@click.option("--skip-bad", is_flag=True, help="Leave unreadable images out, and list them.")
+@click.option("--force", is_flag=True, help="Replace what was prepared in DEST before.")
+@plain_errors
+def prepare(source: Path, dest: Path, resolution: int, skip_bad: bool, force: bool) -> None:
+    """Pack images once into a memory-mapped array that opens in milliseconds.
+
+    SOURCE is a folder or .zip of images, an MNIST-format file or folder, CIFAR's binary folder,
+    an .npy or an .npz. Train on DEST with --set data.source=packed --set data.path=DEST.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from egan.data import detect_source
+    from egan.data import prepare as pack
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"packing {source.name}", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        manifest = pack(
+            detect_source(source),
+            dest,
+            resolution,
+            skip_bad=skip_bad,
+            progress=advance,
+            force=force,
+        )
+    for file, reason in manifest.skipped:
+        click.echo(f"skipped {file}: {reason}", err=True)
+    click.echo(f"{dest}: {manifest.count} images of {' x '.join(map(str, manifest.shape))}")
+    click.echo(f"train on them: run-evolution train images64 --set data.source=packed "
+               f"--set data.path={dest}")  # fmt: skip
+
+
+@main.command()
+@click.argument("name", required=False)
+@plain_errors
+def presets(name: str | None) -> None:
+    """List the presets, or print one: the start of a config of your own."""
+    from runs.presets import preset_names, preset_text
+
+    if name:
+        click.echo(preset_text(name), nl=False)
+        return
+    for known in preset_names():
+        first = preset_text(known).splitlines()[0].removeprefix("#").strip()
+        click.echo(f"{known:<16} {first}")

@@ -1,0 +1,139 @@
+"""What a run's folder says about it, for people and programs."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fitness.scores import OBJECTIVES
+from populations.lineage import Lineage
+from populations.selection import build_selection
+from runs.checkpoint import SnapshotError, snapshots, verify
+from runs.folder import RunFolder
+from runs.journal import Damage, Entry, read_journal
+from runs.past import replay_lineage
+from runs.progress import duration
+
+
+def inspect_run(run_dir: str | Path) -> dict[str, Any]:
+    """Return a run's state as JSON values.
+
+    Its `generation` counts the finished ones; `checksum` is that of the newest state known, at
+    `checksum_generation`.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    folder = RunFolder.open(run_dir)
+    config = folder.load_config()
+    selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
+    lineage, last, damaged, events, seconds = Lineage(), None, 0, [], 0.0
+    for item in read_journal(folder.journal):
+        if isinstance(item, Damage):
+            damaged += 1
+            continue
+        replay_lineage(lineage, selection, [item])
+        last = item
+        seconds += item.seconds.get("total", 0.0)
+        events += [{"generation": item.generation, **event} for event in item.events]
+    kept = [_snapshot(snapshot) for snapshot in snapshots(folder.snapshots)]
+    checksum, at = _newest_checksum(kept, last)
+    return {
+        "path": str(folder.path),
+        "generation": 0 if last is None else last.generation + 1,
+        "generations": config.generations,
+        "checksum": checksum,
+        "checksum_generation": at,
+        "seconds": round(seconds, 3),
+        "share_of_wins": {name: round(share, 4) for name, share in lineage.shares().items()},
+        "last": _last(last),
+        "best": [
+            {
+                "generation": best.generation,
+                "mutation": best.job.mutation,
+                "fitness": list(best.fitness.values),
+                **dict(zip(OBJECTIVES, best.score.values, strict=True)),
+            }
+            for best in lineage.hall_of_fame
+        ],
+        "snapshots": kept,
+        "damaged_journal_lines": damaged,
+        "events": events,
+        "data": {"name": folder.load_data().name, "shape": list(folder.load_data().shape)},
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _snapshot(snapshot: Any) -> dict[str, Any]:
+    try:
+        manifest = verify(snapshot)
+    except SnapshotError as error:
+        return {"generation": snapshot.generation, "verifies": False, "reason": str(error)}
+    return {
+        "generation": snapshot.generation,
+        "verifies": True,
+        "checksum": manifest["checksum"],
+    }
+
+
+def _newest_checksum(
+    kept: list[dict[str, Any]], last: Entry | None
+) -> tuple[str | None, int | None]:
+    sound = [snapshot for snapshot in kept if snapshot["verifies"]]
+    if sound and (last is None or sound[0]["generation"] > last.generation):
+        return sound[0]["checksum"], sound[0]["generation"]
+    return (last.checksum, last.generation) if last else (None, None)
+
+
+def _last(last: Entry | None) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {
+        "generation": last.generation,
+        "scores": {
+            str(job.index): {"mutation": job.mutation, "parent": job.parent}
+            | dict(zip(OBJECTIVES, score.values, strict=True))
+            if score.finite
+            else {"mutation": job.mutation, "parent": job.parent, "failure": score.failure}
+            for job, score in zip(last.jobs, last.scores, strict=True)
+        },
+        "survivors": [job.index for job in last.survivors],
+        "seconds": last.seconds,
+    }
+
+
+def render(found: dict[str, Any]) -> None:
+    """Print what `inspect_run` found."""
+    console = Console(highlight=False)
+    config = found["config"]
+    console.print(f"[bold]{config['name']}[/] in {found['path']}", soft_wrap=True)
+    console.print(
+        f"generation {found['generation']} of {found['generations']}, "
+        f"{duration(found['seconds'])} of work; data {found['data']['name']} "
+        f"{tuple(found['data']['shape'])}, backbone {config['backbone']['name']}, "
+        f"seed {config['seed']}, selection {config['selection']['name']}"
+    )
+    if found["checksum"]:
+        console.print(f"checksum {found['checksum']} at generation {found['checksum_generation']}")
+    wins = Table("mutation", "share of wins", box=None)
+    for name, share in found["share_of_wins"].items():
+        wins.add_row(name, f"{share:.1%}")
+    best = Table("best of all", "generation", *OBJECTIVES, box=None)
+    for entry in found["best"][:5]:
+        best.add_row(
+            entry["mutation"],
+            str(entry["generation"]),
+            *(f"{entry[name]:.4f}" for name in OBJECTIVES),
+        )
+    kept = Table("snapshot", "verifies", box=None)
+    for snapshot in found["snapshots"]:
+        verdict = "yes" if snapshot["verifies"] else f"NO: {snapshot['reason']}"
+        kept.add_row(f"generation {snapshot['generation']}", verdict)
+    for table in (wins, best, kept):
+        console.print()
+        console.print(table)
+    if found["damaged_journal_lines"]:
+        console.print(f"\n{found['damaged_journal_lines']} damaged line(s) in the journal")
+    for event in found["events"]:
+        console.print(f"event {event}", markup=False, soft_wrap=True)

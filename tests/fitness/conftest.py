@@ -1,0 +1,34 @@
+"""Real images for the metrics' tests: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def global_randomness_untouched() -> Iterator[None]:
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(before, torch.get_rng_state()), "the global random state was used"
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Tensor, Tensor]:
+    """Images (1797, 1, 8, 8), uint8, in random order, and labels (1797,)."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = torch.from_numpy(data.images * 15).to(torch.uint8)[:, None]
+    labels = torch.from_numpy(data.target).long()
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return images[order], labels[order]

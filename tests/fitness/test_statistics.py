@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fitness.statistics import RunningStatistics, Statistics
+
+
+def statistics(features, space="pixels", identity="a", shape=None) -> Statistics:
+    running = RunningStatistics(features.shape[1])
+    running.update(features)
+    return running.finish(space, identity, shape)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=6), st.integers(0, 2**31))
+def test_a_stream_gives_the_moments_of_the_whole_however_it_is_cut(sizes, seed):
+    features = np.random.default_rng(seed).normal(100, 1, (sum(sizes), 5))
+    running = RunningStatistics(5)
+    for part in torch.from_numpy(features).split(sizes):
+        running.update(part)
+    found = running.finish("pixels", None, None)
+    np.testing.assert_allclose(found.mean, features.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(features, rowvar=False), atol=1e-10)
+    assert found.count == len(features)
+
+
+def test_a_large_offset_does_not_cancel_the_variance():
+    features = 1e6 + torch.tensor([[0.0], [1.0], [2.0], [3.0]], dtype=torch.float64)
+    assert statistics(features.repeat(500, 1)).covariance[0, 0] == pytest.approx(2500 / 1999)
+
+
+def test_features_that_are_not_finite_are_counted_and_refused():
+    features = torch.ones(5, 2)
+    features[1, 0], features[4, 1] = torch.nan, torch.inf
+    with pytest.raises(ValueError, match="2 of 5 images have NaN or infinite features"):
+        RunningStatistics(2).update(features)
+
+
+def test_one_image_has_no_covariance():
+    with pytest.raises(ValueError, match="at least 2 images; 1 arrived"):
+        statistics(torch.ones(1, 3))
+
+
+def test_a_covariance_that_would_fill_the_memory_is_refused():
+    with pytest.raises(ValueError, match="12,288 dimensions is too large"):
+        RunningStatistics(12_288)
+
+
+def test_a_file_is_read_back_whole(tmp_path):
+    made = statistics(torch.eye(3), shape=(1, 8, 8))
+    made.save(tmp_path / "s.npz")
+    found = Statistics.load(tmp_path / "s.npz", space="pixels")
+    assert np.array_equal(found.mean, made.mean)
+    assert np.array_equal(found.covariance, made.covariance)
+    assert (found.space, found.identity, found.count, found.shape) == ("pixels", "a", 3, (1, 8, 8))
+
+
+def test_a_foreign_file_is_read_when_its_space_is_stated(tmp_path):
+    np.savez(tmp_path / "s.npz", mu=np.ones(2, np.float32), sigma=np.eye(2))
+    found = Statistics.load(tmp_path / "s.npz", space="inception")
+    assert (found.space, found.identity, found.count, found.shape) == ("inception", None, None, None)
+    assert found.mean.dtype == np.float64
+    with pytest.raises(ValueError, match="does not say its feature space; state it"):
+        Statistics.load(tmp_path / "s.npz")
+
+
+def test_a_file_of_another_space_than_stated_is_refused(tmp_path):
+    statistics(torch.eye(3)).save(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match=r"s\.npz holds statistics of space 'pixels'"):
+        Statistics.load(tmp_path / "s.npz", space="inception")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mu": np.ones(2)}, "lacks 'sigma'"),
+        ({"mu": np.ones(2), "sigma": np.eye(3)}, r"\(2,\) and \(3, 3\) arrived"),
+        ({"mu": np.array([0, np.nan]), "sigma": np.eye(2)}, "NaN"),
+        ({"mu": np.array([None, {}]), "sigma": np.eye(2)}, "cannot be read"),
+    ],
+)
+def test_a_file_without_usable_statistics_is_named(tmp_path, arrays, message):
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"s\.npz.*{message}"):
+        Statistics.load(tmp_path / "s.npz", space="pixels")
+
+
+@pytest.mark.parametrize("keep", [0, 10, -10])
+def test_a_cut_file_is_named(tmp_path, keep):
+    path = tmp_path / "s.npz"
+    statistics(torch.eye(3)).save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"s\.npz cannot be read"):
+        Statistics.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"s\.npz cannot be read"):
+        Statistics.load(tmp_path / "s.npz")
