@@ -1,7 +1,7 @@
 """The shared discriminator's objective: its loss and its regularisers."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 Judge = Callable[[Tensor], Tensor]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
@@ -16,9 +17,9 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
 
     updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
     loss: Literal["bce", "least_squares", "hinge"] = "bce"
-    r1: float = Field(0.0, ge=0, description="weight of the gradient penalty on reals")
-    r2: float = Field(0.0, ge=0, description="weight of the gradient penalty on fakes")
-    gradient_penalty: float = Field(0.0, ge=0, description="weight of WGAN-GP's penalty")
+    r1: Weight = Field(0.0, description="weight of the gradient penalty on reals")
+    r2: Weight = Field(0.0, description="weight of the gradient penalty on fakes")
+    gradient_penalty: Weight = Field(0.0, description="weight of WGAN-GP's penalty")
 
 
 def bce(real: Tensor, fake: Tensor) -> Tensor:

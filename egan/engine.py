@@ -168,7 +168,8 @@ class Engine:
         children = []
         for job in jobs:
             try:
-                loss = self._mutations[job.mutation](logits)
+                # A copy: a mutation that works in place must not reach its siblings.
+                loss = self._mutations[job.mutation](logits.clone())
                 gradients = torch.autograd.grad(loss, params, retain_graph=True)
             except Exception as error:  # a user's mutation may raise anything; it fails its child
                 children.append(Child(job, parent, f"{type(error).__name__}: {error}"))
@@ -180,8 +181,8 @@ class Engine:
                 role: self._descend(network, gradient, buffers[role])
                 for (role, network), gradient in zip(parent.items(), gradients, strict=True)
             }
-            finite = all(bool(n.weights.params.isfinite().all()) for n in networks.values())
-            failure = None if finite else f"weights are not finite after step {step}"
+            finite = all(map(_finite, networks.values()))
+            failure = None if finite else f"weights or moments are not finite after step {step}"
             children.append(Child(job, networks, failure))
         return children
 
@@ -251,20 +252,20 @@ class Engine:
             )
             discriminator = Network(Weights(params, buffers), moments)
             losses.append(loss)
-        if not bool(discriminator.weights.params.isfinite().all()):
+        if not _finite(discriminator):
             raise Diverged(
-                f"generation {state.generation}: the discriminator's weights are not finite "
-                "after its updates, though its losses were"
+                f"generation {state.generation}: the discriminator's weights or moments are not "
+                f"finite after update {config.discriminator.updates}, though its losses were"
             )
-        return discriminator, {"discriminator_loss": torch.stack(losses).mean().item()}
+        return discriminator, {"loss": torch.stack(losses).mean().item()}
 
     def _survivors_fakes(self, generation: int, parents: Sequence[Genome], update: int) -> Tensor:
         """Return a batch of fakes (N, ...), each parent's share equal, the remainder in turn."""
-        batch = self.config.population.batch
-        share, remainder = divmod(batch, len(parents))
+        share, remainder = divmod(self.config.population.batch, len(parents))
+        turn = generation * self.config.discriminator.updates + update
         fakes = []
         for index, parent in enumerate(parents):
-            count = share + ((index + update) % len(parents) < remainder)
+            count = share + ((index + turn) % len(parents) < remainder)
             stream = self._stream(generation, Purpose.DISCRIMINATOR_NOISE, update, index)
             inputs = self.task.inputs(count, stream).to(self.device)
             with torch.no_grad():
@@ -309,6 +310,12 @@ class Engine:
 
 def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
     return {role: network.weights for role, network in networks.items()}
+
+
+def _finite(network: Network) -> bool:
+    """Return whether Adam can go on: an infinite second moment would freeze a weight for good."""
+    tensors = (network.weights.params, network.moments.first, network.moments.second)
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def _frozen(weights: Weights) -> Weights:

@@ -23,15 +23,21 @@ MUTATIONS: dict[str, Mutation] = {}
 ALIASES = {"minmax": "minimax"}
 
 
+def canonical(name: str) -> str:
+    """Return the registered spelling of a mutation's name."""
+    return ALIASES.get(name, name)
+
+
 def mutation(function: Mutation) -> Mutation:
-    """Register a mutation under its function's name.
+    """Register a mutation under its function's name; a reloaded one takes its old self's place.
 
     Raises:
         ValueError: a different function has that name already.
     """
     name = function.__name__
-    registered = MUTATIONS.setdefault(name, function)
-    if (registered.__module__, registered.__qualname__) != (function.__module__, name):
+    registered = MUTATIONS.get(canonical(name), function)
+    known = (registered.__module__, registered.__qualname__)
+    if known != (function.__module__, function.__qualname__):
         raise ValueError(f"a mutation named {name!r} exists already: choose another function name")
     MUTATIONS[name] = function
     return function
@@ -61,11 +67,6 @@ def least_squares_logit(logits: Tensor) -> Tensor:
     return (logits - 1).square().mean()  # E[(C(G(z)) - 1)^2]
 
 
-def canonical(name: str) -> str:
-    """Return the registered spelling of a mutation's name."""
-    return ALIASES.get(name, name)
-
-
 def resolve(name: str) -> Mutation:
     """Return the mutation of a registered name or an import path `package.module:function`.
 
@@ -85,7 +86,7 @@ def resolve(name: str) -> Mutation:
             raise ValueError(f"mutation {name!r} is a {type(found).__name__}, not a function")
         return found  # type: ignore[no-any-return]
     near = get_close_matches(name, MUTATIONS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(
         f"no mutation {name!r}{hint} Known: {', '.join(MUTATIONS)}; "
         "or an import path, package.module:function"

@@ -19,10 +19,10 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 class OptimizerConfig(BaseModel, extra="forbid", frozen=True):
     """Adam's settings, for the generators and, unless it has its own rate, the discriminator."""
 
-    learning_rate: float = Field(2e-4, gt=0)
-    discriminator_learning_rate: float | None = Field(None, gt=0)
+    learning_rate: float = Field(2e-4, gt=0, allow_inf_nan=False)
+    discriminator_learning_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     betas: tuple[Momentum, Momentum] = (0.5, 0.99)
-    eps: float = Field(1e-8, gt=0)
+    eps: float = Field(1e-8, gt=0, allow_inf_nan=False)
 
 
 def adam(

@@ -9,11 +9,10 @@ generation runs, and a child never shares storage that another one writes to.
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor
-
-HASH_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class EvolutionState:
 
 def _weight_tensors(prefix: str, weights: Weights) -> Iterator[tuple[str, Tensor]]:
     yield f"{prefix}.params", weights.params
-    for name, buffer in weights.buffers.items():
+    for name, buffer in sorted(weights.buffers.items()):  # a file may give them in any order
         yield f"{prefix}.buffers.{name}", buffer
 
 
@@ -127,14 +126,16 @@ def checksum(state: EvolutionState) -> str:
     """Return 16 hex digits that change with any bit of the state.
 
     `torch.hash_tensor` is a reduction by XOR, exact in any order and so equal for any number of
-    threads; hashing rows and digesting the row hashes makes it sensitive to position.
+    threads. XOR is blind to position, so each tensor is hashed as a grid, along its rows and along
+    its columns: two changed elements differ in one of them.
     """
     digest = hashlib.sha256(f"{state.generation} {state.steps()}".encode())
     hashes = []
     for name, tensor in state.tensors():
         digest.update(name.encode())
         flat = tensor.detach().flatten()
-        padded = torch.nn.functional.pad(flat, (0, -flat.numel() % HASH_ROWS))
-        hashes.append(torch.hash_tensor(padded.view(HASH_ROWS, -1), dim=1))
+        columns = max(1, isqrt(flat.numel()))
+        grid = torch.nn.functional.pad(flat, (0, -flat.numel() % columns)).view(-1, columns)
+        hashes += [torch.hash_tensor(grid, dim=0), torch.hash_tensor(grid, dim=1)]
     digest.update(torch.cat(hashes).cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -13,7 +13,9 @@ OBJECTIVES = ("quality", "diversity")
 class FitnessConfig(BaseModel, extra="forbid", frozen=True):
     """How children are scored: F = Fq + gamma Fd, each estimated on `batch` fakes and reals."""
 
-    gamma: float = Field(0.01, description="weight of diversity in the scalar fitness")
+    gamma: float = Field(
+        0.01, allow_inf_nan=False, description="weight of diversity in the scalar fitness"
+    )
     batch: int = Field(256, ge=2, description="fakes, and reals, that an evaluation draws")
 
 

@@ -19,6 +19,8 @@ SMALLEST = {"ssim": 11, "ms-ssim": 176}
 def similarity(images: Tensor, targets: Tensor, *, multiscale: bool = False) -> float:
     """Mean SSIM, or MS-SSIM, of images and targets pair by pair; 1 for equal ones.
 
+    Windows stand on every pixel; beyond the border SSIM sees the image reflected.
+
     Args:
         images, targets: (N, C, H, W), uint8.
         multiscale: MS-SSIM, for images of at least 176 pixels.

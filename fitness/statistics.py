@@ -25,7 +25,8 @@ def check_features(features: Tensor) -> None:
     Raises:
         ValueError: says how many images are affected.
     """
-    bad = int((~torch.isfinite(features)).any(dim=1).sum())
+    parts = torch.split(features, 1024)  # in parts, for the check's own temporaries
+    bad = sum(int((~torch.isfinite(part)).any(dim=1).sum()) for part in parts)
     if bad:
         raise ValueError(
             f"{bad} of {len(features)} images have NaN or infinite features; "

@@ -4,6 +4,7 @@ Survivors are chosen among the children alone (comma selection): the discriminat
 the parents were scored, so their old scores mean nothing. Ties go to the lower index.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -81,7 +82,18 @@ class Selection:
         """
         candidates = [individual for individual in individuals if individual.score.finite]
         chosen = self.toolbox.select(candidates, min(self.survivors, len(candidates)))
+        chosen = first_of_equals(candidates, chosen)
         return [chosen[place % len(chosen)] for place in range(self.survivors)]
+
+
+def first_of_equals(
+    candidates: Sequence[Individual], chosen: Sequence[Individual]
+) -> list[Individual]:
+    """Return the choice with every tie given to the lower index (NSGA-II's may be any)."""
+    equals: defaultdict[tuple[float, ...], deque[Individual]] = defaultdict(deque)
+    for individual in candidates:
+        equals[individual.fitness.values].append(individual)
+    return [equals[individual.fitness.values].popleft() for individual in chosen]
 
 
 def every_child(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:

@@ -1,6 +1,7 @@
 """The command line. Only click is imported here: every command imports what it needs itself."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -67,32 +68,39 @@ def main() -> None:
     """
 
 
-train_options = [
-    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-                 help="Change a key of the config, such as population.survivors=2; repeatable."),
-    click.option("--seed", type=int, help="The run's seed: the same as --set seed=S."),
-    click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
-                 help="The run's folder [default: outputs/NAME-TIME]."),
-    click.option("--executor", help="local (in this process) or ray (workers)."),
-    click.option("--workers", help="How many Ray workers, or auto."),
-    click.option("--device", help="auto, cpu or cuda."),
-]  # fmt: skip
+def execution_options(command: Any) -> Any:
+    """Add the options that say where a run's children are made."""
+    for option in (
+        click.option("--device", help="auto, cpu or cuda."),
+        click.option("--workers", help="How many Ray workers, or auto."),
+        click.option("--executor", help="local (in this process) or ray (workers)."),
+    ):
+        command = option(command)
+    return command
 
 
-def with_options(options: list[Any]) -> Callable[[Any], Any]:
-    """Add options to a command, in their order."""
-
-    def add(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+def execution_of(
+    executor: str | None, workers: str | None, device: str | None
+) -> dict[str, str | int]:
+    """Return the keys of `execution` that the options set."""
+    count = int(workers) if workers and workers.isdigit() else workers
+    given = {"executor": executor, "workers": count, "device": device}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 @main.command()
 @click.argument("source", metavar="PRESET|CONFIG.yaml")
-@with_options(train_options)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the config, such as population.survivors=2; repeatable.",
+)
+@click.option("--seed", type=int, help="The run's seed: the same as --set seed=S.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="The run's folder [default: outputs/NAME-TIME].")  # fmt: skip
+@execution_options
 @plain_errors
 def train(
     source: str,
@@ -112,26 +120,31 @@ def train(
     from runs.driver import evolve
     from runs.progress import progress_for_terminal
 
-    settings = {
-        "seed": seed,
-        "execution__executor": executor,
-        "execution__workers": int(workers) if workers and workers.isdigit() else workers,
-        "execution__device": device,
-    }
-    config = load_config(source, overrides, **{k: v for k, v in settings.items() if v is not None})
+    settings: dict[str, Any] = {} if seed is None else {"seed": seed}
+    for key, value in execution_of(executor, workers, device).items():
+        settings[f"execution__{key}"] = value
+    config = load_config(source, overrides, **settings)
     report(evolve(config, output, progress_for_terminal()))
 
 
 @main.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--generations", type=click.IntRange(1), help="A new total of generations.")
+@execution_options
 @plain_errors
-def resume(run_dir: Path, generations: int | None) -> None:
+def resume(
+    run_dir: Path,
+    generations: int | None,
+    executor: str | None,
+    workers: str | None,
+    device: str | None,
+) -> None:
     """Continue a run that was stopped or killed; it ends in the bits of one that was not."""
     from runs.driver import resume as continue_run
     from runs.progress import progress_for_terminal
 
-    report(continue_run(run_dir, generations, progress_for_terminal()))
+    execution = execution_of(executor, workers, device)
+    report(continue_run(run_dir, generations, progress_for_terminal(), **execution))
 
 
 def report(result: Any) -> None:
@@ -142,11 +155,31 @@ def report(result: Any) -> None:
     if grids:
         click.echo(f"sample grid:   {grids[-1]}")
     click.echo(f"plots:         {path / 'plots'}")
-    click.echo(f"look into it:  run-evolution inspect {path}")
-    click.echo("MLflow pages:  mlflow ui   (then open the address that it prints)")
+    click.echo(f"look into it:  {program('run-evolution')} inspect {path}")
+    click.echo(f"MLflow pages:  {mlflow_pages(path)}   (then open the address that it prints)")
     if not result.finished:
-        click.echo(f"\nstopped by {result.stopped_by}; go on with: run-evolution resume {path}")
+        resume_command = f"{program('run-evolution')} resume {path}"
+        click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command}")
         sys.exit(STOPPED)
+
+
+def program(name: str) -> str:
+    """Return how to call a program of this environment from the shell that called us."""
+    if shutil.which(name):
+        return name
+    path = Path(sys.executable).parent / name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def mlflow_pages(path: Path) -> str:
+    """Return the command that opens MLflow's pages on the store of a run."""
+    try:
+        uri = json.loads((path / "tracking.json").read_text(encoding="utf-8")).get("uri")
+    except (OSError, ValueError):
+        uri = None
+    default = f"sqlite:///{Path('mlflow.db').absolute()}"
+    mlflow = f"{program('mlflow')} ui"
+    return mlflow if uri in (None, default) else f"{mlflow} --backend-store-uri {uri}"
 
 
 @main.command()

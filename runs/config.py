@@ -35,6 +35,8 @@ TOP_LEVEL = (
     "tracking",
 )
 
+TAGS = ("data.source", "backbone.name")  # the keys that say which model a section is of
+
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
     """Snapshots of the whole state; with each, a sample grid and the plots are drawn."""
@@ -93,7 +95,8 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
 
     Args:
         source: a preset's name, or the path of a YAML file.
-        overrides: texts `key=value`, with dots in the key: `population.survivors=2`.
+        overrides: texts `key=value`, with dots in the key: `population.survivors=2`. Another
+            `data.source` or `backbone.name` than the preset's empties that section first.
         settings: the same as keywords, with `__` for the dots: `population__survivors=2`.
 
     Raises:
@@ -108,13 +111,12 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
     else:
         text = preset_text(str(source))
     values = parse_yaml(text, str(source))
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {override!r}: needs the form key=value, such as seed=1")
-        _assign(values, key.strip(), _parse_value(value, override))
-    for key, value in settings.items():
-        _assign(values, key.replace("__", "."), value)
+    changes = [_parse_override(override) for override in overrides]
+    changes += [(key.replace("__", "."), value) for key, value in settings.items()]
+    for key, value in sorted(changes, key=lambda change: change[0] not in TAGS):
+        if key in TAGS:
+            _restart_section(values, key, value)
+        _assign(values, key, value)
     return validate(values, str(source))
 
 
@@ -162,12 +164,23 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     return values
 
 
-def _parse_value(text: str, override: str) -> Any:
+def _parse_override(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r}: needs the form key=value, such as seed=1")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return key.strip(), yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"--set {override!r}: the value is not valid YAML: {reason}") from None
+
+
+def _restart_section(values: dict[str, Any], key: str, value: Any) -> None:
+    """Empty a section whose kind changes: its other keys belong to the kind it was."""
+    section, tag = key.split(".")
+    former = values.get(section)
+    if isinstance(former, dict) and former.get(tag) != value:
+        values[section] = {}
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:

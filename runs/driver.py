@@ -20,7 +20,7 @@ from populations.population import Population
 from populations.selection import Selection, build_selection
 from runs.background import Background
 from runs.checkpoint import write_snapshot
-from runs.config import RunConfig
+from runs.config import RunConfig, validate
 from runs.files import write_text
 from runs.folder import DataCard, RunFolder
 from runs.journal import Entry, Journal
@@ -62,13 +62,20 @@ def evolve(
         ConfigError: the folder holds a run, or the data or networks do not fit.
         NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
     """
-    card = DataCard.of(open_source(config.data))
+    progress = progress or Silent()
+    source = open_source(config.data)
+    for file, reason in source.skipped:
+        progress.message(f"skipped {file}: {reason}")
+    card = DataCard.of(source)
     folder = RunFolder.create(config, card, Path(output) if output else None)
-    return Run(folder, config, card, progress or Silent()).go()
+    return Run(folder, config, card, progress).go()
 
 
 def resume(
-    run_dir: str | Path, generations: int | None = None, progress: Progress | None = None
+    run_dir: str | Path,
+    generations: int | None = None,
+    progress: Progress | None = None,
+    **execution: Any,
 ) -> Result:
     """Continue a run to the bit: newest snapshot that verifies, journal replayed, then on.
 
@@ -76,16 +83,21 @@ def resume(
         run_dir: the run's folder.
         generations: a new total number of generations; by default the config's.
         progress: where to report to; by default nowhere.
+        execution: other values for keys of `execution`, such as `workers=2`; the result's bits
+            do not depend on them, but on `threads` and `device`.
 
     Raises:
-        ConfigError: no such run, or its data have changed.
+        ConfigError: no such run, a bad value, or its data have changed.
         RunBusy: another process writes to it.
         NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
     """
     folder = RunFolder.open(run_dir)
     config, card = folder.load_config(), folder.load_data()
-    if generations is not None:
-        config = config.model_copy(update={"generations": generations})
+    if generations is not None or execution:
+        values = config.model_dump(mode="json")
+        values["generations"] = generations or config.generations
+        values["execution"] |= execution
+        config = validate(values, str(folder.config))
     found = DataCard.of(open_source(config.data))
     if found.fingerprint != card.fingerprint:
         raise ConfigError(

@@ -258,6 +258,7 @@ class Record:
 
     def _log_model(self) -> None:
         import mlflow
+        import pandas
 
         exported, _, _ = newest(self.folder.snapshots)
         if exported is None:
@@ -274,6 +275,7 @@ class Record:
                     artifacts={"generator": str(generator)},
                     code_paths=[str(path) for path in project_packages()],
                     signature=signature_of(shape),
+                    input_example=pandas.DataFrame({"count": [1], "seed": [0]}),
                     pip_requirements=["torch", "numpy", "pydantic", "safetensors", "pandas"],
                     metadata={"generation": exported.generation},
                 )
@@ -375,6 +377,7 @@ mlflow.models.set_model(generator_model())
 def generator_model() -> Any:
     """Return the pyfunc model that samples the generator among its artifacts."""
     from mlflow.pyfunc import PythonModel
+    from pandas import DataFrame
 
     class GeneratorModel(PythonModel):  # type: ignore[misc]
         """Samples for (count, seed): uint8 images (N, H, W, C), or float32 points (N, D)."""
@@ -382,7 +385,9 @@ def generator_model() -> Any:
         def load_context(self, context: Any) -> None:
             self._sampler = load_sampler(Path(context.artifacts["generator"]))
 
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> np.ndarray:
+        def predict(
+            self, context: Any, model_input: DataFrame, params: dict[str, Any] | None = None
+        ) -> np.ndarray:
             rows = model_input.to_dict("records")
             parts = [self._sampler(int(row["count"]), int(row["seed"])) for row in rows]
             return np.concatenate(parts)

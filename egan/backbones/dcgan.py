@@ -106,10 +106,11 @@ def build(config: DCGANConfig, shape: tuple[int, ...]) -> Networks:
         ValueError: the data are not square images of 8, 16, 32, 64, 128 or 256 pixels.
     """
     if len(shape) != 3:
-        raise refuse("dcgan", shape, "images", "mlp")
+        raise refuse("dcgan", shape, "images", "take backbone.name=mlp")
     channels, height, width = shape
     if height != width or height not in (8, 16, 32, 64, 128, 256):
-        raise refuse("dcgan", shape, "square images of 8, 16, 32, 64, 128 or 256 pixels", "mlp")
+        needs = "square images of 8, 16, 32, 64, 128 or 256 pixels"
+        raise refuse("dcgan", shape, needs, "set data.resolution to one of these")
     return Networks(
         generator=NetworkFunction(lambda: Generator(config, channels, height), initialise),
         discriminator=NetworkFunction(lambda: Discriminator(config, channels, height), initialise),

@@ -62,7 +62,8 @@ def build(config: MLPConfig, shape: tuple[int, ...]) -> Networks:
         ValueError: the data are images.
     """
     if len(shape) != 1:
-        raise refuse("mlp", shape, "points, such as the gaussians source gives", "dcgan")
+        needs = "points, such as the gaussians source gives"
+        raise refuse("mlp", shape, needs, "take backbone.name=dcgan")
     size, width, depth = shape[0], config.width, config.depth
     return Networks(
         generator=NetworkFunction(lambda: MLP(config.latent, size, width, depth), initialise),

@@ -30,10 +30,9 @@ class Networks:
         return torch.randn(count, self.latent, generator=generator)
 
 
-def refuse(backbone: str, shape: tuple[int, ...], needs: str, instead: str) -> ValueError:
+def refuse(backbone: str, shape: tuple[int, ...], needs: str, remedy: str) -> ValueError:
     """Return the error for data of a shape that a backbone cannot make."""
     size = " x ".join(map(str, shape))
     return ValueError(
-        f"backbone.name: {backbone} makes {needs}, but the data's samples are {size}; "
-        f"take backbone.name={instead}, or another resolution (data.resolution)"
+        f"backbone.name: {backbone} makes {needs}, but the data's samples are {size}; {remedy}"
     )

@@ -89,12 +89,14 @@ class RayExecutor:
                 try:
                     return get(worker.actor.export.remote(), self._crew.deadline)
                 except LOST as error:
-                    self._crew.replace(worker, error)
-            self._crew.rebuild()
+                    self._crew.unreported.append(self._crew.replace(worker, error))
+            self._crew.unreported += self._crew.rebuild()
 
     def restore(self, origin: Origin) -> str:
         """Bring every replica to the end of `origin`; return the state's checksum."""
-        return self._crew.restore(origin)
+        checksum, events = self._crew.restore(origin)
+        self._crew.unreported += events
+        return checksum
 
     def close(self) -> None:
         """Stop the workers, and Ray if this executor started it."""
@@ -160,6 +162,7 @@ class Crew:
         recover: Recover,
     ) -> None:
         self.deadline = config.deadline
+        self.unreported: list[Event] = []  # what happened between rounds
         self._restarts = config.restarts
         self._recover = recover
         self._factory = ray.put(factory)
@@ -192,14 +195,15 @@ class Crew:
 
     def admit(self) -> list[Event]:
         """Give the state to workers that have started since, so that they take part."""
+        events, self.unreported = self.unreported, []
         starting = [worker for worker in self._workers if not worker.joined]
         if not starting:
-            return []
+            return events
         if not self.joined():
-            return self.rebuild()
+            return events + self.rebuild()
         references = [worker.started for worker in starting]
         ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
-        return [self.synchronise(worker) for worker in starting if worker.started in ready]
+        return events + [self.synchronise(w) for w in starting if w.started in ready]
 
     def synchronise(self, worker: Worker) -> Event:
         """Give one worker the state of a healthy replica, through the object store."""
@@ -215,23 +219,28 @@ class Crew:
     def rebuild(self) -> list[Event]:
         """Make the population again when every replica is lost: newest snapshot, then replay."""
         origin = self._recover()
+        _, events = self.restore(origin)
+        return [*events, {"event": "population-rebuilt", "replayed": len(origin.history)}]
+
+    def restore(self, origin: Origin) -> tuple[str, list[Event]]:
+        """Bring the workers to the end of `origin`; return the checksum, and which were lost.
+
+        Raises:
+            WorkerLost: none survives it.
+        """
         exported = None if origin.exported is None else ray.put(origin.exported)
+        checksums: list[str] = []
         events: list[Event] = []
-        while not self.joined():
-            for worker in self._workers:
+        while not checksums:
+            calls = [w.actor.restore.remote(exported, origin.history) for w in self._workers]
+            for worker, call in zip(self._workers, calls, strict=True):
                 try:
                     get(worker.started, START_TIMEOUT)
-                    get(worker.actor.restore.remote(exported, origin.history), None)
+                    checksums.append(get(call, None))
                     worker.joined = True
                 except LOST as error:
                     events.append(self.replace(worker, error))
-        return [*events, {"event": "population-rebuilt", "replayed": len(origin.history)}]
-
-    def restore(self, origin: Origin) -> str:
-        """Bring every joined replica to the end of `origin`; return the state's checksum."""
-        exported = None if origin.exported is None else ray.put(origin.exported)
-        calls = [w.actor.restore.remote(exported, origin.history) for w in self.joined()]
-        return str(next(get(call, None) for call in calls))
+        return checksums[0], events
 
     def dismiss(self) -> None:
         """Stop every worker."""
@@ -300,8 +309,8 @@ class Round:
         """Give shares of lost workers to idle ones; with none left, make the population again."""
         if not self._crew.joined():
             self._events += self._crew.rebuild()
-        if not (self._calls or self._shares):
-            self._shares.append(())  # every call was lost, none had jobs: one must answer
+            idle = len(self._crew.joined()) - len(self._shares)
+            self._shares.extend([()] * idle)  # without jobs, yet they come to this generation
         busy = {worker.slot for worker, _, _ in self._calls.values()}
         for worker in self._crew.joined():
             if self._shares and worker.slot not in busy:
@@ -328,6 +337,7 @@ class Round:
 
     def _settle_disagreement(self) -> None:
         """Compare checksums; give the majority's state to the others, score their jobs again."""
+        self._outcomes.sort(key=lambda pair: pair[0].slot)  # a draw must not go to the fastest
         counts = Counter(outcome.checksum for _, outcome in self._outcomes)
         agreed = counts.most_common(1)[0][0]
         strays = [(w, o) for w, o in self._outcomes if o.checksum != agreed]
@@ -335,9 +345,10 @@ class Round:
         for worker, _ in strays:
             worker.joined = False
         for worker, outcome in strays:
-            event = self._crew.synchronise(worker)
-            resynced = event | {"event": "replica-resynced"} if worker.joined else event
-            self._events.append(resynced)
+            if self._crew.joined():  # else those that agreed were lost since: all is made again
+                event = self._crew.synchronise(worker)
+                resynced = event | {"event": "replica-resynced"} if worker.joined else event
+                self._events.append(resynced)
             self._shares.append(tuple(job for job in self._jobs if job.index in outcome.scores))
 
     def _merged(self, wall: float) -> Outcome:
@@ -349,7 +360,9 @@ class Round:
                 seconds[phase] = max(spent, seconds.get(phase, 0.0))
         slowest = max(sum(outcome.seconds.values()) for _, outcome in self._outcomes)
         seconds["messages"] = max(0.0, wall - slowest)
-        first = self._outcomes[0][1]
+        # A replica that joined in this generation did not train its discriminator itself.
+        outcomes = [outcome for _, outcome in self._outcomes]
+        first = next((outcome for outcome in outcomes if outcome.training), outcomes[0])
         return replace(first, scores=scores, seconds=seconds, events=tuple(self._events))
 
 
@@ -421,4 +434,6 @@ def get(reference: Any, timeout: float | None) -> Any:
     try:
         return ray.get(reference, timeout=timeout)
     except exceptions.RayTaskError as error:
-        raise (error.cause or error) from None
+        if error.cause is None:
+            raise
+        raise error.cause from error  # which shows where, in the worker

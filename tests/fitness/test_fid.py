@@ -80,4 +80,6 @@ def test_it_is_symmetric():
 )
 def test_statistics_of_another_space_are_refused(space, identity, dimension, message):
     with pytest.raises(ValueError, match=message):
-        frechet_distance(gathered(draw(50, 8, 1)), gathered(draw(50, dimension, 1), space, identity))
+        frechet_distance(
+            gathered(draw(50, 8, 1)), gathered(draw(50, dimension, 1), space, identity)
+        )

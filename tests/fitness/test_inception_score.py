@@ -28,6 +28,7 @@ def test_it_is_the_mean_over_the_parts_of_the_exponential_divergence():
     assert scored(logits, seed=4) == pytest.approx((np.mean(expected), np.std(expected)))
 
 
+@pytest.mark.filterwarnings("ignore:std")  # of its one part
 def test_it_agrees_with_torchmetrics_on_one_part():
     from torchmetrics.image.inception import InceptionScore as Peer
 

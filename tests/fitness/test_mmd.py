@@ -74,6 +74,14 @@ def test_float32_features_lose_nothing_in_the_sums():
     assert kernel_distance(x, y) == kernel_distance(x.double(), y.double())
 
 
+def test_memory_does_not_grow_with_the_number_of_pairs(largest_tensor):
+    x, y = draw(1000), draw(900, seed=1)
+    with largest_tensor as largest:
+        unbiased_mmd(x, y, gaussian_kernel(1.0), tile=64)
+    # A tile of pairs, or one pass over the features; never the 900,000 pairs.
+    assert largest.size <= max(64 * 64, 1000 * 6)
+
+
 def test_the_bandwidth_squared_is_half_the_mean_squared_distance():
     x = draw(60)
     squared = torch.cdist(x, x).square().sum() / (60 * 59)

@@ -3,7 +3,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitness.prdc import PRDC, precision_recall_density_coverage
 from fitness.tiles import distance_tiles
@@ -76,21 +75,9 @@ def test_rows_repeated_are_at_distance_zero_exactly():
         assert torch.equal(squared == 0, torch.eye(30).flip(0).bool())
 
 
-class Largest(TorchDispatchMode):
-    """The largest tensor that any operation makes, in numbers."""
-
-    size = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
-            self.size = max(self.size, result.numel())
-        return result
-
-
-def test_memory_does_not_grow_with_the_number_of_pairs():
+def test_memory_does_not_grow_with_the_number_of_pairs(largest_tensor):
     real, fake = draw(1000), draw(900, seed=1)
-    with Largest() as largest:
+    with largest_tensor as largest:
         precision_recall_density_coverage(real, fake, tile=64)
     # A tile of pairs, or the neighbours of every row; never the 900,000 pairs.
     assert largest.size <= max(64 * 64, 1000 * 6)

@@ -31,6 +31,15 @@ def test_a_large_offset_does_not_cancel_the_variance():
     assert statistics(features.repeat(500, 1)).covariance[0, 0] == pytest.approx(2500 / 1999)
 
 
+def test_memory_does_not_grow_with_the_number_of_images(largest_tensor):
+    running = RunningStatistics(20)
+    with largest_tensor as largest:
+        for _ in range(100):
+            running.update(torch.ones(30, 20))
+    assert running.count == 3000
+    assert largest.size <= max(20 * 20, 30 * 20)
+
+
 def test_features_that_are_not_finite_are_counted_and_refused():
     features = torch.ones(5, 2)
     features[1, 0], features[4, 1] = torch.nan, torch.inf
@@ -60,7 +69,12 @@ def test_a_file_is_read_back_whole(tmp_path):
 def test_a_foreign_file_is_read_when_its_space_is_stated(tmp_path):
     np.savez(tmp_path / "s.npz", mu=np.ones(2, np.float32), sigma=np.eye(2))
     found = Statistics.load(tmp_path / "s.npz", space="inception")
-    assert (found.space, found.identity, found.count, found.shape) == ("inception", None, None, None)
+    assert (found.space, found.identity, found.count, found.shape) == (
+        "inception",
+        None,
+        None,
+        None,
+    )
     assert found.mean.dtype == np.float64
     with pytest.raises(ValueError, match="does not say its feature space; state it"):
         Statistics.load(tmp_path / "s.npz")

@@ -1,0 +1,97 @@
+import pytest
+import torch
+
+from fitness.features import feature_space
+from fitness.features.base import WeightsError
+from fitness.features.classifier import ClassifierSpace, SmallClassifier, train_classifier
+
+
+def test_the_network_has_ninety_four_thousand_parameters_and_128_features():
+    with torch.device("meta"):
+        network = SmallClassifier(1, 10)
+        features, logits = network(torch.empty(2, 1, 28, 28, dtype=torch.uint8))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 94_410
+    assert (features.shape, logits.shape) == ((2, 128), (2, 10))
+
+
+def test_it_learns_to_tell_digits_apart(classifier, digits):
+    images, labels = digits
+    _, logits = classifier.features_and_logits(images)
+    assert classifier.accuracy > 0.8  # on images held out
+    assert (logits.argmax(1) == labels).double().mean() > 0.85
+    assert (classifier.dimension, classifier.classes) == (128, 10)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(digits):
+    images, labels = digits[0][:300], digits[1][:300]
+    one, again, other = (
+        ClassifierSpace.trained(images, labels, seed=seed).identity for seed in (0, 0, 1)
+    )
+    assert one == again != other
+
+
+def test_a_cached_classifier_is_taken_without_training(digits, tmp_path):
+    images, labels = digits[0][:300], digits[1][:300]
+    steps = []
+
+    def progress(stage, done, total):
+        steps.append((stage, done, total))
+
+    def space(images, seed=0):
+        return feature_space(
+            "classifier", labelled=(images, labels), cache=tmp_path, seed=seed, progress=progress
+        )
+
+    first = space(images)
+    assert steps[-1][0] == "classifier"
+    assert steps[-1][1] == steps[-1][2] == len(steps)
+    steps.clear()
+    again = space(images)
+    assert steps == []
+    assert (again.identity, again.accuracy) == (first.identity, first.accuracy)
+    assert torch.equal(again(images), first(images))
+    changed = images.clone()
+    changed[0, 0, 0, 0] += 1
+    space(changed)
+    space(images, seed=1)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_saved_classifier_serves_another_run(classifier, digits, tmp_path):
+    classifier.save(tmp_path / "mine.safetensors")
+    found = feature_space("classifier", weights=tmp_path / "mine.safetensors")
+    assert found.identity == classifier.identity
+    assert torch.equal(found(digits[0][:5]), classifier(digits[0][:5]))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x10\0\0\0\0\0\0\0{}", "cut"])
+def test_a_damaged_file_is_named(classifier, tmp_path, content):
+    path = tmp_path / "mine.safetensors"
+    if content == "cut":
+        classifier.save(path)
+        content = path.read_bytes()[:-100]
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"mine\.safetensors cannot be read.*delete it"):
+        ClassifierSpace.loaded(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (torch.zeros(50, 1, 8, 8), torch.zeros(50).long(), r"torch\.float32 \(50, 1, 8, 8\)"),
+        (torch.zeros(50, 1, 8, 8).byte(), torch.zeros(49).long(), "as many integer labels"),
+        (torch.zeros(50, 1, 8, 8).byte(), torch.zeros(50), "as many integer labels"),
+        (torch.zeros(50, 1, 8, 8).byte(), torch.zeros(50).long(), "50 images of 1 classes"),
+        (torch.zeros(9, 1, 8, 8).byte(), torch.arange(9), "at least 40 images"),
+        (torch.zeros(50, 1, 8, 8).byte(), torch.arange(50) - 1, "run from -1 to 48"),
+    ],
+)
+def test_data_that_teach_nothing_are_refused(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        train_classifier(images, labels)
+
+
+def test_images_with_other_channels_are_refused(classifier):
+    with pytest.raises(ValueError, match="trained on 1-channel images; images with 3"):
+        classifier(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
