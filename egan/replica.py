@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -24,6 +24,7 @@ class ExportedState:
     arrays: Mapping[str, np.ndarray]
     generation: int
     steps: Mapping[str, int]
+    training: Mapping[str, float] = field(default_factory=dict)  # the report of D's last updates
 
 
 def export_state(state: EvolutionState) -> ExportedState:
@@ -73,7 +74,7 @@ class EngineReplica:
 
     def export(self) -> ExportedState:
         """Return the state as plain arrays."""
-        return export_state(self._state)
+        return replace(export_state(self._state), training=self._training)
 
     def restore(self, exported: ExportedState | None, history: Sequence[Survivors]) -> str:
         """Take a state (None: the initial one), replay the survivors, return the checksum."""
@@ -81,7 +82,8 @@ class EngineReplica:
         state = (
             engine.initial_state() if exported is None else import_state(exported, engine.device)
         )
-        self._state, self._children, self._training = state, {}, {}
+        self._state, self._children = state, {}
+        self._training = dict(exported.training) if exported else {}
         for survivors in history:
             self._advance(survivors)
         return checksum(self._state)

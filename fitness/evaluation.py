@@ -176,6 +176,7 @@ def observe_real(
     metrics: Iterable[str],
     count: int,
     *,
+    shape: tuple[int, ...] | None = None,
     cache: Path | None = None,
     data: str | None = None,
     progress: Progress | None = None,
@@ -187,9 +188,11 @@ def observe_real(
         space: what embeds them.
         metrics: short names of the metrics to come.
         count: how many images.
+        shape: (C, H, W) that the images must have; part of the cache's key.
         cache: folder in which to keep what was gathered, in a file of its own per data, image
             shape, count, space and weights.
-        data: hash of the real images in their order and size; required with ``cache``.
+        data: hash of the real images in their order; required with ``cache``. It must cover the
+            images' size too where ``shape`` is not given.
         progress: called as ``progress("real images", done, count)``.
 
     Raises:
@@ -202,8 +205,7 @@ def observe_real(
     if cache is not None:
         if not data:
             raise ValueError("a cache of real statistics needs the data's hash; none was given")
-        # The data's hash covers size and channels; count, space and weights complete the key.
-        key = digest(data, count, space.name, space.identity)
+        key = digest(data, str(shape), count, space.name, space.identity)
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in space.name)
         path = Path(cache) / f"real-{name}-{count}-{key[:16]}.npz"
         if path.exists():
@@ -211,7 +213,9 @@ def observe_real(
             if needs <= found.has:
                 return found
             needs |= found.has
-    seen = observe(batches, space, count, needs, stage="real images", progress=progress)
+    seen = observe(
+        batches, space, count, needs, shape=shape, stage="real images", progress=progress
+    )
     if path is not None:
         _save(seen, path)
     return seen
@@ -285,7 +289,7 @@ def evaluate_images(
             serve.
     """
     metrics = expand_metrics(metrics)
-    against_real = any(METRICS[name].against_real for name in metrics)
+    against_real = [name for name in metrics if METRICS[name].against_real]
     reals = real_count or count
     if isinstance(real, Observation):
         reals = real.count
@@ -293,7 +297,7 @@ def evaluate_images(
     if not against_real:
         seen = None
     elif real is None:
-        raise ValueError(f"metrics {', '.join(metrics)} compare with real images; none were given")
+        raise ValueError(f"{', '.join(against_real)} compare with real images; none were given")
     elif isinstance(real, Statistics):
         seen = _from_statistics(real, metrics, space)
     elif isinstance(real, Observation):

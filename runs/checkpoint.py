@@ -62,11 +62,14 @@ def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int)
             "generation": state.generation,
             "checksum": checksum,
             "steps": dict(state.steps),
+            "training": dict(state.training),
             "files": {STATE: sha256(temporary / STATE)},
         }
         write_json(temporary / MANIFEST, manifest)
     for old in snapshots(folder)[keep:]:
         shutil.rmtree(old.path, ignore_errors=True)
+    for unfinished in folder.glob(".generation-*"):  # of a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
     return path
 
 
@@ -108,7 +111,8 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
         arrays = load_file(snapshot.path / STATE)
     except (SafetensorError, OSError) as error:
         raise SnapshotError(f"{STATE} cannot be read: {error}") from None
-    state = ExportedState(arrays, snapshot.generation, manifest["steps"])
+    training = manifest.get("training", {})
+    state = ExportedState(arrays, snapshot.generation, manifest["steps"], training)
     return state, str(manifest["checksum"])
 
 

@@ -48,7 +48,7 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"error: {error}", err=True)
             sys.exit(MISTAKE)
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
-            click.echo(f"the run failed: {error}", err=True)
+            click.echo(f"{command.__name__} failed: {error}", err=True)
             sys.exit(FAILED)
 
     return wrapped
@@ -79,12 +79,9 @@ def execution_options(command: Any) -> Any:
     return command
 
 
-def execution_of(
-    executor: str | None, workers: str | None, device: str | None
-) -> dict[str, str | int]:
+def execution_of(executor: str | None, workers: str | None, device: str | None) -> dict[str, str]:
     """Return the keys of `execution` that the options set."""
-    count = int(workers) if workers and workers.isdigit() else workers
-    given = {"executor": executor, "workers": count, "device": device}
+    given = {"executor": executor, "workers": workers, "device": device}
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -186,19 +183,78 @@ def mlflow_pages(path: Path) -> str:
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--count", default=64, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="FILE.png: a grid. FILE.npz: the array `images`, uint8, N x H x W x C "
-                   "(`points`, float32, N x 2, of a mixture).")  # fmt: skip
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="FILE.png: a grid. FILE.npz: the array `images`, uint8, N x H x W x C "
+    "(`points`, float32, N x 2, of a mixture).",
+)
+@click.option("--snapshot", default="best", show_default=True,
+              type=click.Choice(["best", "newest"]),
+              help="best: by its scorings, where the run keeps any, else the newest.")  # fmt: skip
 @plain_errors
-def sample(run_dir: Path, count: int, seed: int, out: Path) -> None:
-    """Draw samples from a run's newest snapshot (the averaged generator of its best parent)."""
+def sample(run_dir: Path, count: int, seed: int, out: Path, snapshot: Any) -> None:
+    """Draw samples from a run: by the averaged generator of its best parent."""
+    from runs.folder import RunFolder
+    from runs.sampling import chosen_snapshot, write_samples
     from runs.sampling import sample as draw
-    from runs.sampling import write_samples
 
     if out.suffix not in (".png", ".npz"):
         raise click.UsageError(f"--out {out}: the file's name must end in .png or .npz")
-    write_samples(draw(run_dir, count, seed), out)
-    click.echo(str(out))
+    write_samples(draw(run_dir, count, seed, snapshot), out)
+    click.echo(
+        f"{out}: {count} samples of the {chosen_snapshot(RunFolder.open(run_dir), snapshot)[1]}"
+    )
+
+
+@main.command()
+@click.argument("subject", metavar="RUN_DIR|IMAGES", type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    metavar="DATA",
+    help="The real images: a path, or digits [default: what the run was trained on].",
+)
+@click.option(
+    "--metrics",
+    metavar="A,B,...",
+    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; "
+    "of a mixture: modes, high-quality, kl [default: what fits the data].",
+)
+@click.option(
+    "--space",
+    metavar="NAME",
+    help="classifier, inception, efficientnet-lite0, pixels or "
+    "package.module:Name [default: the run's, else classifier].",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(2),
+    help="How many images [default: 10000 of a run, all of IMAGES].",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
+@click.option("--resolution", type=click.IntRange(1), help="Bring a folder of images to this side.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+@plain_errors
+def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) -> None:
+    """Score a run's generator, or any system's images, in a stated protocol.
+
+    IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
+    such as fid-classifier-10k; only values of the same name may be compared. The values are kept
+    in RUN_DIR/evaluations and in the run's MLflow record.
+    """
+    from runs.assessment import assess, render
+    from runs.progress import bars
+
+    names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
+    with bars() as progress:
+        found = assess(subject, metrics=names, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        render(found)
 
 
 @main.command()
@@ -219,7 +275,7 @@ def inspect(run_dir: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--resolution", required=True, type=click.IntRange(1), help="Side, in pixels.")
+@click.option("--resolution", required=True, type=click.IntRange(4, 2048), help="Side, in pixels.")
 @click.option("--skip-bad", is_flag=True, help="Leave unreadable images out, and list them.")
 @click.option("--force", is_flag=True, help="Replace what was prepared in DEST before.")
 @plain_errors
@@ -229,24 +285,19 @@ def prepare(source: Path, dest: Path, resolution: int, skip_bad: bool, force: bo
     SOURCE is a folder or .zip of images, an MNIST-format file or folder, CIFAR's binary folder,
     an .npy or an .npz. Train on DEST with --set data.source=packed --set data.path=DEST.
     """
-    from rich.console import Console
-    from rich.progress import Progress
+    from functools import partial
 
     from egan.data import detect_source
     from egan.data import prepare as pack
+    from runs.progress import bars
 
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"packing {source.name}", total=None)
-
-        def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with bars() as progress:
         manifest = pack(
             detect_source(source),
             dest,
             resolution,
             skip_bad=skip_bad,
-            progress=advance,
+            progress=partial(progress, f"packing {source.name}"),
             force=force,
         )
     for file, reason in manifest.skipped:

@@ -6,6 +6,7 @@ mistake into a message that names the key, what arrived and what is allowed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from reprlib import Repr
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -16,6 +17,7 @@ from pydantic_core import ErrorDetails
 from egan.game import GameConfig
 from populations.executors.base import ExecutionConfig
 from populations.selection import SelectionConfig
+from runs.evaluation import EvaluationConfig
 from runs.mistakes import ConfigError, nearest
 from runs.presets import preset_text
 
@@ -31,11 +33,15 @@ TOP_LEVEL = (
     "discriminator",
     "optimizer",
     "execution",
+    "evaluation",
     "checkpoint",
     "tracking",
 )
 
 TAGS = ("data.source", "backbone.name")  # the keys that say which model a section is of
+BRIEF = Repr()  # aliases can make a short text a value that no memory holds
+BRIEF.maxstring = BRIEF.maxother = 60
+MERGE = "tag:yaml.org,2002:merge"  # of the key <<
 
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
@@ -65,6 +71,7 @@ class RunConfig(GameConfig):
     generations: int = Field(1000, ge=1)
     selection: SelectionConfig = SelectionConfig()
     execution: ExecutionConfig = ExecutionConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
 
@@ -102,15 +109,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
     Raises:
         ConfigError: unknown preset, unreadable file, unknown key, value out of range.
     """
-    path = Path(source)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the config {path}: {error}") from None
-    else:
-        text = preset_text(str(source))
-    values = parse_yaml(text, str(source))
+    values = parse_yaml(_read(source), str(source))
     changes = [_parse_override(override) for override in overrides]
     changes += [(key.replace("__", "."), value) for key, value in settings.items()]
     for key, value in sorted(changes, key=lambda change: change[0] not in TAGS):
@@ -118,6 +117,17 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
             _restart_section(values, key, value)
         _assign(values, key, value)
     return validate(values, str(source))
+
+
+def _read(source: str | Path) -> str:
+    """Return the text of a preset or a file; a name that can be no path is no preset either."""
+    path = Path(source)
+    try:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the config {path}: {error}") from None
+    return preset_text(str(source))
 
 
 def validate(values: Mapping[str, Any], source: str) -> RunConfig:
@@ -137,7 +147,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Plain YAML values only, and no key twice (PyYAML would keep the last one silently)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value]
+        keys = [self.construct_object(key) for key, _ in node.value if key.tag != MERGE]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.YAMLError(
@@ -170,7 +180,7 @@ def _parse_override(override: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {override!r}: needs the form key=value, such as seed=1")
     try:
         return key.strip(), yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"--set {override!r}: the value is not valid YAML: {reason}") from None
 
@@ -200,8 +210,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
 def _explain(detail: ErrorDetails) -> str:
     """Return one line for one of pydantic's errors: the key, what arrived, what is allowed."""
     key, model = _locate(detail["loc"])
-    arrived = f"{detail['input']!r}"
-    arrived = arrived if len(arrived) <= 60 else arrived[:57] + "..."
+    arrived = BRIEF.repr(detail["input"])
     if detail["type"] == "extra_forbidden":
         allowed = sorted(model.model_fields) if model else []
         last = str(detail["loc"][-1])

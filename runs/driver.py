@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,25 @@ from populations.lineage import Lineage
 from populations.population import Population
 from populations.selection import Selection, build_selection
 from runs.background import Background
-from runs.checkpoint import write_snapshot
+from runs.checkpoint import newest, write_snapshot
 from runs.config import RunConfig, validate
+from runs.evaluation import Evaluator
 from runs.files import write_text
 from runs.folder import DataCard, RunFolder
-from runs.journal import Entry, Journal
+from runs.journal import Entry, Journal, Scoring
 from runs.mistakes import ConfigError
-from runs.past import Past, past_entries, read_origin, read_past, replay_lineage
+from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
 from runs.plots import draw_plots
 from runs.progress import Progress, Silent
-from runs.sampling import sampler_of
+from runs.sampling import sampler_of, survivors_of
 from runs.signals import Stop, graceful_stop
 from runs.tracking import open_tracker
+from runs.watch import Watch
 
 GRID = 100  # samples in a grid; of points, ten times as many
 GRID_SEED = 0
+EVALUATION_SEED = 1  # of the samples that are scored: the same noise at every scoring
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,11 @@ def evolve(
         progress.message(f"skipped {file}: {reason}")
     card = DataCard.of(source)
     folder = RunFolder.create(config, card, Path(output) if output else None)
-    return Run(folder, config, card, progress).go()
+    try:
+        return Run(folder, config, card, progress).go()
+    except ConfigError:
+        folder.discard()
+        raise
 
 
 def resume(
@@ -119,6 +126,8 @@ class Run:
         self._progress = progress
         self._lineage = Lineage()
         self._background = Background()
+        self._watch = Watch(config.evaluation)
+        self._evaluator: Evaluator | None = None
         self._events: list[dict[str, Any]] = []
         self._saved = -1  # the generation of the newest snapshot
         self._clock = time.perf_counter()
@@ -136,8 +145,15 @@ class Run:
             past = Past(Origin(None, ()), 0)
             if resumed:
                 past = self._read_past(journal)
+                if past.end > config.generations:
+                    raise ConfigError(
+                        f"generations: {config.generations} is less than the {past.end} that "
+                        f"{folder.path} has behind it"
+                    )
                 write_text(folder.config, config.to_yaml())
-                replay_lineage(self._lineage, selection, past_entries(folder, past.end))
+                self._replay_record(selection, past)
+            if config.evaluation.every is not None:
+                self._evaluator = self._make_evaluator()
             executor = build_executor(config, partial(read_origin, folder))
             self._progress.message(
                 f"{config.name}: {config.generations} generations, {executor.description}; "
@@ -150,7 +166,7 @@ class Run:
                 self._loop(population, selection, journal, stop, tracker.notify)
                 checksum = self._snapshot(population, journal)
             self._warn(self._background.wait())
-            finished = population.generation >= config.generations
+            finished = population.generation >= config.generations or bool(self._watch.stopped)
             status = "FINISHED" if finished else "KILLED"
             return Result(folder.path, population.generation, checksum, finished, stop.signal)
         finally:
@@ -175,7 +191,8 @@ class Run:
     ) -> None:
         """Algorithm 1 of Wang et al., 1803.00657, with the discriminator's turn at the end."""
         config = self._config
-        while population.generation < config.generations and stop.signal is None:
+        self._score(population, journal)
+        while self._goes_on(population) and stop.signal is None:
             jobs = selection.propose(
                 config.population.mutations, config.seed, population.generation
             )
@@ -187,6 +204,15 @@ class Run:
             notify()
             if population.generation % config.checkpoint.every == 0:
                 self._snapshot(population, journal)
+            self._score(population, journal)
+
+    def _goes_on(self, population: Population) -> bool:
+        if self._watch.stopped:
+            self._progress.message(
+                f"stopped early at generation {population.generation}: {self._watch.stopped}"
+            )
+            return False
+        return population.generation < self._config.generations
 
     def _record(
         self,
@@ -227,9 +253,16 @@ class Run:
         for note in past.notes:
             self._progress.message(note)
         if past.notes:
-            journal.rewrite(past_entries(self._folder, past.end))
+            journal.rewrite(past_lines(self._folder, past.end))
         self._events.append({"event": "resumed", "replayed": len(past.origin.history)})
         return past
+
+    def _replay_record(self, selection: Selection, past: Past) -> None:
+        """Bring the lineage and the watch to where the journal ends."""
+        lines = past_lines(self._folder, past.end)
+        scorings = [line for line in lines if isinstance(line, Scoring)]
+        self._watch = Watch(self._config.evaluation, scorings)
+        replay_lineage(self._lineage, selection, past_lines(self._folder, past.end))
 
     def _population(self, executor: Executor, past: Past) -> Population:
         """Bring the replicas to the last journalled generation; its survivors are pending."""
@@ -270,6 +303,64 @@ class Run:
         count = GRID if sampler.images else GRID * 10
         path = folder.samples / f"generation-{exported.generation:08d}.png"
         save_samples(sampler(count, GRID_SEED), path)
+
+    # ------------------------------------------------------------------------------------- scoring
+
+    def _make_evaluator(self) -> Evaluator:
+        config = self._config.evaluation
+        torch.set_num_threads(self._config.execution.threads)  # scores decide, so their bits count
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._progress.message(f"scoring every {config.every} generations: preparing the metrics")
+        source = open_source(self._config.data)
+        return Evaluator(source, config.metrics, config.space, config.count, device=device)
+
+    def _score(self, population: Population, journal: Journal) -> None:
+        """Score the state if its generation is due; keep the best, and do what the watch says."""
+        generation = population.generation
+        if self._evaluator is None or not self._watch.due(generation):
+            return
+        checksum = population.settle().checksum
+        exported = population.export()
+        values, survivors = self._values(exported)
+        verdict = self._watch.judge(generation, values)
+        if verdict.best:
+            write_snapshot(self._folder.best, exported, checksum, keep=1)
+        if verdict.action == "rollback":
+            self._roll_back(population, journal)
+        journal.append(
+            Scoring(generation, time.time(), values, survivors, verdict.best, verdict.action)
+        )
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        mark = "  (best so far)" if verdict.best else ""
+        self._progress.message(f"scored generation {generation}: {shown}{mark}")
+        if verdict.action in ("warn", "rollback"):
+            follows = "; going on from the best snapshot" if verdict.action == "rollback" else ""
+            self._progress.message(f"alarm at generation {generation}: {verdict.reason}{follows}")
+
+    def _values(
+        self, exported: ExportedState
+    ) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
+        """Return the metrics of the averaged generator, and of each survivor if asked for."""
+        assert self._evaluator is not None
+        backbone, shape = self._config.backbone, self._card.shape
+        values = self._evaluator.score(sampler_of(backbone, shape, exported), EVALUATION_SEED)
+        if not self._config.evaluation.survivors:
+            return values, ()
+        each = survivors_of(backbone, shape, exported)
+        return values, tuple(self._evaluator.score(sampler, EVALUATION_SEED) for sampler in each)
+
+    def _roll_back(self, population: Population, journal: Journal) -> None:
+        """Put the best snapshot's networks in the place of the present ones.
+
+        The generation stays, so the streams to come are others than those that led to the collapse.
+        """
+        exported, _, _ = newest(self._folder.best)
+        if exported is None:
+            return
+        population.replace(replace(exported, generation=population.generation))
+        self._saved = -1
+        self._snapshot(population, journal)
+        self._warn(self._background.wait())
 
     def _warn(self, error: OSError | None) -> None:
         if error is not None:

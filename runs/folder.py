@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ class RunFolder:
         return self.path / "snapshots"
 
     @property
+    def best(self) -> Path:
+        """The snapshot with the best scoring, in a folder like `snapshots`."""
+        return self.path / "best"
+
+    @property
     def samples(self) -> Path:
         """Sample grids, by generation."""
         return self.path / "samples"
@@ -92,6 +98,16 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
         return folder
+
+    def discard(self) -> None:
+        """Remove what `create` made if nothing was evolved: the folder may be used again."""
+        if self.journal.exists() and self.journal.stat().st_size:
+            return
+        for file in (self.config, self.data, self.journal, self.journal.with_suffix(".lock")):
+            file.unlink(missing_ok=True)
+        for part in (self.snapshots, self.samples, self.plots, self.path):
+            with suppress(OSError):  # it holds something of the user's
+                part.rmdir()
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fitness.scores import OBJECTIVES
@@ -11,7 +12,7 @@ from populations.lineage import Lineage
 from populations.selection import build_selection
 from runs.checkpoint import SnapshotError, snapshots, verify
 from runs.folder import RunFolder
-from runs.journal import Damage, Entry, read_journal
+from runs.journal import Damage, Entry, Scoring, read_journal
 from runs.past import replay_lineage
 from runs.progress import duration
 
@@ -28,10 +29,15 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
     folder = RunFolder.open(run_dir)
     config = folder.load_config()
     selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
-    lineage, last, damaged, events, seconds = Lineage(), None, 0, [], 0.0
+    lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
+    events: list[dict[str, Any]] = []
+    scorings: list[dict[str, Any]] = []
     for item in read_journal(folder.journal):
         if isinstance(item, Damage):
             damaged += 1
+            continue
+        if isinstance(item, Scoring):
+            scorings.append(item.to_json())
             continue
         replay_lineage(lineage, selection, [item])
         last = item
@@ -57,6 +63,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
             }
             for best in lineage.hall_of_fame
         ],
+        "scorings": scorings,
         "snapshots": kept,
         "damaged_journal_lines": damaged,
         "events": events,
@@ -107,10 +114,10 @@ def render(found: dict[str, Any]) -> None:
     """Print what `inspect_run` found."""
     console = Console(highlight=False)
     config = found["config"]
-    console.print(f"[bold]{config['name']}[/] in {found['path']}", soft_wrap=True)
+    console.print(f"[bold]{config['name']}[/] in {escape(found['path'])}", soft_wrap=True)
     console.print(
         f"generation {found['generation']} of {found['generations']}, "
-        f"{duration(found['seconds'])} of work; data {found['data']['name']} "
+        f"{duration(found['seconds'])} of work; data {escape(found['data']['name'])} "
         f"{tuple(found['data']['shape'])}, backbone {config['backbone']['name']}, "
         f"seed {config['seed']}, selection {config['selection']['name']}"
     )
@@ -128,9 +135,16 @@ def render(found: dict[str, Any]) -> None:
         )
     kept = Table("snapshot", "verifies", box=None)
     for snapshot in found["snapshots"]:
-        verdict = "yes" if snapshot["verifies"] else f"NO: {snapshot['reason']}"
+        verdict = "yes" if snapshot["verifies"] else f"NO: {escape(snapshot['reason'])}"
         kept.add_row(f"generation {snapshot['generation']}", verdict)
-    for table in (wins, best, kept):
+    scorings = Table(
+        "scoring", *(found["scorings"][-1]["values"] if found["scorings"] else ()), "", box=None
+    )
+    for scoring in found["scorings"][-10:]:
+        values = ("-" if v is None else f"{v:.4g}" for v in scoring["values"].values())
+        mark = " ".join(filter(None, ("best so far" if scoring["best"] else "", scoring["action"])))
+        scorings.add_row(f"generation {scoring['scoring']}", *values, mark)
+    for table in (wins, best, *([scorings] if found["scorings"] else []), kept):
         console.print()
         console.print(table)
     if found["damaged_journal_lines"]:

@@ -1,5 +1,6 @@
 """The journal: one line per generation, append-only, the one source of truth about a run.
 
+Between them stands a line for each scoring of the averaged generator, if the config asks for any.
 Each line is a JSON object with a CRC-32 of itself, so that a torn or damaged line is recognised.
 Since a run is deterministic, a lost line costs its generation's time and nothing else.
 """
@@ -87,6 +88,56 @@ class Entry:
         )
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """A scoring of the state that generation `generation` starts from.
+
+    `values` are those of the averaged generator by full metric name, `survivors` those of each
+    survivor where they were asked for; `action` is what followed, if anything did.
+    """
+
+    generation: int
+    time: float
+    values: dict[str, float]
+    survivors: tuple[dict[str, float], ...] = ()
+    best: bool = False
+    action: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scoring as JSON's values."""
+        return {
+            "scoring": self.generation,
+            "time": round(self.time, 3),
+            "values": {name: _number(value) for name, value in self.values.items()},
+            "survivors": [
+                {name: _number(value) for name, value in values.items()}
+                for values in self.survivors
+            ],
+            "best": self.best,
+            "action": self.action,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Scoring":
+        """Return the scoring of `to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+
+        def numbers(values: dict[str, float | None]) -> dict[str, float]:
+            return {name: math.nan if v is None else float(v) for name, v in values.items()}
+
+        return cls(
+            int(value["scoring"]),
+            float(value["time"]),
+            numbers(value["values"]),
+            tuple(numbers(values) for values in value["survivors"]),
+            bool(value["best"]),
+            value["action"],
+        )
+
+
 class Journal:
     """An open journal that one process appends to."""
 
@@ -102,7 +153,7 @@ class Journal:
             ) from None
         self._file = path.open("a", encoding="utf-8")
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry | Scoring) -> None:
         """Write one line; it outlives this process from here on."""
         self._file.write(seal(entry.to_json()))
         self._file.flush()
@@ -111,7 +162,7 @@ class Journal:
         """Force the lines to the disk, so that they outlive the machine."""
         os.fsync(self._file.fileno())
 
-    def rewrite(self, entries: Iterable[Entry]) -> None:
+    def rewrite(self, entries: Iterable[Entry | Scoring]) -> None:
         """Replace the journal by these entries, atomically."""
         with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(seal(entry.to_json()) for entry in entries)
@@ -154,8 +205,8 @@ class Damage:
     reason: str
 
 
-def read_journal(path: Path) -> Iterator[Entry | Damage]:
-    """Yield a journal's entries in order, and in its place each line that is damaged."""
+def read_journal(path: Path) -> Iterator[Entry | Scoring | Damage]:
+    """Yield a journal's lines in order, also those that are damaged."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
@@ -163,8 +214,8 @@ def read_journal(path: Path) -> Iterator[Entry | Damage]:
             yield _read_line(line, number)
 
 
-def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry, int]]:
-    """Yield a growing journal's sound entries from a byte on, each with the byte after it.
+def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry | Scoring, int]]:
+    """Yield a growing journal's sound lines from a byte on, each with the byte after it.
 
     A last line without its end is not read yet: it may still be in writing.
     """
@@ -174,13 +225,14 @@ def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry, int]]:
             offset += len(line)
             if line.endswith(b"\n"):
                 item = _read_line(line.decode(errors="replace"), 0)
-                if isinstance(item, Entry):
+                if not isinstance(item, Damage):
                     yield item, offset
 
 
-def _read_line(line: str, number: int) -> Entry | Damage:
+def _read_line(line: str, number: int) -> Entry | Scoring | Damage:
     try:
-        return Entry.from_json(unseal(line))
+        value = unseal(line)
+        return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         return Damage(number, str(error))
 

@@ -8,7 +8,7 @@ from populations.lineage import Lineage
 from populations.selection import Selection
 from runs.checkpoint import newest
 from runs.folder import RunFolder
-from runs.journal import Damage, Entry, read_journal
+from runs.journal import Damage, Entry, Scoring, read_journal
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,15 @@ def read_past(folder: RunFolder) -> Past:
     """Return a run's past, with notes on what was damaged and passed over."""
     exported, checksum, passed_over = newest(folder.snapshots)
     notes = [f"passed over {s.path.name}: {reason}" for s, reason in passed_over]
-    end = 0 if exported is None else exported.generation
+    end = start = 0 if exported is None else exported.generation
     history: list[Survivors] = []
     beyond = 0
     for item in read_journal(folder.journal):
         if isinstance(item, Damage):
             notes.append(f"passed over line {item.line} of {folder.journal.name}: {item.reason}")
+        elif isinstance(item, Scoring):
+            if item.action == "rollback" and item.generation == end > start:
+                break  # not to be replayed, but found again by scoring the same state
         elif item.generation == end:
             history.append(item.survivors)
             checksum = item.checksum
@@ -42,18 +45,25 @@ def read_past(folder: RunFolder) -> Past:
     return Past(Origin(exported, tuple(history)), end, checksum, tuple(notes))
 
 
-def past_entries(folder: RunFolder, end: int) -> Iterator[Entry]:
-    """Yield the journal's sound entries before generation `end`, each generation once."""
-    last = -1
+def past_lines(folder: RunFolder, end: int) -> Iterator[Entry | Scoring]:
+    """Yield the journal's sound lines before generation `end`, each generation once."""
+    last_entry = last_scoring = -1
     for item in read_journal(folder.journal):
-        if isinstance(item, Entry) and last < item.generation < end:
-            last = item.generation
+        if isinstance(item, Entry) and last_entry < item.generation < end:
+            last_entry = item.generation
+            yield item
+        elif isinstance(item, Scoring) and last_scoring < item.generation < end:
+            last_scoring = item.generation
             yield item
 
 
-def replay_lineage(lineage: Lineage, selection: Selection, entries: Iterable[Entry]) -> None:
+def replay_lineage(
+    lineage: Lineage, selection: Selection, lines: Iterable[Entry | Scoring]
+) -> None:
     """Feed journalled generations to a lineage."""
-    for entry in entries:
+    for entry in lines:
+        if isinstance(entry, Scoring):
+            continue
         children = selection.individuals(entry.generation, entry.jobs, entry.scores)
         by_job = {child.job: child for child in children}
         lineage.update(children, [by_job[job] for job in entry.survivors])

@@ -2,10 +2,14 @@
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress import Progress as Bars
+from rich.progress import TaskID
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -188,3 +192,17 @@ def progress_for_terminal() -> Progress:
     """Return the live display where output is a terminal, else plain lines."""
     console = Console()
     return LiveDisplay(console) if console.is_terminal else Plain(console)
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function (stage, done, total) that shows a bar for each stage, on standard error."""
+    with Bars(console=Console(stderr=True), transient=True) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = display.add_task(stage, total=total)
+            display.update(tasks[stage], completed=done, total=total)
+
+        yield advance

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -90,8 +91,47 @@ def load_sampler(folder: Path) -> Sampler:
     return Sampler(task, weights, images=len(shape) == 3)
 
 
-def sample(run_dir: str | Path, count: int = 64, seed: int = 0) -> np.ndarray:
-    """Return samples of a run's newest snapshot: uint8 (N, H, W, C), or points float32 (N, D).
+def survivors_of(
+    backbone: BackboneConfig, shape: tuple[int, ...], exported: ExportedState
+) -> list[Sampler]:
+    """Return a sampler of each parent's own weights, not averaged, on the CPU."""
+    state = import_state(exported, torch.device("cpu"))
+    task = NoiseTask(build_networks(backbone, shape))
+    return [
+        Sampler(task, {role: n.weights for role, n in parent.networks.items()}, len(shape) == 3)
+        for parent in state.parents
+    ]
+
+
+def chosen_snapshot(
+    folder: RunFolder, which: Literal["best", "newest"] = "best"
+) -> tuple[ExportedState, str]:
+    """Return the best snapshot, if scorings kept one and it is wanted, or the newest; and its name.
+
+    Raises:
+        ConfigError: none verifies.
+    """
+    passed_over = []
+    for place, name in ((folder.best, "best"), (folder.snapshots, "newest")):
+        if name == "best" and which == "newest":
+            continue
+        exported, _, damaged = newest(place)
+        passed_over += damaged
+        if exported is not None:
+            return exported, f"{name} snapshot, generation {exported.generation}"
+    reasons = "".join(f"\n  {s.path.name}: {why}" for s, why in passed_over)
+    raise ConfigError(f"{folder.path} has no snapshot to sample from yet{reasons}")
+
+
+def sample(
+    run_dir: str | Path,
+    count: int = 64,
+    seed: int = 0,
+    which: Literal["best", "newest"] = "best",
+) -> np.ndarray:
+    """Return samples of a run: uint8 images (N, H, W, C), or points float32 (N, D).
+
+    They come from the snapshot with the best scoring, if the run keeps one, or the newest.
 
     Raises:
         ConfigError: there is no such run, or no snapshot of it verifies.
@@ -100,10 +140,7 @@ def sample(run_dir: str | Path, count: int = 64, seed: int = 0) -> np.ndarray:
         raise ConfigError(f"count must be at least 1, not {count}")
     folder = RunFolder.open(run_dir)
     config = folder.load_config()
-    exported, _, passed_over = newest(folder.snapshots)
-    if exported is None:
-        reasons = "".join(f"\n  {s.path.name}: {why}" for s, why in passed_over)
-        raise ConfigError(f"{run_dir} has no snapshot to sample from yet{reasons}")
+    exported, _ = chosen_snapshot(folder, which)
     shape = folder.load_data().shape
     return sampler_of(config.backbone, shape, exported)(count, seed)
 

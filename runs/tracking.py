@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,12 +22,11 @@ import numpy as np
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
-from runs.checkpoint import newest
 from runs.config import RunConfig
 from runs.files import write_json
 from runs.folder import RunFolder
-from runs.journal import Entry, read_journal_from
-from runs.sampling import load_sampler, save_generator
+from runs.journal import Entry, Scoring, read_journal_from
+from runs.sampling import chosen_snapshot, load_sampler, save_generator
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,6 +43,8 @@ PAUSE = 2.0  # seconds between looks at the journal
 PATIENCE = 30.0  # seconds between attempts to reach a store that failed
 LAST_PATIENCE = 60.0  # seconds that a run's end waits for the record at most
 ROWS = 1000  # metrics in a batch, MLflow's limit
+PARAMS = 100  # params in a batch, MLflow's limit
+QUEUE = 500  # generations read ahead of the store
 Say = Callable[[str], None]
 
 
@@ -137,29 +139,59 @@ class Record:
         )
         self._lineage = Lineage()
         self._offset = 0  # bytes of the journal that were read
+        self._rows: list[tuple[str, Entry | Scoring, dict[str, float]]] = []  # read, not yet logged
         self._client: MlflowClient | None = None
         self._monitor: Any = None
-        self._state: dict[str, Any] = {"run_id": None, "logged": -1, "artifacts": []}
-        if folder.tracking.exists():
+        self._state: dict[str, Any] = {"run_id": None, "described": False}
+        self._state |= {"logged": -1, "scored": -1, "artifacts": []}
+        with suppress(OSError, ValueError):  # none yet, or damaged: a new MLflow run begins
             self._state |= json.loads(folder.tracking.read_text(encoding="utf-8"))
 
     def update(self) -> None:
         """Log what the journal and the folders have got since the last time."""
         client = self._client or self._connect()
-        rows: list[tuple[Entry, dict[str, float]]] = []
-        offset = self._offset
-        for entry, offset in read_journal_from(self.folder.journal, self._offset):
-            metrics = metrics_of(entry, self._lineage, self._selection, self._config)
-            if entry.generation > self._state["logged"] and (
-                entry.generation % self._config.tracking.every == 0
-            ):
-                rows.append((entry, metrics))
-            self._offset = offset
-            if sum(len(metrics) for _, metrics in rows) > ROWS - len(metrics):
-                self._log(client, rows)
-                rows = []
-        self._log(client, rows)
+        while self._read() or self._rows:
+            self._flush(client)
         self._log_pictures(client)
+
+    def _read(self) -> bool:
+        """Take in lines of the journal, as many as a few batches hold; return if there were any."""
+        if len(self._rows) >= QUEUE:
+            return False
+        start = self._offset
+        for line, offset in read_journal_from(self.folder.journal, self._offset):
+            self._offset = offset
+            if isinstance(line, Scoring):
+                if line.generation > self._state["scored"]:
+                    self._rows.append(("scored", line, metrics_of_scoring(line)))
+            else:
+                metrics = metrics_of(line, self._lineage, self._selection, self._config)
+                wanted = line.generation % self._config.tracking.every == 0
+                if wanted and line.generation > self._state["logged"]:
+                    self._rows.append(("logged", line, metrics))
+            if len(self._rows) >= QUEUE:
+                break
+        return self._offset > start
+
+    def _flush(self, client: "MlflowClient") -> None:
+        """Log the rows that were read; those that the store did not take stay for the next time."""
+        from mlflow.entities import Metric
+
+        while self._rows:
+            batch: list[Metric] = []
+            taken = 0
+            cursors: dict[str, int] = {}
+            for cursor, line, metrics in self._rows:
+                if taken and len(batch) + len(metrics) > ROWS:
+                    break
+                now = round(line.time * 1000)
+                batch += [Metric(key, v, now, line.generation) for key, v in metrics.items()]
+                cursors[cursor] = line.generation
+                taken += 1
+            client.log_batch(self._state["run_id"], metrics=batch)
+            self._state |= cursors
+            self._save()
+            del self._rows[:taken]
 
     def close(self, status: str) -> None:
         """Log the pictures and the model, and close the run."""
@@ -196,11 +228,14 @@ class Record:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
         if self._state.get("uri") != uri or not self._exists(client):
-            self._state |= {"run_id": self._create(client), "uri": uri, "logged": -1}
-            self._state["artifacts"] = []
+            self._state |= {"run_id": self._create(client), "uri": uri}
+            self._state |= {"logged": -1, "scored": -1, "artifacts": [], "described": False}
             self._save()
+            self._start_over()
         else:
             client.update_run(self._state["run_id"], status="RUNNING")
+        if not self._state["described"]:
+            self._describe(client)
         name = self._config.tracking.experiment
         self.where = f"experiment {name!r}, run {self._state['run_id']}, store {uri}"
         if self._config.tracking.system_metrics and self._monitor is None:
@@ -210,6 +245,10 @@ class Record:
             self._monitor.start()
         self._client = client
         return client
+
+    def _start_over(self) -> None:
+        """Read the journal from its beginning, into a new MLflow run."""
+        self._offset, self._rows, self._lineage = 0, [], Lineage()
 
     def _exists(self, client: "MlflowClient") -> bool:
         from mlflow.exceptions import MlflowException
@@ -229,24 +268,16 @@ class Record:
         run = client.create_run(
             experiment_id, run_name=self.folder.path.name, tags=tags_of(self._config)
         )
-        run_id = str(run.info.run_id)
-        for key, value in flatten(self._config.model_dump(mode="json")).items():
-            client.log_param(run_id, key, value, synchronous=True)
-        return run_id
+        return str(run.info.run_id)
 
-    def _log(self, client: "MlflowClient", rows: list[tuple[Entry, dict[str, float]]]) -> None:
-        from mlflow.entities import Metric
+    def _describe(self, client: "MlflowClient") -> None:
+        from mlflow.entities import Param
 
-        if not rows:
-            return
-        batch = [
-            Metric(key, value, round(entry.time * 1000), entry.generation)
-            for entry, metrics in rows
-            for key, value in metrics.items()
-        ]
-        for start in range(0, len(batch), ROWS):
-            client.log_batch(self._state["run_id"], metrics=batch[start : start + ROWS])
-        self._state["logged"] = rows[-1][0].generation
+        values = flatten(self._config.model_dump(mode="json")).items()
+        params = [Param(key, value) for key, value in values]
+        for start in range(0, len(params), PARAMS):
+            client.log_batch(self._state["run_id"], params=params[start : start + PARAMS])
+        self._state["described"] = True
         self._save()
 
     def _log_pictures(self, client: "MlflowClient") -> None:
@@ -260,9 +291,7 @@ class Record:
         import mlflow
         import pandas
 
-        exported, _, _ = newest(self.folder.snapshots)
-        if exported is None:
-            return
+        exported, name = chosen_snapshot(self.folder)
         with tempfile.TemporaryDirectory() as temporary:
             generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
             shape = self.folder.load_data().shape
@@ -277,7 +306,7 @@ class Record:
                     signature=signature_of(shape),
                     input_example=pandas.DataFrame({"count": [1], "seed": [0]}),
                     pip_requirements=["torch", "numpy", "pydantic", "safetensors", "pandas"],
-                    metadata={"generation": exported.generation},
+                    metadata={"snapshot": name},
                 )
 
     def _save(self) -> None:
@@ -317,6 +346,14 @@ def metrics_of(
     reals = config.discriminator.updates * config.population.batch
     metrics["images_per_second"] = reals / max(entry.seconds["total"], 1e-9)
     return {key: value for key, value in metrics.items() if value is not None}
+
+
+def metrics_of_scoring(scoring: Scoring) -> dict[str, float]:
+    """Return a scoring's metrics: the averaged generator's, and each survivor's if scored."""
+    metrics = {f"evaluation/{name}": value for name, value in scoring.values.items()}
+    for place, values in enumerate(scoring.survivors):
+        metrics |= {f"evaluation/parent{place}/{name}": value for name, value in values.items()}
+    return metrics
 
 
 def strategy_of(config: RunConfig) -> str:
@@ -413,3 +450,25 @@ def project_packages() -> Iterator[Path]:
     """Yield the folders of the project's packages, which a model carries with it."""
     for name in ("egan", "fitness", "populations", "runs"):
         yield Path(str(sys.modules[name].__file__)).parent
+
+
+def log_evaluation(folder: RunFolder, values: dict[str, float], generation: int) -> str:
+    """Log metrics of the `evaluate` command to the run's MLflow record; return what became of it.
+
+    A store that does not answer is no error: the values are in the run's folder.
+    """
+    if not folder.tracking.exists():
+        return "this run has no MLflow record"
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    state = json.loads(folder.tracking.read_text(encoding="utf-8"))
+    # The generation's number stands for a time, so that the same evaluation makes the same row.
+    metrics = [Metric(f"evaluation/{n}", v, generation, generation) for n, v in values.items()]
+    try:
+        MlflowClient(state["uri"]).log_batch(state["run_id"], metrics=metrics)
+    except Exception as error:  # MLflow and its stores raise anything
+        return f"not logged, the store does not answer: {' '.join(str(error).split())[:200]}"
+    return f"logged to run {state['run_id']}"

@@ -7,6 +7,7 @@ moments move. Nothing here has state: a resumed run, or a replica, asks for any 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 from torch import Tensor
@@ -82,7 +83,7 @@ class GrowthConfig(BaseModel, extra="forbid", frozen=True):
                 f"growth.batch ends at {max(self.batch)}, but the data's resolution is "
                 f"{resolution}: name every stage from {self.start} to {resolution}"
             )
-        batches = self.batch or {r: batch for r in doublings(self.start, resolution)}
+        batches = self.batch or dict.fromkeys(doublings(self.start, resolution), batch)
         training, transition = self._images(self.training_kimg), self._images(self.transition_kimg)
         return Schedule(batches, training, transition)
 
@@ -155,16 +156,22 @@ class _Span:
 
 
 def _spans(schedule: Schedule, updates: int) -> Iterator[_Span]:
-    generation, images = 0, 0
+    """Yield the span of every resolution, lowest first; a span may be empty."""
     phase = schedule.training + schedule.transition
-    for index, resolution in enumerate(schedule.resolutions):
-        if index > 0:  # a resolution begins with its fade-in: the first alpha above 0
-            fade = (index - 1) * phase + schedule.training + 1
-            needed = fade if schedule.transition else index * phase
-            waiting = max(0, -(-(needed - images) // per_generation))
-            generation, images = generation + waiting, images + waiting * per_generation
-        per_generation = updates * schedule.batches[resolution]
-        yield _Span(resolution, generation, images, per_generation)
+    span = _Span(schedule.resolutions[0], 0, 0, updates * schedule.batches[schedule.resolutions[0]])
+    yield span
+    for index, resolution in enumerate(schedule.resolutions[1:]):
+        # A resolution begins with its fade-in, at the first alpha above 0.
+        fade = index * phase + schedule.training + 1
+        needed = fade if schedule.transition else (index + 1) * phase
+        waiting = max(0, ceil((needed - span.images) / span.per_generation))
+        span = _Span(
+            resolution,
+            span.generation + waiting,
+            span.images + waiting * span.per_generation,
+            updates * schedule.batches[resolution],
+        )
+        yield span
 
 
 def images_shown(generation: int, schedule: Schedule, updates: int) -> int:

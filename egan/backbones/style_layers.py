@@ -64,11 +64,11 @@ def adaptive_instance_norm(x: Tensor, style: Tensor) -> Tensor:
 
 
 def blur(x: Tensor) -> Tensor:
-    """Filter (N, C, H, W) by [1, 2, 1] x [1, 2, 1] / 16 with zeros beyond the border.
-
-    It is the box of two pixels applied twice.
-    """
-    return avg_pool2d(avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
+    """Filter (N, C, H, W) by [1, 2, 1] x [1, 2, 1] / 16 with zeros beyond the border."""
+    taps = 2 - (torch.arange(3, device=x.device, dtype=x.dtype) - 1).abs()  # 1, 2, 1, no transfer
+    channels = x.shape[1]
+    kernel = (taps[:, None] * taps / 16).expand(channels, 1, 3, 3)
+    return conv2d(x, kernel, padding=1, groups=channels)
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
             f"a batch of {count} does not divide into groups of {size} for the minibatch standard "
             f"deviation: take a multiple of {size}, or another backbone.stddev_group"
         )
-    groups = x.view(size, -1, *x.shape[1:])  # (group, N / group, C, H, W)
+    groups = x.reshape(size, -1, *x.shape[1:])  # (group, N / group, C, H, W)
     variance = (groups - groups.mean(0)).square().mean(0)
     deviation = (variance + EPSILON).sqrt().mean((1, 2, 3))  # (N / group,)
     column = deviation.repeat(size).view(-1, 1, 1, 1)
@@ -200,3 +200,19 @@ class EqualConv2d(Layer):
         if self.resample == "down":
             return downsampling_conv(x, weight, self.bias)
         return conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
+
+
+class ChannelBias(Layer):
+    """A bias per channel, zero at the start."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.empty(channels))
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Set the bias to zero."""
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, H, W) plus the bias."""
+        return x + self.bias[:, None, None]

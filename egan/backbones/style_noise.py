@@ -68,5 +68,5 @@ def noise_images(seeds: Tensor, resolution: int) -> list[Tensor]:
     """
     sides = [2 ** (2 + layer // 2) for layer in range(2 * (resolution.bit_length() - 2))]
     sizes = [side * side for side in sides]
-    parts = normals(seeds, sum(sizes)).split(sizes, dim=1)
+    parts = torch.split(normals(seeds, sum(sizes)), sizes, dim=1)
     return [part.view(-1, 1, side, side) for part, side in zip(parts, sides, strict=True)]

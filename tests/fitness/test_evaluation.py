@@ -225,13 +225,23 @@ def test_a_cached_observation_is_read_instead_of_the_images(tmp_path):
     )
 
 
-def test_other_data_weights_or_counts_have_other_cached_files(tmp_path):
+def test_other_data_sizes_weights_or_counts_have_other_cached_files(tmp_path):
     space, other = Counting(), Counting()
     other.identity = "other weights"
     for data, count, which in (("a", 40, space), ("b", 40, space), ("a", 30, space)):
         observe_real([colours(40)], which, ["fid"], count, cache=tmp_path, data=data)
     observe_real([colours(40)], other, ["fid"], 40, cache=tmp_path, data="a")
-    assert len(list(tmp_path.iterdir())) == 4
+    for side in (12, 16):
+        observe_real(
+            [colours(40, side=side)],
+            space,
+            ["fid"],
+            40,
+            shape=(3, side, side),
+            cache=tmp_path,
+            data="a",
+        )
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_a_cached_file_is_statistics_for_other_tools_too(tmp_path):
@@ -318,8 +328,8 @@ def test_what_cannot_be_scored_is_refused(real, fake, metrics, count, message):
 
 
 def test_real_images_are_asked_for_where_they_are_needed():
-    with pytest.raises(ValueError, match="compare with real images; none were given"):
-        evaluate_images(None, [colours(40)], ["fid"], Counting(), count=40)
+    with pytest.raises(ValueError, match=r"^fid compare with real images; none were given"):
+        evaluate_images(None, [colours(40)], ["is", "fid"], Counting(), count=40)
 
 
 def test_a_space_without_logits_has_no_inception_score(pixels):
