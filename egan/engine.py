@@ -55,9 +55,12 @@ class Engine:
         source: Source,
         mutations: Mapping[str, Mutation],
         device: torch.device,
+        precision: str = "float32",
     ) -> None:
         self.config = config
         self.networks = build_networks(config.backbone, source.shape)
+        for function in (self.networks.generator, self.networks.discriminator):
+            function.bfloat16 = precision == "bfloat16"
         self.task = NoiseTask(self.networks)
         self.device = device
         self._mutations = mutations

@@ -109,6 +109,7 @@ class ReplicaFactory:
     device: str
     threads: int
     mutations: Mapping[str, Mutation]
+    precision: str = "float32"
 
     def __call__(self) -> EngineReplica:
         """Set up this process for reproducible arithmetic and build the replica.
@@ -116,12 +117,13 @@ class ReplicaFactory:
         Raises:
             ValueError: the data cannot be read here, or the networks do not fit them.
         """
-        device = prepare_device(self.device, self.threads)
+        device = prepare_device(self.device, self.threads, self.precision)
         source = open_source(self.config.data)
-        return EngineReplica(Engine(self.config, source, self.mutations, device))
+        engine = Engine(self.config, source, self.mutations, device, self.precision)
+        return EngineReplica(engine)
 
 
-def prepare_device(device: str, threads: int) -> torch.device:
+def prepare_device(device: str, threads: int, precision: str = "float32") -> torch.device:
     """Fix what decides the bits of arithmetic in this process, and return the torch device.
 
     Another number of threads, or an algorithm that cuDNN picks by timing, gives other bits.
@@ -130,5 +132,7 @@ def prepare_device(device: str, threads: int) -> torch.device:
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device(device)

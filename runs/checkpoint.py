@@ -5,6 +5,7 @@ safetensors reader opens, and `manifest.json` with its SHA-256 and the state's c
 pickled.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -55,8 +56,11 @@ def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int)
     """
     path = folder / f"generation-{state.generation:08d}"
     with atomic_folder(path) as temporary:
-        arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
-        save_file(arrays, temporary / STATE)
+        arrays = {name: np.asarray(array, order="C") for name, array in state.arrays.items()}
+        try:
+            save_file(arrays, temporary / STATE)
+        except SafetensorError as error:  # so it calls a full disk, too
+            raise OSError(f"{STATE}: {error}") from None
         manifest = {
             "format": FORMAT,
             "generation": state.generation,
@@ -65,7 +69,7 @@ def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int)
             "training": dict(state.training),
             "files": {STATE: sha256(temporary / STATE)},
         }
-        write_json(temporary / MANIFEST, manifest)
+        write_json(temporary / MANIFEST, manifest | {"seal": _seal(manifest)})
     for old in snapshots(folder)[keep:]:
         shutil.rmtree(old.path, ignore_errors=True)
     for unfinished in folder.glob(".generation-*"):  # of a process that was killed
@@ -86,6 +90,8 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
         manifest["checksum"]
         if found != FORMAT:
             raise SnapshotError(f"its format is {found}; this version reads {FORMAT}")
+        if manifest["seal"] != _seal(manifest):
+            raise SnapshotError(f"{MANIFEST} is damaged: its SHA-256 is not the one it names")
         if generation != snapshot.generation or not isinstance(steps, dict):
             raise SnapshotError("its manifest is of another snapshot")
         actual = sha256(snapshot.path / STATE)
@@ -100,6 +106,12 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
+def _seal(manifest: dict[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's values but the seal itself."""
+    values = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
     """Return a verified snapshot's state and its checksum.
 
@@ -111,8 +123,7 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
         arrays = load_file(snapshot.path / STATE)
     except (SafetensorError, OSError) as error:
         raise SnapshotError(f"{STATE} cannot be read: {error}") from None
-    training = manifest.get("training", {})
-    state = ExportedState(arrays, snapshot.generation, manifest["steps"], training)
+    state = ExportedState(arrays, snapshot.generation, manifest["steps"], manifest["training"])
     return state, str(manifest["checksum"])
 
 

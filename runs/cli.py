@@ -1,6 +1,7 @@
 """The command line. Only click is imported here: every command imports what it needs itself."""
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -155,7 +156,7 @@ def report(result: Any) -> None:
     click.echo(f"look into it:  {program('run-evolution')} inspect {path}")
     click.echo(f"MLflow pages:  {mlflow_pages(path)}   (then open the address that it prints)")
     if not result.finished:
-        resume_command = f"{program('run-evolution')} resume {path}"
+        resume_command = f"{program('run-evolution')} resume {shlex.quote(str(path))}"
         click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command}")
         sys.exit(STOPPED)
 

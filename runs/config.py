@@ -41,6 +41,7 @@ TOP_LEVEL = (
 TAGS = ("data.source", "backbone.name")  # the keys that say which model a section is of
 BRIEF = Repr()  # aliases can make a short text a value that no memory holds
 BRIEF.maxstring = BRIEF.maxother = 60
+BRIEF.maxlevel = 2
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
 
 
@@ -211,6 +212,7 @@ def _explain(detail: ErrorDetails) -> str:
     """Return one line for one of pydantic's errors: the key, what arrived, what is allowed."""
     key, model = _locate(detail["loc"])
     arrived = BRIEF.repr(detail["input"])
+    arrived = arrived if len(arrived) <= 60 else arrived[:57] + "..."
     if detail["type"] == "extra_forbidden":
         allowed = sorted(model.model_fields) if model else []
         last = str(detail["loc"][-1])

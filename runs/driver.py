@@ -384,7 +384,7 @@ def build_executor(config: RunConfig, recover: Recover) -> Executor:
     mutations = {name: resolve(name) for name in config.population.mutations}
 
     def factory_for(device: str) -> ReplicaFactory:
-        return ReplicaFactory(config, device, execution.threads, mutations)
+        return ReplicaFactory(config, device, execution.threads, mutations, execution.precision)
 
     try:
         if execution.executor == "local":

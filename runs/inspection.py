@@ -1,5 +1,6 @@
 """What a run's folder says about it, for people and programs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fitness.names import MetricName
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import build_selection
@@ -110,6 +112,20 @@ def _last(last: Entry | None) -> dict[str, Any] | None:
     }
 
 
+def _scorings(scorings: list[dict[str, Any]]) -> Iterator[Table]:
+    """Yield a table of scorings, if there are any: a column per metric, the protocol above it."""
+    if not scorings:
+        return
+    names = [MetricName.parse(name) for name in scorings[-1]["values"]]
+    protocol = str(names[0]).removeprefix(f"{names[0].metric}-")
+    table = Table(f"scored: {protocol}", *(name.metric for name in names), "", box=None)
+    for scoring in scorings:
+        values = ("-" if v is None else f"{v:.4g}" for v in scoring["values"].values())
+        mark = " ".join(filter(None, ("best so far" if scoring["best"] else "", scoring["action"])))
+        table.add_row(f"generation {scoring['scoring']}", *values, mark)
+    yield table
+
+
 def render(found: dict[str, Any]) -> None:
     """Print what `inspect_run` found."""
     console = Console(highlight=False)
@@ -137,14 +153,7 @@ def render(found: dict[str, Any]) -> None:
     for snapshot in found["snapshots"]:
         verdict = "yes" if snapshot["verifies"] else f"NO: {escape(snapshot['reason'])}"
         kept.add_row(f"generation {snapshot['generation']}", verdict)
-    scorings = Table(
-        "scoring", *(found["scorings"][-1]["values"] if found["scorings"] else ()), "", box=None
-    )
-    for scoring in found["scorings"][-10:]:
-        values = ("-" if v is None else f"{v:.4g}" for v in scoring["values"].values())
-        mark = " ".join(filter(None, ("best so far" if scoring["best"] else "", scoring["action"])))
-        scorings.add_row(f"generation {scoring['scoring']}", *values, mark)
-    for table in (wins, best, *([scorings] if found["scorings"] else []), kept):
+    for table in (wins, best, *_scorings(found["scorings"][-10:]), kept):
         console.print()
         console.print(table)
     if found["damaged_journal_lines"]:

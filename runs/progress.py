@@ -182,10 +182,10 @@ class LiveDisplay:
             share = f"{shares.get(job.mutation, 0):.0%}"
             style = "bold green" if mark else ""
             table.add_row(job.mutation + parent, *cells, mark, share, style=style)
-        losses = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in entry.training.items())
-        return Group(
-            head, ProgressBar(total, self._clock.done, width=60), table, Text(losses, "dim")
-        )
+        losses = "  ".join(f"discriminator's {k} {v:.4f}" for k, v in entry.training.items())
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total, self._clock.done, width=60))
+        return Group(head, bar, table, Text(losses, "dim"))
 
 
 def progress_for_terminal() -> Progress:

@@ -264,7 +264,10 @@ class Record:
     def _create(self, client: "MlflowClient") -> str:
         name = self._config.tracking.experiment
         experiment = client.get_experiment_by_name(name)
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # opens MLflow's runs page
+        experiment_id = (
+            experiment.experiment_id if experiment else client.create_experiment(name, tags=kind)
+        )
         run = client.create_run(
             experiment_id, run_name=self.folder.path.name, tags=tags_of(self._config)
         )

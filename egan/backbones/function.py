@@ -24,6 +24,7 @@ class NetworkFunction:
         self._initialise = initialise
         self.layout = [(name, tensor.shape) for name, tensor in self.module.named_parameters()]
         self._sizes = [shape.numel() for _, shape in self.layout]
+        self.bfloat16 = False  # compute in mixed precision; weights and output stay float32
 
     @property
     def parameters(self) -> int:
@@ -57,5 +58,7 @@ class NetworkFunction:
         """
         buffers = {name: buffer.clone() for name, buffer in weights.buffers.items()}
         self.module.train(training)
-        output = functional_call(self.module, {**self.named(weights.params), **buffers}, inputs)
-        return output, buffers
+        tensors = {**self.named(weights.params), **buffers}
+        with torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16):
+            output: Tensor = functional_call(self.module, tensors, inputs)
+        return output.float(), buffers

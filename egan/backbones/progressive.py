@@ -5,9 +5,7 @@ the discriminator.
 """
 
 from collections.abc import Callable
-from math import log2
 
-import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
@@ -177,13 +175,3 @@ class Discriminator(nn.Module):
 
     def _features(self, x: Tensor, side: int) -> Tensor:
         return leaky_relu(self.from_rgb[str(side)](x))
-
-
-def layers(resolution: int) -> int:
-    """Return the synthesis layers up to `resolution`, two for each: 18 for 1024 pixels."""
-    return 2 * int(log2(resolution)) - 2
-
-
-def seeds(count: int, generator: torch.Generator) -> Tensor:
-    """Return `count` seeds of per-pixel noise, int64 (count,) in [0, 2^62)."""
-    return torch.randint(2**62, (count,), generator=generator)

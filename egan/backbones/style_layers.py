@@ -98,7 +98,7 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
             f"a batch of {count} does not divide into groups of {size} for the minibatch standard "
             f"deviation: take a multiple of {size}, or another backbone.stddev_group"
         )
-    groups = x.reshape(size, -1, *x.shape[1:])  # (group, N / group, C, H, W)
+    groups = x.float().reshape(size, -1, *x.shape[1:])  # (group, N / group, C, H, W)
     variance = (groups - groups.mean(0)).square().mean(0)
     deviation = (variance + EPSILON).sqrt().mean((1, 2, 3))  # (N / group,)
     column = deviation.repeat(size).view(-1, 1, 1, 1)

@@ -27,8 +27,6 @@ from egan.backbones.progressive import (
     ToRGB,
     check_shape,
     check_stage,
-    layers,
-    seeds,
 )
 from egan.backbones.style_layers import (
     EqualConv2d,
@@ -95,15 +93,20 @@ class Latents:
 def draw_latents(count: int, config: StyleGANConfig, generator: torch.Generator) -> Latents:
     """Draw `count` rows on the CPU; each mixes two latents with probability `config.mixing`."""
     z = torch.randn(count, config.latent, generator=generator)
-    noise = seeds(count, generator)
+    seeds = torch.randint(2**62, (count,), generator=generator)
     if not config.mixing:
-        return Latents(z, noise)
+        return Latents(z, seeds)
     z2 = torch.randn(count, config.latent, generator=generator)
     place, mixed = torch.rand(2, count, generator=generator)
-    return Latents(z, noise, z2, torch.where(mixed < config.mixing, place, 1.0))
+    return Latents(z, seeds, z2, torch.where(mixed < config.mixing, place, 1.0))
 
 
 # ----------------------------------------------------------------------------------- styles in W
+
+
+def layers(resolution: int) -> int:
+    """Return the styled layers up to `resolution`, two for each: 18 for 1024 pixels."""
+    return 2 * len(doublings(LOWEST, resolution))
 
 
 def crossover_layer(crossover: Tensor, count: int) -> Tensor:
@@ -175,7 +178,7 @@ class Mapping(Layer):
 
     def track(self, w: Tensor) -> None:
         """Move the tracked mean towards that of a batch w (N, style)."""
-        self.mean.lerp_(w.detach().mean(0), 1 - self.decay)
+        self.mean.lerp_(w.detach().float().mean(0), 1 - self.decay)
 
 
 class Constant(Layer):

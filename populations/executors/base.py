@@ -26,6 +26,9 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     )
     threads: int = Field(1, ge=1, description="CPU threads of a worker; part of the result's bits")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32", description="of convolutions and products; weights and Adam stay float32"
+    )
     gpus: float = Field(1.0, gt=0, description="GPUs of a worker, where the device is cuda")
     address: str | None = Field(None, description="a Ray cluster's address; else RAY_ADDRESS")
     restarts: int = Field(3, ge=0, description="a worker's restarts in a row before the run stops")

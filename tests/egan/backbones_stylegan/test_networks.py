@@ -75,14 +75,10 @@ def test_initial_weights_are_a_function_of_the_stream(networks):
         assert first.params.isfinite().all()
 
 
-@given(
-    resolution=st.sampled_from([4, 8, 16, 32]), alpha=st.sampled_from([0.0, 0.3, 1.0])
-)
+@given(resolution=st.sampled_from([4, 8, 16, 32]), alpha=st.sampled_from([0.0, 0.3, 1.0]))
 @settings(max_examples=12, deadline=None)
 def test_a_call_is_deterministic_and_leaves_the_weights_alone(resolution, alpha):
-    config = stylegan.StyleGANConfig(
-        latent=6, style=5, mapping_layers=2, fmap_base=32, fmap_max=8
-    )
+    config = stylegan.StyleGANConfig(latent=6, style=5, mapping_layers=2, fmap_base=32, fmap_max=8)
     networks = stylegan.build(config, (3, 32, 32))
     stream = torch.Generator().manual_seed(7)
     weights = networks.generator.initialise(stream)
@@ -136,7 +132,7 @@ def test_growing_by_a_fade_from_zero_changes_no_verdict_on_grown_fakes(networks,
     inputs = networks.noise(8, stream)
 
     def verdicts(stage):
-        fakes, _ = networks.generator(g, inputs, None, stage)
+        fakes, _ = networks.generator(g, inputs, None, stage, training=False)
         return networks.discriminator(d, fakes, None, stage)[0]
 
     torch.testing.assert_close(verdicts(Stage(32, 0.0)), verdicts(Stage(16)), rtol=1e-4, atol=1e-5)
@@ -235,3 +231,20 @@ def test_progan_is_its_paper_layer_by_layer(pro_networks, lively, stream):
     expected = conv(x, "to_rgb.8", 1.0)
     images, _ = pro_networks.generator(weights, z, None, Stage(8))
     np.testing.assert_allclose(images, expected, atol=1e-4)
+
+
+def test_mixed_precision_stays_near_full_precision(networks, lively, stream):
+    g, d = lively(networks.generator), lively(networks.discriminator)
+    inputs, stage = networks.noise(8, stream), Stage(16, 0.5)
+    found = {}
+    for half in (False, True):
+        networks.generator.bfloat16 = networks.discriminator.bfloat16 = half
+        params = g.params.detach().requires_grad_()
+        fakes, buffers = networks.generator(Weights(params, g.buffers), inputs, None, stage)
+        logits, _ = networks.discriminator(d, fakes, None, stage)
+        (gradient,) = torch.autograd.grad(logits.sum(), params)
+        assert all(buffer.dtype is torch.float32 for buffer in buffers.values())
+        found[half] = fakes.detach(), gradient
+    for whole, half in zip(found[False], found[True], strict=True):
+        assert half.dtype is torch.float32
+        assert torch.cosine_similarity(whole.flatten(), half.flatten(), dim=0) > 0.98

@@ -109,7 +109,7 @@ def test_truncation_needs_a_mean_of_w(pro_networks, stream):
     weights = pro_networks.generator.initialise(stream)
     with pytest.raises(ValueError, match="only a stylegan generator"):
         stylegan.tracked_mean(weights)
-    with pytest.raises(ValueError, match="only backbone.name=stylegan has styles"):
+    with pytest.raises(ValueError, match=r"only backbone\.name=stylegan has styles"):
         stylegan.map_latents(pro_networks.generator, weights, torch.zeros(1, 6))
 
 

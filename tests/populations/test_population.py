@@ -1,0 +1,65 @@
+"""The population as the loop sees it, and the executor of one replica in process."""
+
+from dataclasses import dataclass, field
+
+from populations.executors.base import Origin, Outcome
+from populations.executors.local import LocalExecutor
+from populations.individual import Job, Score
+from populations.population import Population
+
+JOBS = [Job(index, 0, name) for index, name in enumerate("abc")]
+
+
+@dataclass
+class Notebook:
+    """A replica that writes down what it is asked."""
+
+    asked: list[object] = field(default_factory=list)
+
+    def step(self, generation, survivors, jobs):
+        self.asked.append((generation, survivors, tuple(jobs)))
+        scores = {job.index: Score((float(job.index), 0.0)) for job in reversed(jobs)}
+        return Outcome(generation, f"sum{generation}", scores)
+
+    def export(self):
+        return "exported"
+
+    def restore(self, exported, history):
+        self.asked.append((exported, tuple(history)))
+        return "restored"
+
+
+def test_survivors_travel_with_the_next_evaluation_and_only_once():
+    replica = Notebook()
+    population = Population(LocalExecutor(lambda: replica))
+    population.evaluate(JOBS)
+    population.advance((JOBS[1],))
+    assert population.generation == 1
+    assert replica.asked == [(0, None, tuple(JOBS))]  # nothing was sent yet
+    population.evaluate(JOBS[:1])
+    population.evaluate(JOBS[:1])
+    assert replica.asked[1:] == [(1, (JOBS[1],), (JOBS[0],)), (1, None, (JOBS[0],))]
+
+
+def test_settling_sends_the_survivors_alone():
+    replica = Notebook()
+    population = Population(LocalExecutor(lambda: replica), generation=6)
+    population.advance((JOBS[2],))
+    assert population.settle().checksum == "sum7"
+    assert replica.asked == [(7, (JOBS[2],), ())]
+    assert population.export() == "exported"
+
+
+def test_scores_come_in_the_order_of_the_jobs_whatever_the_order_they_were_made_in():
+    population = Population(LocalExecutor(Notebook))
+    scores = population.evaluate([JOBS[2], JOBS[0], JOBS[1]])
+    assert [score.values[0] for score in scores] == [2.0, 0.0, 1.0]
+    assert population.outcome.generation == 0
+
+
+def test_a_local_executor_restores_its_replica():
+    replica = Notebook()
+    executor = LocalExecutor(lambda: replica)
+    assert executor.restore(Origin("state", [(JOBS[0],)])) == "restored"
+    assert replica.asked == [("state", ((JOBS[0],),))]
+    executor.close()

@@ -1,0 +1,196 @@
+"""Runs small enough to be made again and again, and the command as a user calls it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from runs.cli import main
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, str(ROOT / "run_evolution.py")]
+
+POINTS = """\
+name: points
+seed: 3
+generations: 30
+data: {source: gaussians}
+backbone: {name: mlp, width: 8, depth: 1}
+population: {batch: 8, mutations: [minimax, heuristic, "paced:paced"]}
+fitness: {batch: 16}
+execution: {executor: local}
+checkpoint: {every: 10, keep: 3}
+tracking: {enabled: false}
+"""
+IMAGES = """\
+name: images
+seed: 3
+generations: 6
+data: {source: digits, resolution: 8}
+backbone: {name: dcgan, latent: 4, width: 4}
+population: {batch: 8}
+fitness: {batch: 16}
+execution: {executor: local}
+checkpoint: {every: 4}
+tracking: {enabled: false}
+"""
+# A user's own mutations: PAUSE makes a run slow enough to be hit at a chosen moment.
+OWN_MODULES = {
+    "paced": """\
+import os
+import time
+
+from egan.mutations import least_squares
+
+
+def paced(logits):
+    time.sleep(float(os.environ.get("PAUSE", "0")))
+    return least_squares(logits)
+""",
+    "failing": """\
+calls = 0
+
+
+def later(logits):
+    global calls
+    calls += 1
+    return logits.mean() * (float("nan") if calls > 12 else 1.0)
+""",
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def own_modules(tmp_path_factory) -> Iterator[Path]:
+    """A folder of a user's mutations, importable here and in what is started here."""
+    folder = tmp_path_factory.mktemp("own")
+    for name, text in OWN_MODULES.items():
+        (folder / f"{name}.py").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def points_yaml(own_modules, tmp_path_factory) -> str:
+    """The path of a config of points: 30 generations in a moment."""
+    path = tmp_path_factory.mktemp("points") / "points.yaml"
+    path.write_text(POINTS)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def images_yaml(tmp_path_factory) -> str:
+    """The path of a config of 8 x 8 digits: 6 generations in a moment."""
+    path = tmp_path_factory.mktemp("images") / "images.yaml"
+    path.write_text(IMAGES)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Result]:
+    """Call the command in this process; anything but an exit status is raised."""
+
+    def call(*arguments: object) -> Result:
+        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def mistake(invoke) -> Callable[..., str]:
+    """Call the command, which must take it for a user's mistake; return its message."""
+
+    def call(*arguments: object) -> str:
+        result = invoke(*arguments)
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+        return result.output
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start the command in a process group of its own; what still lives at the end is killed."""
+    processes: list[subprocess.Popen] = []
+
+    def begin(*arguments: object, **environment: str) -> subprocess.Popen:
+        cwd = environment.pop("cwd", None)
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=cwd,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def run(start) -> Callable[..., subprocess.CompletedProcess]:
+    """Run the command as a process to its end."""
+
+    def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        process = start(*arguments, **environment)
+        stdout, stderr = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def until_lines() -> Callable[[subprocess.Popen, Path, int], None]:
+    """Wait until a living run's journal has a number of lines."""
+
+    def wait(process: subprocess.Popen, folder: Path, count: int) -> None:
+        journal = folder / "journal.jsonl"
+        deadline = time.monotonic() + 120
+        while not (journal.exists() and journal.read_bytes().count(b"\n") >= count):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the run makes no progress"
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def points_run(points_yaml, run, tmp_path_factory) -> tuple[Path, str]:
+    """The folder of an undisturbed run of points, and the checksum that it printed."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = run("train", points_yaml, "--output", folder)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
+    return folder, done.stdout.split("checksum ")[1].split()[0]
+
+
+@pytest.fixture(scope="session")
+def images_run(images_yaml, invoke, tmp_path_factory) -> Path:
+    """The folder of an undisturbed run of 8 x 8 digits."""
+    folder = tmp_path_factory.mktemp("images-run") / "run"
+    assert invoke("train", images_yaml, "--output", folder).exit_code == 0
+    return folder
