@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check test-all lock clean
+.PHONY: help setup run test check test-all bench study lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,14 @@ test: check  ## check, then the fast tests
 
 test-all: check  ## check, then every test: tens of minutes
 	$(BIN)/python -m pytest
+
+bench: setup  ## time generations, workers and start-up: about 20 minutes
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/startup.py
+
+study: setup  ## compare five strategies on 25 Gaussians: about 15 minutes on two cores
+	$(BIN)/python run_evolution.py study gaussians25
 
 lock:  ## pin what the environment holds now
 	$(BIN)/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock

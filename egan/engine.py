@@ -318,7 +318,8 @@ def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
 def _finite(network: Network) -> bool:
     """Return whether Adam can go on: an infinite second moment would freeze a weight for good."""
     tensors = (network.weights.params, network.moments.first, network.moments.second)
-    return all(bool(tensor.isfinite().all()) for tensor in tensors)
+    total = sum(tensor.sum(dtype=torch.float64) for tensor in tensors)  # NaN and infinity stay
+    return bool(torch.isfinite(torch.as_tensor(total)))
 
 
 def _frozen(weights: Weights) -> Weights:

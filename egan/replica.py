@@ -60,6 +60,7 @@ class EngineReplica:
         if survivors is not None and self._state.generation == generation - 1:
             self._advance(survivors)
         assert self._state.generation == generation, (self._state.generation, generation)
+        fingerprint = checksum(self._state)
         seconds["advance"] = perf_counter() - start
         start = perf_counter()
         children = self._engine.vary(self._state, jobs)
@@ -70,7 +71,7 @@ class EngineReplica:
             scores = self._engine.evaluate(self._state, children)
             self._children.update((child.job, child) for child in children)
         seconds["evaluation"] = perf_counter() - start
-        return Outcome(generation, checksum(self._state), scores, self._training, seconds)
+        return Outcome(generation, fingerprint, scores, self._training, seconds)
 
     def export(self) -> ExportedState:
         """Return the state as plain arrays."""

@@ -57,8 +57,9 @@ class NetworkFunction:
         hold the updated running ones: the caller decides whether they count.
         """
         buffers = {name: buffer.clone() for name, buffer in weights.buffers.items()}
-        self.module.train(training)
+        if self.module.training != training:  # it walks the whole module
+            self.module.train(training)
         tensors = {**self.named(weights.params), **buffers}
         with torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16):
-            output: Tensor = functional_call(self.module, tensors, inputs)
+            output: Tensor = functional_call(self.module, tensors, inputs, tie_weights=False)
         return output.float(), buffers

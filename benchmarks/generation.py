@@ -1,0 +1,224 @@
+"""Seconds per generation: python benchmarks/generation.py [--device cuda] [--json FILE].
+
+Four programs take turns in one process, generation by generation, so that a machine that slows
+down slows all of them:
+
+    sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py)
+    engine       ours, same networks and float32
+    fast         ours with execution.precision=bfloat16
+    plain        a DCGAN step with the same number of discriminator updates: no evolution
+
+Medians over the rounds; ratios are taken round by round and quoted as median and quartiles. FLOPs
+are counted by torch in one generation of each. No Ray is needed.
+"""
+
+import argparse
+import itertools
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from sequential import PlainGAN, SequentialEGAN
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from egan.data import ImageSource, open_source
+from egan.data.draws import Draws
+from egan.engine import Engine
+from egan.game import GameConfig
+from egan.mutations import resolve
+from egan.replica import EngineReplica, prepare_device
+from populations.individual import Job
+from populations.seeding import Purpose
+
+SETTINGS = {
+    "cifar": "E-GAN's CIFAR networks, width 128, one channel of 32 x 32",
+    "fashion": "DCGAN of width 64, one channel of 32 x 32",
+    "gaussians25": "MLP of 3 x 128 on the grid of 25 Gaussians",
+}
+
+
+def game(setting: str, survivors: int, evaluation: int) -> GameConfig:
+    """Return the benchmark's configuration: batch 32, n_D 3."""
+    backbone = {
+        "cifar": {
+            "name": "dcgan", "width": 128, "generator_norm": "none", "bias": True,
+            "prior": "uniform",
+        },
+        "fashion": {"name": "dcgan", "width": 64},
+        "gaussians25": {"name": "mlp", "width": 128, "depth": 3},
+    }[setting]  # fmt: skip
+    data = {"source": "gaussians", "modes": "grid25"}
+    if setting != "gaussians25":
+        data = {"source": "digits", "resolution": 32}
+    return GameConfig.model_validate(
+        {
+            "data": data,
+            "backbone": backbone,
+            "population": {"survivors": survivors, "batch": 32},
+            "fitness": {"batch": evaluation},
+            "discriminator": {"updates": 3},
+        }
+    )
+
+
+def reals(config: GameConfig, device: torch.device) -> Iterator[Tensor]:
+    """Yield batches of 256 reals, as the engine draws them."""
+    draws = Draws(open_source(config.data), 0, {Purpose.EVALUATION_DATA: 256})
+    for generation in itertools.count():
+        yield draws(generation, Purpose.EVALUATION_DATA).to(device)
+
+
+def engine_generations(
+    config: GameConfig, device: torch.device, precision: str
+) -> Callable[[], None]:
+    """Return a function that makes one whole generation of the engine."""
+    mutations = {name: resolve(name) for name in config.population.mutations}
+    engine = Engine(config, open_source(config.data), mutations, device, precision)
+    replica = EngineReplica(engine)
+    survivors, names = config.population.survivors, config.population.mutations
+    grid = [
+        Job(parent * len(names) + place, parent, name)
+        for parent in range(survivors)
+        for place, name in enumerate(names)
+    ]
+    state = {"generation": 0, "survivors": None}
+
+    def generation() -> None:
+        outcome = replica.step(state["generation"], state["survivors"], grid)
+        ranked = sorted(grid, key=lambda job: -outcome.scores[job.index].values[0])
+        state["survivors"] = tuple(ranked[:survivors])
+        state["generation"] += 1
+
+    return generation
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return GFLOP/s of a square matrix product here: what FLOPs are held against."""
+    size = 2048 if device.type == "cpu" else 8192
+    a = torch.randn(size, size, device=device).to(dtype)
+    return 2 * size**3 / 1e9 / min(timed(lambda: a @ a, device) for _ in range(7))
+
+
+def timed(task: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that a task takes, its work on the device included."""
+    start = time.perf_counter()
+    task()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def flops(task: Callable[[], object]) -> float:
+    """Return the GFLOP of a task, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        task()
+    return counter.get_total_flops() / 1e9
+
+
+def measure(
+    setting: str, survivors: int, evaluation: int, rounds: int, device: torch.device
+) -> dict:
+    """Return the timings of the four programs on one setting."""
+    config = game(setting, survivors, evaluation)
+    source = open_source(config.data)
+    networks = Engine(config, source, {}, device).networks
+    programs = {
+        "sequential": SequentialEGAN(networks, config, reals(config, device), device).generation,
+        "engine": engine_generations(config, device, "float32"),
+        "fast": engine_generations(config, device, "bfloat16"),
+        "plain": PlainGAN(networks, config, reals(config, device), device).generation,
+    }
+    work = {name: flops(program) for name, program in programs.items()}  # also the warm-up
+    for program in programs.values():
+        program()
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            seconds[name].append(timed(program, device))
+    rows = {}
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        ratios = np.array(seconds["sequential"]) / np.array(times)
+        to_plain = np.array(times) / np.array(seconds["plain"])
+        rows[name] = {
+            "seconds": median,
+            "fastest": min(times),
+            "gflop": work[name],
+            "gflop_per_second": work[name] / median,
+            "times_faster_than_sequential": np.quantile(ratios, [0.25, 0.5, 0.75]).tolist(),
+            "cost_in_plain_steps": np.quantile(to_plain, [0.25, 0.5, 0.75]).tolist(),
+        }
+    points = not isinstance(source, ImageSource)
+    return {
+        "setting": setting,
+        "what": SETTINGS[setting],
+        "survivors": survivors,
+        "evaluation_batch": evaluation,
+        "flops_counted": not points or bool(work["engine"]),
+        "rounds": rounds,
+        "programs": rows,
+    }
+
+
+def table(result: dict) -> str:
+    """Return a result as a table in Markdown."""
+    lines = [
+        f"\n{result['what']}; mu {result['survivors']}, evaluation {result['evaluation_batch']}, "
+        f"medians of {result['rounds']}\n",
+        "| program | seconds | GFLOP | GFLOP/s | faster than sequential | cost in plain steps |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in result["programs"].items():
+        low, median, high = row["times_faster_than_sequential"]
+        plow, pmedian, phigh = row["cost_in_plain_steps"]
+        lines.append(
+            f"| {name} | {row['seconds']:.4g} | {row['gflop']:.3g} | "
+            f"{row['gflop_per_second']:.0f} | {median:.2f} ({low:.2f} to {high:.2f}) | "
+            f"{pmedian:.2f} ({plow:.2f} to {phigh:.2f}) |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--settings", default=",".join(SETTINGS))
+    parser.add_argument("--survivors", default="1,4", help="values of mu")
+    parser.add_argument("--evaluation", default="256,64", help="evaluation batches")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    device = prepare_device(arguments.device, arguments.threads)
+    machine = {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "threads": arguments.threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "matmul_gflop_per_second": {
+            "float32": matmul_rate(device, torch.float32),
+            "bfloat16": matmul_rate(device, torch.bfloat16),
+        },
+    }
+    print(json.dumps(machine, indent=2))
+    results = []
+    for setting in arguments.settings.split(","):
+        for survivors in map(int, arguments.survivors.split(",")):
+            for evaluation in map(int, arguments.evaluation.split(",")):
+                rounds = arguments.rounds * (10 if setting == "gaussians25" else 1)
+                result = measure(setting, survivors, evaluation, rounds, device)
+                results.append(result)
+                print(table(result), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

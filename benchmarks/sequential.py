@@ -1,0 +1,110 @@
+"""A faithful sequential E-GAN generation, as published code makes it: the yardstick.
+
+Written from the paper (arXiv 1803.00657) and a description of its public code: one child after the
+other, each from a copy of the parent's weights and optimiser; fresh noise for each child; the
+discriminator judges the same reals again for each child; Fd by a gradient with a graph behind it;
+the best mu are kept; the discriminator trains on their evaluation images.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from egan.mutations import heuristic, least_squares, minimax
+
+MUTATIONS = (minimax, heuristic, least_squares)
+
+
+def real_module(function, device: torch.device, seed: int) -> nn.Module:
+    """Return an ordinary module with weights from a network function."""
+    weights = function.initialise(torch.Generator().manual_seed(seed))
+    module = copy.deepcopy(function.module).to_empty(device=device)
+    with torch.no_grad():
+        for (_, tensor), (_, value) in zip(
+            module.named_parameters(), function.named(weights.params).items(), strict=True
+        ):
+            tensor.copy_(value)
+        for name, buffer in module.named_buffers():
+            buffer.copy_(weights.buffers[name])
+    return module.train()
+
+
+class SequentialEGAN:
+    """mu parents, three mutations, one child at a time."""
+
+    def __init__(self, networks, config, reals: Iterator[Tensor], device: torch.device) -> None:
+        self.networks, self.config, self.reals, self.device = networks, config, reals, device
+        self.generator = real_module(networks.generator, device, 1)
+        self.discriminator = real_module(networks.discriminator, device, 2)
+        rate, betas = config.optimizer.learning_rate, config.optimizer.betas
+        self.optimizer_g = torch.optim.Adam(self.generator.parameters(), rate, betas)
+        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), rate, betas)
+        saved = (self.generator.state_dict(), self.optimizer_g.state_dict())
+        self.parents = [copy.deepcopy(saved) for _ in range(config.population.survivors)]
+        self.noise = torch.Generator().manual_seed(3)
+
+    def z(self, count: int) -> Tensor:
+        return self.networks.noise(count, self.noise).to(self.device)
+
+    def generation(self) -> None:
+        """Make, score and select the children; train the discriminator."""
+        population, fitness = self.config.population, self.config.fitness
+        real_evaluation = next(self.reals)[: fitness.batch]
+        children = []
+        for parent in self.parents:
+            for mutation in MUTATIONS:
+                self.vary(parent, mutation, population.batch)
+                score, fakes = self.evaluate(real_evaluation, fitness.batch)
+                child = (self.generator.state_dict(), self.optimizer_g.state_dict())
+                children.append((score, copy.deepcopy(child), fakes))
+        children.sort(key=lambda child: -child[0])
+        survivors = children[: population.survivors]
+        self.parents = [child for _, child, _ in survivors]
+        self.train_discriminator(torch.cat([fakes for _, _, fakes in survivors]))
+
+    def vary(self, parent, mutation: Callable[[Tensor], Tensor], batch: int) -> None:
+        self.generator.load_state_dict(parent[0])
+        self.optimizer_g.load_state_dict(copy.deepcopy(parent[1]))
+        self.optimizer_g.zero_grad()
+        mutation(self.discriminator(self.generator(self.z(batch)))).backward()
+        self.optimizer_g.step()
+
+    def evaluate(self, reals: Tensor, count: int) -> tuple[float, Tensor]:
+        with torch.no_grad():
+            fakes = self.generator(self.z(count))
+        logits_real, logits_fake = self.discriminator(reals), self.discriminator(fakes)
+        loss = softplus(-logits_real).mean() + softplus(logits_fake).mean()
+        gradients = torch.autograd.grad(loss, self.discriminator.parameters(), create_graph=True)
+        with torch.no_grad():
+            norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+            quality = torch.sigmoid(logits_fake).mean()
+            return (quality - self.config.fitness.gamma * norm.log()).item(), fakes
+
+    def train_discriminator(self, fakes: Tensor) -> None:
+        batch = self.config.population.batch
+        order = torch.randperm(len(fakes), generator=self.noise).to(self.device)
+        for update in range(self.config.discriminator.updates):
+            real = next(self.reals)[:batch]
+            fake = fakes[order[update * batch : (update + 1) * batch]]
+            self.optimizer_d.zero_grad()
+            loss = softplus(-self.discriminator(real)).mean()
+            loss = loss + softplus(self.discriminator(fake)).mean()
+            loss.backward()
+            self.optimizer_d.step()
+
+
+class PlainGAN(SequentialEGAN):
+    """The same networks without evolution: n_D discriminator steps, then one generator step."""
+
+    def generation(self) -> None:
+        batch = self.config.population.batch
+        count = batch * self.config.discriminator.updates
+        with torch.no_grad():
+            fakes = self.generator(self.z(count))
+        self.train_discriminator(fakes)
+        self.optimizer_g.zero_grad()
+        heuristic(self.discriminator(self.generator(self.z(batch)))).backward()
+        self.optimizer_g.step()
