@@ -18,8 +18,19 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
     loss: Literal["bce", "least_squares", "hinge"] = "bce"
     r1: Weight = Field(0.0, description="weight of the gradient penalty on reals")
+    r1_every: int = Field(1, ge=1, description="updates per penalty on reals, then as much heavier")
     r2: Weight = Field(0.0, description="weight of the gradient penalty on fakes")
     gradient_penalty: Weight = Field(0.0, description="weight of WGAN-GP's penalty")
+
+    def due(self, update: int) -> "DiscriminatorConfig":
+        """Return what regularises the run's `update`-th step, counted from 0.
+
+        Lazy regularisation (Karras et al., 1912.04958, section 3.1): every k-th step, k times R1.
+        """
+        if self.r1_every == 1:
+            return self
+        r1 = 0.0 if update % self.r1_every else self.r1 * self.r1_every
+        return self.model_copy(update={"r1": r1})
 
 
 def bce(real: Tensor, fake: Tensor) -> Tensor:

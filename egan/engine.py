@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from egan.backbones import build_networks
+from egan.backbones import Inputs, build_networks
 from egan.data import Source
 from egan.data.draws import Draws
 from egan.discriminator import LOSSES, penalties
@@ -28,9 +28,12 @@ from egan.mutations import Mutation
 from egan.optimizer import adam
 from egan.state import EvolutionState, Genome, Moments, Network, Weights
 from egan.tasks.noise import NoiseTask
+from egan.turn import Pace, Turn
 from fitness.scores import diversity, quality
 from populations.individual import Job, Score
 from populations.seeding import Purpose, torch_seed
+
+AVERAGE_WARM_UP = 0.05  # the average's half-life is at most this part of the images shown
 
 
 class Diverged(RuntimeError):
@@ -64,11 +67,23 @@ class Engine:
         self.task = NoiseTask(self.networks)
         self.device = device
         self._mutations = mutations
-        counts = {
-            Purpose.EVALUATION_DATA: config.fitness.batch,
-            Purpose.DISCRIMINATOR_DATA: config.discriminator.updates * config.population.batch,
+        self._source = source
+        self._draws: dict[int, Draws] = {}
+        self._pace = Pace.of(config, self.networks)
+        self._late = {
+            role: self._pace.late(function, config.population.steps, device)
+            for role, function in self.task.functions.items()
         }
-        self._draws = Draws(source, config.seed, counts)
+        self._late_discriminator = self._pace.late(
+            self.networks.discriminator, config.discriminator.updates, device
+        )
+
+    def turn(self, generation: int) -> Turn:
+        """Return what a generation is played with: the stage, and what follows from it."""
+        pace = self._pace
+        stage, batch, shown = pace.stage(generation), pace.batch(generation), pace.shown(generation)
+        draws = self._draws_in(batch)
+        return Turn(generation, stage, batch, shown, self.networks, self.task, draws, self.device)
 
     # ------------------------------------------------------------------ the four steps of the game
 
@@ -95,9 +110,10 @@ class Engine:
 
         The parents and their moments stay as they are; a child inherits both.
         """
+        turn = self.turn(state.generation)
         children: list[Child] = []
         for _, siblings in groupby(jobs, key=self._family):
-            children += self._vary_parent(state, list(siblings))
+            children += self._vary_parent(turn, state, list(siblings))
         return children
 
     def evaluate(self, state: EvolutionState, children: Iterable[Child]) -> dict[int, Score]:
@@ -105,19 +121,18 @@ class Engine:
 
         D judges in training mode, on the statistics of the batch; no buffer changes.
         """
-        gradient_real = self._gradient_on_reals(state)
+        turn = self.turn(state.generation)
+        gradient_real = self._gradient_on_reals(turn, state.discriminator.weights)
         scores: dict[int, Score] = {}
         for child in children:
             if child.failure:
                 scores[child.job.index] = Score((float("nan"),) * 2, child.failure)
                 continue
-            inputs = self._inputs(state, Purpose.EVALUATION_NOISE, child.job, 0)
+            inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
             with torch.no_grad():
-                fakes, _ = self.task.generate(_weights(child.networks), inputs)
+                fakes, _ = turn.generate(_weights(child.networks), inputs)
             params = state.discriminator.weights.params.detach().requires_grad_()
-            logits, _ = self.networks.discriminator(
-                replace(state.discriminator.weights, params=params), fakes
-            )
+            logits, _ = turn.judge(replace(state.discriminator.weights, params=params), fakes)
             (gradient_fake,) = torch.autograd.grad(softplus(logits).mean(), params)
             values = torch.stack(
                 [quality(logits.detach()).double(), diversity(gradient_real + gradient_fake)]
@@ -133,8 +148,9 @@ class Engine:
         Raises:
             Diverged: D's loss or weights became non-finite.
         """
-        parents = tuple(self._adopt(state, child) for child in survivors)
-        discriminator, report = self._train_discriminator(state, parents)
+        turn = self.turn(state.generation)
+        parents = tuple(self._adopt(turn, state, child) for child in survivors)
+        discriminator, report = self._train_discriminator(turn, state.discriminator, parents)
         return EvolutionState(state.generation + 1, parents, discriminator), report
 
     # ------------------------------------------------------------------------------------ variation
@@ -143,30 +159,35 @@ class Engine:
         """Return what decides a child's noise: siblings of one family share their forward pass."""
         return (job.parent, job.index if self.config.population.noise == "fresh" else -1)
 
-    def _vary_parent(self, state: EvolutionState, jobs: list[Job]) -> list[Child]:
-        parent = state.parents[jobs[0].parent].networks
+    def _vary_parent(self, turn: Turn, state: EvolutionState, jobs: list[Job]) -> list[Child]:
+        parent, judge = state.parents[jobs[0].parent].networks, _frozen(state.discriminator.weights)
         steps = self.config.population.steps
-        children = self._mutate(state, parent, jobs, step=0)
+        children = self._mutate(turn, judge, parent, jobs, step=0)
         for step in range(1, steps):
             children = [
                 child
                 if child.failure
-                else self._mutate(state, child.networks, [child.job], step=step)[0]
+                else self._mutate(turn, judge, child.networks, [child.job], step=step)[0]
                 for child in children
             ]
         return children
 
     def _mutate(
-        self, state: EvolutionState, parent: Mapping[str, Network], jobs: list[Job], step: int
+        self,
+        turn: Turn,
+        judge: Weights,
+        parent: Mapping[str, Network],
+        jobs: list[Job],
+        step: int,
     ) -> list[Child]:
         """Take one optimiser step from `parent` under the mutation of each of `jobs`."""
-        inputs = self._inputs(state, Purpose.TRAIN_NOISE, jobs[0], step)
+        inputs = self._inputs(turn, Purpose.TRAIN_NOISE, jobs[0], step)
         leaves = {
             role: replace(net.weights, params=net.weights.params.detach().requires_grad_())
             for role, net in parent.items()
         }
-        fakes, buffers = self.task.generate(leaves, inputs)
-        logits, _ = self.networks.discriminator(_frozen(state.discriminator.weights), fakes)
+        fakes, buffers = turn.generate(leaves, inputs)
+        logits, _ = turn.judge(judge, fakes)
         params = [weights.params for weights in leaves.values()]
         children = []
         for job in jobs:
@@ -181,7 +202,7 @@ class Engine:
                 children.append(Child(job, parent, f"loss is {loss.item()} at step {step}"))
                 continue
             networks = {
-                role: self._descend(network, gradient, buffers[role])
+                role: self._descend(network, gradient, buffers[role], self._late[role])
                 for (role, network), gradient in zip(parent.items(), gradients, strict=True)
             }
             finite = all(map(_finite, networks.values()))
@@ -189,7 +210,13 @@ class Engine:
             children.append(Child(job, networks, failure))
         return children
 
-    def _descend(self, network: Network, gradient: Tensor, buffers: dict[str, Tensor]) -> Network:
+    def _descend(
+        self,
+        network: Network,
+        gradient: Tensor,
+        buffers: dict[str, Tensor],
+        late: Tensor | None,
+    ) -> Network:
         optimizer = self.config.optimizer
         params, moments = adam(
             network.weights.params,
@@ -198,27 +225,25 @@ class Engine:
             optimizer.learning_rate,
             optimizer.betas,
             optimizer.eps,
+            late,
         )
         return Network(Weights(params, buffers), moments)
 
     # ----------------------------------------------------------------------------------- evaluation
 
-    def _gradient_on_reals(self, state: EvolutionState) -> Tensor:
+    def _gradient_on_reals(self, turn: Turn, weights: Weights) -> Tensor:
         """Return grad_D(-E log D(x)) (P,), the part of Fd that all children share."""
-        reals = self._draws(state.generation, Purpose.EVALUATION_DATA).to(self.device)
-        weights = state.discriminator.weights
+        reals = turn.reals(Purpose.EVALUATION_DATA)
         params = weights.params.detach().requires_grad_()
-        logits, _ = self.networks.discriminator(replace(weights, params=params), reals)
+        logits, _ = turn.judge(replace(weights, params=params), reals)
         (gradient,) = torch.autograd.grad(softplus(-logits).mean(), params)
         return gradient
 
     # -------------------------------------------------------------------------------------- advance
 
-    def _adopt(self, state: EvolutionState, child: Child) -> Genome:
+    def _adopt(self, turn: Turn, state: EvolutionState, child: Child) -> Genome:
         """Make a survivor a parent; its lineage's average moves towards it."""
-        # The average starts fast, so that it forgets the random initial weights.
-        generation = state.generation
-        decay = min(self.config.population.average, (1 + generation) / (10 + generation))
+        decay = self._average_decay(turn)
         old = state.parents[child.job.parent].average
         average = {
             role: _lerp(old[role], network.weights, 1 - decay)
@@ -226,23 +251,37 @@ class Engine:
         }
         return Genome(child.networks, average)
 
+    def _average_decay(self, turn: Turn) -> float:
+        """Return how much of the average a generation keeps.
+
+        The average starts fast, so that it forgets the random initial weights. By images shown, it
+        is the published half-life (1710.10196), which grows up to its value as in StyleGAN2's code.
+        """
+        population = self.config.population
+        if population.average_kimg is None:
+            return min(population.average, (1 + turn.generation) / (10 + turn.generation))
+        half_life = min(1000 * population.average_kimg, AVERAGE_WARM_UP * turn.shown)
+        images = self.config.discriminator.updates * turn.batch
+        return float(0.5 ** (images / half_life)) if half_life else 0.0
+
     def _train_discriminator(
-        self, state: EvolutionState, parents: Sequence[Genome]
+        self, turn: Turn, discriminator: Network, parents: Sequence[Genome]
     ) -> tuple[Network, dict[str, float]]:
         """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors."""
-        config, batch = self.config, self.config.population.batch
+        config, generation = self.config, turn.generation
         rate = config.optimizer.discriminator_learning_rate or config.optimizer.learning_rate
-        reals = self._draws(state.generation, Purpose.DISCRIMINATOR_DATA).to(self.device)
-        discriminator = state.discriminator
+        reals = turn.reals(Purpose.DISCRIMINATOR_DATA)
         losses = []
-        for update, real in enumerate(torch.split(reals, batch)):
-            fake = self._survivors_fakes(state.generation, parents, update)
-            stream = self._stream(state.generation, Purpose.PENALTY, update)
-            mix = torch.rand(batch, generator=stream).to(self.device)
-            loss, gradient, buffers = self._discriminator_gradient(discriminator, real, fake, mix)
+        for update, real in enumerate(torch.split(reals, turn.batch)):
+            fake = self._survivors_fakes(turn, parents, update)
+            stream = self._stream(generation, Purpose.PENALTY, update)
+            mix = torch.rand(turn.batch, generator=stream).to(self.device)
+            loss, gradient, buffers = self._discriminator_gradient(
+                turn, discriminator, real, fake, mix, update
+            )
             if not bool(torch.isfinite(loss)):
                 raise Diverged(
-                    f"generation {state.generation}: the discriminator's loss is {loss.item()} "
+                    f"generation {generation}: the discriminator's loss is {loss.item()} "
                     f"in update {update + 1} of {config.discriminator.updates}"
                 )
             params, moments = adam(
@@ -252,54 +291,70 @@ class Engine:
                 rate,
                 config.optimizer.betas,
                 config.optimizer.eps,
+                self._late_discriminator,
             )
             discriminator = Network(Weights(params, buffers), moments)
             losses.append(loss)
         if not _finite(discriminator):
             raise Diverged(
-                f"generation {state.generation}: the discriminator's weights or moments are not "
+                f"generation {generation}: the discriminator's weights or moments are not "
                 f"finite after update {config.discriminator.updates}, though its losses were"
             )
         return discriminator, {"loss": torch.stack(losses).mean().item()}
 
-    def _survivors_fakes(self, generation: int, parents: Sequence[Genome], update: int) -> Tensor:
+    def _survivors_fakes(self, turn: Turn, parents: Sequence[Genome], update: int) -> Tensor:
         """Return a batch of fakes (N, ...), each parent's share equal, the remainder in turn."""
-        share, remainder = divmod(self.config.population.batch, len(parents))
-        turn = generation * self.config.discriminator.updates + update
+        share, remainder = divmod(turn.batch, len(parents))
+        step = turn.generation * self.config.discriminator.updates + update
         fakes = []
         for index, parent in enumerate(parents):
-            count = share + ((index + turn) % len(parents) < remainder)
-            stream = self._stream(generation, Purpose.DISCRIMINATOR_NOISE, update, index)
+            count = share + ((index + step) % len(parents) < remainder)
+            stream = self._stream(turn.generation, Purpose.DISCRIMINATOR_NOISE, update, index)
             inputs = self.task.inputs(count, stream).to(self.device)
             with torch.no_grad():
-                fakes.append(self.task.generate(_weights(parent.networks), inputs)[0])
+                fakes.append(turn.generate(_weights(parent.networks), inputs)[0])
         return torch.cat(fakes)
 
     def _discriminator_gradient(
-        self, discriminator: Network, real: Tensor, fake: Tensor, mix: Tensor
+        self,
+        turn: Turn,
+        discriminator: Network,
+        real: Tensor,
+        fake: Tensor,
+        mix: Tensor,
+        update: int,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return D's loss, its gradient (P,), and D's buffers after seeing reals, then fakes."""
-        judge = self.networks.discriminator
+        config = self.config.discriminator
         params = discriminator.weights.params.detach().requires_grad_()
         weights = replace(discriminator.weights, params=params)
-        logits_real, buffers = judge(weights, real)
-        logits_fake, buffers = judge(Weights(params, buffers), fake)
-        loss = LOSSES[self.config.discriminator.loss](logits_real, logits_fake)
-        loss = loss + penalties(
-            lambda x: judge(weights, x)[0], self.config.discriminator, real, fake, mix
-        )
+        logits_real, buffers = turn.judge(weights, real)
+        logits_fake, buffers = turn.judge(Weights(params, buffers), fake)
+        loss = LOSSES[config.loss](logits_real, logits_fake)
+        due = config.due(turn.generation * config.updates + update)
+        loss = loss + penalties(lambda x: turn.judge(weights, x)[0], due, real, fake, mix)
         (gradient,) = torch.autograd.grad(loss, params)
         return loss.detach(), gradient, buffers
 
     # --------------------------------------------------------------------------------------- common
 
-    def _inputs(self, state: EvolutionState, purpose: Purpose, job: Job, step: int) -> Tensor:
+    def _draws_in(self, batch: int) -> Draws:
+        """Return the draws of the generations with this batch, the latest ones kept."""
+        if batch not in self._draws:
+            counts = {
+                Purpose.EVALUATION_DATA: self.config.fitness.batch,
+                Purpose.DISCRIMINATOR_DATA: self.config.discriminator.updates * batch,
+            }
+            self._draws = {batch: Draws(self._source, self.config.seed, counts)}
+        return self._draws[batch]
+
+    def _inputs(self, turn: Turn, purpose: Purpose, job: Job, step: int) -> Inputs:
         """Draw a child's noise: the generation's own, or the child's where noise is fresh."""
         fresh = self.config.population.noise == "fresh"
         index = (step, 1 + job.index) if fresh else (step, 0)
         evaluation = purpose is Purpose.EVALUATION_NOISE
-        count = self.config.fitness.batch if evaluation else self.config.population.batch
-        stream = self._stream(state.generation, purpose, *index)
+        count = self.config.fitness.batch if evaluation else turn.batch
+        stream = self._stream(turn.generation, purpose, *index)
         return self.task.inputs(count, stream).to(self.device)
 
     def _stream(self, generation: int, purpose: Purpose, *index: int) -> torch.Generator:

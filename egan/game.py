@@ -25,6 +25,12 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
         "fresh: each child draws its own, as in the published code",
     )
     average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged generator")
+    average_kimg: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="instead of the decay: half-life in thousands of images shown to D",
+    )
 
     @field_validator("mutations")
     @classmethod
@@ -52,9 +58,17 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
 
     @model_validator(mode="after")
     def _every_survivor_is_seen(self) -> "GameConfig":
-        if self.population.batch < 2 * self.population.survivors:
-            raise ValueError(
-                f"population.batch is {self.population.batch}, but the discriminator's batch needs "
-                f"at least 2 fakes of each of the {self.population.survivors} survivors"
-            )
+        for key, batch in self.backbone.batches(self.population.batch).items():
+            if batch < 2 * self.population.survivors:
+                raise ValueError(
+                    f"{key} is {batch}, but the discriminator's batch needs at least 2 fakes of "
+                    f"each of the {self.population.survivors} survivors"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _the_backbone_takes_the_batches(self) -> "GameConfig":
+        batches = dict(self.backbone.batches(self.population.batch))
+        for key, batch in (batches | {"fitness.batch": self.fitness.batch}).items():
+            self.backbone.check_batch(key, batch)
         return self

@@ -32,12 +32,22 @@ def adam(
     learning_rate: float,
     betas: tuple[float, float],
     eps: float,
+    late: Tensor | None = None,
 ) -> tuple[Tensor, Moments]:
-    """Return the parameters (P,) and moments after one step along `gradient` (P,)."""
+    """Return the parameters (P,) and moments after one step along `gradient` (P,).
+
+    `late` (P,) is for networks that grow: the steps before a parameter's layer came in, during
+    which its gradients were zero. Its bias correction counts from there, as if the layer had an
+    optimiser of its own.
+    """
     beta1, beta2 = betas
     t = moments.step + 1
     m = torch.lerp(moments.first, gradient, 1 - beta1)  # m_t = b1 m_{t-1} + (1 - b1) g
     v = (moments.second * beta2).addcmul_(gradient, gradient, value=1 - beta2)  # v_t, of g^2
+    if late is not None:
+        age = (t - late).clamp_(min=1)
+        m_hat, v_hat = m / (1 - beta1**age), v / (1 - beta2**age)
+        return params - learning_rate * m_hat / (v_hat.sqrt() + eps), Moments(m, v, t)
     denominator = (v.sqrt() / sqrt(1 - beta2**t)).add_(eps)  # sqrt(v_hat) + eps
     step_size = learning_rate / (1 - beta1**t)
     return torch.addcdiv(params, m, denominator, value=-step_size), Moments(m, v, t)

@@ -73,8 +73,23 @@ def _needs(metrics: Iterable[str], *, real: bool) -> set[Need]:
     return {METRICS[name].need for name in metrics if METRICS[name].against_real or not real}
 
 
-def _check_metrics(metrics: Sequence[str], space: FeatureSpace, counts: Iterable[int]) -> None:
-    """Refuse, before any work, what cannot be computed in the end."""
+def check_metrics(
+    metrics: Sequence[str],
+    space: FeatureSpace,
+    counts: Iterable[int],
+    shape: tuple[int, ...] | None = None,
+) -> None:
+    """Refuse, before any work, what cannot be computed in the end.
+
+    Args:
+        metrics: short names.
+        space: the feature space.
+        counts: how many images there will be on each side.
+        shape: (C, H, W) of the images, if known.
+
+    Raises:
+        ValueError: a metric asks for more images, larger ones, or another space.
+    """
     for name in metrics:
         metric = METRICS[name]
         if metric.need == "points":
@@ -84,6 +99,8 @@ def _check_metrics(metrics: Sequence[str], space: FeatureSpace, counts: Iterable
                 f"metric {name!r} needs a classifier's logits, which space {space.name!r} lacks; "
                 "take space 'classifier', 'inception' or 'efficientnet-lite0'"
             )
+        if metric.need == "pairs" and shape is not None:
+            check_side(name, shape)
         for count in counts:
             if count < metric.minimum:
                 raise ValueError(
@@ -199,7 +216,7 @@ def observe_real(
         ValueError: as :func:`observe`; ``cache`` without ``data``; a damaged cached file.
     """
     metrics = expand_metrics(metrics)
-    _check_metrics(metrics, space, (count,))
+    check_metrics(metrics, space, (count,))
     needs = _needs(metrics, real=True)
     path = None
     if cache is not None:
@@ -293,7 +310,7 @@ def evaluate_images(
     reals = real_count or count
     if isinstance(real, Observation):
         reals = real.count
-    _check_metrics(metrics, space, (count, reals))
+    check_metrics(metrics, space, (count, reals))
     if not against_real:
         seen = None
     elif real is None:

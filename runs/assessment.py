@@ -1,143 +1,323 @@
-"""The `evaluate` command: a run, or any system's images, against real data."""
+"""The `evaluate` and `statistics` commands: a run, or any system's images, against real data."""
 
 import json
+import re
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from torch import Tensor
 
 from egan.data import ImageSource, Source, detect_source, open_source
 from egan.data.config import DigitsConfig, ImagesConfig
+from fitness.evaluation import observe
 from fitness.features import Progress
-from fitness.names import METRICS, MetricName
-from runs.evaluation import Evaluator
+from fitness.names import METRICS, MetricName, expand_metrics
+from fitness.statistics import Statistics, read_arrays
+from runs.evaluation import (
+    Evaluator,
+    batches_of,
+    best_device,
+    open_space,
+    reals_of,
+    user_mistakes,
+)
 from runs.files import write_json
 from runs.folder import RunFolder
 from runs.mistakes import ConfigError
 from runs.sampling import chosen_snapshot, sampler_of
 from runs.tracking import log_evaluation
 
-MIXTURE_COUNT = 2500  # points, the usual number in the papers on mixtures
-RUN_COUNT = 10_000
-MIXTURE_METRICS = ("mixture",)
+POINTS = 2500  # the usual number in the papers on mixtures
+IMAGES = 10_000
+IMAGE_METRICS = ("fid", "kid", "prdc")
+POINT_METRICS = ("mixture",)
+SPACE = "classifier"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a scoring; None: what suits the subject.
+
+    Attributes:
+        against: the path of the real images or of their statistics, or "digits".
+        metrics: short names or groups.
+        space: the feature space.
+        count: how many samples.
+        seed: of the samples, and of the metrics' own draws.
+        weights: a file of the space's weights.
+        resolution: side that images are brought to.
+    """
+
+    against: str | None = None
+    metrics: tuple[str, ...] | None = None
+    space: str | None = None
+    count: int | None = None
+    seed: int = 0
+    weights: Path | None = None
+    resolution: int | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is scored, and what suits it where nothing else is asked for.
+
+    Attributes:
+        shape: of one sample, (C, H, W) or (2,).
+        draw: `draw(count, seed)` gives batches of samples.
+        count: how many samples.
+        metrics: short names or groups.
+        space: the feature space.
+        real: opens the data that it was trained on, if they are known.
+        about: what is reported of it.
+    """
+
+    shape: tuple[int, ...]
+    draw: Callable[[int, int], Iterable[Tensor]]
+    count: int
+    metrics: tuple[str, ...]
+    space: str
+    real: Callable[[], Source] | None
+    about: dict[str, str]
 
 
 def assess(
-    subject: Path,
-    *,
-    against: str | None = None,
-    metrics: tuple[str, ...] | None = None,
-    space: str | None = None,
-    count: int | None = None,
-    seed: int = 0,
-    weights: Path | None = None,
-    resolution: int | None = None,
-    progress: Progress | None = None,
+    path: Path, options: Options | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Score a run's generator or a set of images; return JSON values.
 
     Args:
-        subject: a run's folder; or images: a folder, .zip, .npy or .npz.
-        against: the real images' path, or "digits"; by default what the run was trained on.
-        metrics: short names; by default those of the run's config, else fid, kid and prdc.
-        space: the feature space; by default the run's, else "classifier".
-        count: generated images; by default 10,000 of a run (2,500 points), all of a set of images.
-        seed: of the samples.
-        weights: a file of the space's weights.
-        resolution: side that folders of images are brought to.
+        path: a run's folder; or images: a folder, .zip, .npy or .npz.
+        options: what is asked for.
         progress: called as `progress(stage, done, total)`.
 
     Raises:
         ConfigError, DataError: what was asked for cannot be; nothing was written.
     """
-    run = RunFolder(subject)
-    if run.config.is_file():
-        return _assess_run(run, against, metrics, space, count, seed, weights, resolution, progress)
-    images = _images(subject, resolution)
-    if against is None:
-        raise ConfigError(
-            f"{subject} holds images, not a run: name the real ones with --against DATA"
-        )
-    real = open_data(against, resolution or images.shape[-1])
-    chosen = images.images[:count] if count else images.images
-    if count and count > len(images):
-        raise ConfigError(f"--count {count}: {subject} holds only {len(images)} images")
-    evaluator = Evaluator(
-        real,
-        metrics or ("fid", "kid", "prdc"),
-        space or "classifier",
-        len(chosen),
-        weights=weights,
-        progress=progress,
-    )
-    values = evaluator.score_samples(chosen.transpose(0, 2, 3, 1), seed)
-    return {"subject": str(subject), "against": real.name, "seed": seed, "values": values}
+    options = options or Options()
+    run = RunFolder(path)
+    if not run.config.is_file():
+        return _score(_images_subject(path, options.resolution), options, progress)
+    subject, generation = _run_subject(run)
+    file = run.path / "evaluations" / f"generation-{generation:08d}.json"
+    kept = _read_records(file)
+    found = _score(subject, options, progress)
+    record = {key: value for key, value in found.items() if key != "subject"}
+    write_json(file, _joined(kept, record))
+    # Other data than the run's own make other scores, whatever the metric's name.
+    own = found["data"] == run.load_data().fingerprint
+    place = "" if own else f"against {_plain(found['against'])}/"
+    values = {f"{place}{name}": value for name, value in found["values"].items()}
+    return found | {"file": str(file), "mlflow": log_evaluation(run, values, generation)}
 
 
-def _assess_run(
-    run: RunFolder,
-    against: str | None,
-    metrics: tuple[str, ...] | None,
-    space: str | None,
-    count: int | None,
-    seed: int,
-    weights: Path | None,
-    resolution: int | None,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    config = run.load_config()
-    real = open_data(against, resolution) if against else open_source(config.data)
-    points = not isinstance(real, ImageSource)
-    chosen = metrics or (MIXTURE_METRICS if points else config.evaluation.metrics)
-    exported, name = chosen_snapshot(run)
-    sampler = sampler_of(config.backbone, run.load_data().shape, exported)
-    wanted = count or (MIXTURE_COUNT if points else RUN_COUNT)
+def write_statistics(
+    data: str,
+    out: Path,
+    *,
+    space: str = SPACE,
+    count: int | None = None,
+    weights: Path | None = None,
+    resolution: int | None = None,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Write the mean and covariance of real images in a feature space, for `--against`.
+
+    Args:
+        data: the images' path, or "digits".
+        out: the .npz to write; pytorch-fid reads it too.
+        space: the feature space.
+        count: how many of the images, drawn as for a scoring; None: all.
+        weights: a file of the space's weights.
+        resolution: side that the images are brought to.
+        progress: called as `progress(stage, done, total)`.
+
+    Raises:
+        ConfigError, DataError: what was asked for cannot be; nothing was written.
+    """
+    if out.suffix != ".npz":
+        raise ConfigError(f"{out}: the file's name must end in .npz")
+    images = _open_images(data, resolution)
+    with user_mistakes():
+        network = open_space(space, images, images.shape, weights, best_device(), progress)
+        count = len(images) if count is None else count
+        reals = reals_of(images, count)
+        stage = "real images"
+        seen = observe(
+            reals, network, count, ["statistics"], stage=stage, progress=progress
+        ).statistics
+    assert seen is not None
+    seen.save(out)
+    return seen
+
+
+def _score(subject: Subject, options: Options, progress: Progress | None) -> dict[str, Any]:
+    count = options.count or subject.count
+    samples = subject.draw(count, options.seed)
+    real, name, fingerprint = _real_side(subject, options)
+    metrics, space = subject.metrics, options.space or subject.space
+    if isinstance(real, Statistics):
+        metrics, space = ("fid",), real.space
     evaluator = Evaluator(
         real,
-        chosen,
-        space or config.evaluation.space,
-        wanted,
-        weights=weights,
+        subject.shape,
+        options.metrics or metrics,
+        space,
+        count,
+        weights=options.weights,
+        device=best_device(),
         progress=progress,
     )
-    values = evaluator.score(sampler, seed)
-    found = {
-        "subject": str(run.path),
-        "snapshot": name,
-        "against": real.name,
-        "seed": seed,
-        "values": values,
+    return subject.about | {
+        "against": name,
+        "data": fingerprint,
+        "space_identity": evaluator.identity,
+        "seed": options.seed,
+        "values": evaluator.score(samples, options.seed),
     }
-    file = run.path / "evaluations" / f"generation-{exported.generation:08d}.json"
-    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    protocol = f"against {real.name}, seed {seed}"
-    kept[protocol] = kept.get(protocol, {}) | values
-    write_json(file, kept)
-    found["file"] = str(file)
-    found["mlflow"] = log_evaluation(run, values, exported.generation)
-    return found
 
 
-def open_data(text: str, resolution: int | None) -> Source:
-    """Open real data by path, or the digits by name."""
+# --------------------------------------------------------------------------------------- two sides
+
+
+def _run_subject(run: RunFolder) -> tuple[Subject, int]:
+    """Return a run's generator, and the generation of the snapshot that it is of."""
+    config, shape = run.load_config(), run.load_data().shape
+    exported, name = chosen_snapshot(run)
+    sampler = sampler_of(config.backbone, shape, exported)
+    asked = config.evaluation
+    points = not sampler.images
+    of_points = all(METRICS[name].need == "points" for name in expand_metrics(asked.metrics))
+    usual = POINT_METRICS if points else IMAGE_METRICS
+    subject = Subject(
+        shape,
+        sampler.batches,
+        POINTS if points else IMAGES,
+        asked.metrics if of_points == points else usual,
+        asked.space,
+        lambda: open_source(config.data),
+        {"subject": str(run.path), "snapshot": name},
+    )
+    return subject, exported.generation
+
+
+def _images_subject(path: Path, resolution: int | None) -> Subject:
+    images = _open_images(str(path), resolution)
+
+    def draw(count: int, seed: int) -> Iterable[Tensor]:
+        if count > len(images):
+            raise ConfigError(f"--count {count}: {path} holds only {len(images)} images")
+        # A part is drawn at random, for a folder's files are often sorted by class.
+        chosen = np.random.default_rng(seed).permutation(len(images))[:count]
+        return batches_of(images.images, np.sort(chosen))
+
+    return Subject(
+        images.shape, draw, len(images), IMAGE_METRICS, SPACE, None, {"subject": str(path)}
+    )
+
+
+def _real_side(subject: Subject, options: Options) -> tuple[Source | Statistics, str, str | None]:
+    """Return the real data or their statistics, their name, and the data's hash if known."""
+    if options.against is None:
+        if subject.real is None:
+            raise ConfigError(
+                f"{subject.about['subject']} holds images, not a run: name the real ones with "
+                "--against DATA"
+            )
+        if options.resolution is not None:
+            raise ConfigError(
+                "--resolution is the side of image files; a run is scored at its own data's"
+            )
+        own = subject.real()
+        return own, own.name, own.fingerprint
+    path = Path(options.against)
+    if _holds_statistics(path):
+        return _open_statistics(path, options.space), path.name, None
+    side = subject.shape[-1] if len(subject.shape) == 3 else None
+    real = _open_images(options.against, options.resolution, folders=side)
+    return real, real.name, real.fingerprint
+
+
+def _open_images(
+    text: str, resolution: int | None = None, folders: int | None = None
+) -> ImageSource:
+    """Open images by path, or the digits by name.
+
+    Args:
+        text: the path, or "digits".
+        resolution: side that they are brought to; None: as stored.
+        folders: side for images that are stored in many sizes.
+    """
     if text == "digits" and not Path(text).exists():
-        return open_source(DigitsConfig(resolution=resolution or 16))
-    return _images(Path(text), resolution)
-
-
-def _images(path: Path, resolution: int | None) -> ImageSource:
-    config = detect_source(path)
-    if resolution is not None and hasattr(config, "resolution"):
-        config = config.model_copy(update={"resolution": resolution})
-    elif isinstance(config, ImagesConfig):
-        raise ConfigError(
-            f"{path} is a folder of images: say to which side they are to be brought, with "
-            "--resolution R (metrics compare images of one size)"
-        )
+        config: Any = DigitsConfig(resolution=resolution or folders or 16)
+    else:
+        config = detect_source(Path(text))
+        if isinstance(config, ImagesConfig):
+            resolution = resolution or folders
+            if resolution is None:
+                raise ConfigError(
+                    f"{text} holds image files: say to which side they are to be brought, with "
+                    "--resolution R (metrics compare images of one size)"
+                )
+        if resolution is not None and hasattr(config, "resolution"):
+            config = config.model_copy(update={"resolution": resolution})
     source = open_source(config)
     assert isinstance(source, ImageSource)
     return source
+
+
+def _holds_statistics(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _open_statistics(path: Path, space: str | None) -> Statistics:
+    with user_mistakes():
+        arrays = read_arrays(path)
+        if space is None and "space" not in arrays:
+            raise ConfigError(
+                f"{path} does not say its feature space: name it with --space, such as "
+                "--space inception for a file that pytorch-fid wrote"
+            )
+        return Statistics.from_arrays(arrays, str(path), space=space)
+
+
+# ------------------------------------------------------------------------------------ the record
+
+
+def _read_records(file: Path) -> list[dict[str, Any]]:
+    try:
+        kept: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        raise ConfigError(f"{file} is damaged; move it away, and evaluate again") from None
+    return kept
+
+
+def _joined(kept: list[dict[str, Any]], record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the records with one more; of one protocol there is one, with all values."""
+
+    def protocol(of: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in of.items() if key != "values"}
+
+    others = [known for known in kept if protocol(known) != protocol(record)]
+    values = {k: v for known in kept if known not in others for k, v in known["values"].items()}
+    return [*others, record | {"values": values | record["values"]}]
+
+
+def _plain(name: str) -> str:
+    """Return a name in characters that MLflow takes."""
+    return re.sub(r"[^\w.\- ]", "_", name, flags=re.ASCII)
 
 
 def render(found: dict[str, Any]) -> None:
@@ -148,8 +328,9 @@ def render(found: dict[str, Any]) -> None:
         up = METRICS[MetricName.parse(name).metric].higher_is_better
         table.add_row(name, f"{value:.5g}", "higher" if up else "lower")
     what = f" ({found['snapshot']})" if "snapshot" in found else ""
-    console.print(f"{found['subject']}{what} against {found['against']}", soft_wrap=True)
+    title = f"{found['subject']}{what} against {found['against']}"
+    console.print(escape(title), soft_wrap=True)
     console.print(table)
     for key in ("file", "mlflow"):
         if found.get(key):
-            console.print(f"{key}: {found[key]}", soft_wrap=True)
+            console.print(escape(f"{key}: {found[key]}"), soft_wrap=True)

@@ -98,6 +98,8 @@ class Spent:
 
     def values(self) -> dict[str, float]:
         """Return what was spent so far, on every axis."""
-        fixed = {axis: float(self.generations * cost) for axis, cost in self._costs.items()}
+        fixed: dict[str, float] = {
+            axis: float(self.generations * cost) for axis, cost in self._costs.items()
+        }
         fixed["generator_steps"] = float(self._children * self._steps)
         return {**fixed, "seconds": self.seconds}

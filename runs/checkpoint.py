@@ -142,3 +142,10 @@ def newest(
             continue
         return state, checksum, passed_over
     return None, "", passed_over
+
+
+def discard_after(folder: Path, generation: int) -> None:
+    """Remove the snapshots after a generation, newest first."""
+    for snapshot in snapshots(folder):
+        if snapshot.generation > generation:
+            shutil.rmtree(snapshot.path, ignore_errors=True)

@@ -198,16 +198,13 @@ def mlflow_pages(path: Path) -> str:
 @plain_errors
 def sample(run_dir: Path, count: int, seed: int, out: Path, snapshot: Any) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
-    from runs.folder import RunFolder
-    from runs.sampling import chosen_snapshot, write_samples
-    from runs.sampling import sample as draw
+    from runs.sampling import named_sample, write_samples
 
     if out.suffix not in (".png", ".npz"):
         raise click.UsageError(f"--out {out}: the file's name must end in .png or .npz")
-    write_samples(draw(run_dir, count, seed, snapshot), out)
-    click.echo(
-        f"{out}: {count} samples of the {chosen_snapshot(RunFolder.open(run_dir), snapshot)[1]}"
-    )
+    samples, name = named_sample(run_dir, count, seed, snapshot)
+    write_samples(samples, out)
+    click.echo(f"{out}: {count} samples of the {name}")
 
 
 @main.command()
@@ -215,7 +212,8 @@ def sample(run_dir: Path, count: int, seed: int, out: Path, snapshot: Any) -> No
 @click.option(
     "--against",
     metavar="DATA",
-    help="The real images: a path, or digits [default: what the run was trained on].",
+    help="The real images: a path, or digits; or an .npz of their statistics "
+    "[default: what the run was trained on].",
 )
 @click.option(
     "--metrics",
@@ -236,8 +234,8 @@ def sample(run_dir: Path, count: int, seed: int, out: Path, snapshot: Any) -> No
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
-@click.option("--resolution", type=click.IntRange(1), help="Bring a folder of images to this side.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+@click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
 def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) -> None:
     """Score a run's generator, or any system's images, in a stated protocol.
@@ -246,16 +244,39 @@ def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) 
     such as fid-classifier-10k; only values of the same name may be compared. The values are kept
     in RUN_DIR/evaluations and in the run's MLflow record.
     """
-    from runs.assessment import assess, render
+    from runs.assessment import Options, assess, render
     from runs.progress import bars
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     with bars() as progress:
-        found = assess(subject, metrics=names, progress=progress, **options)
+        found = assess(subject, Options(metrics=names, **options), progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         render(found)
+
+
+@main.command()
+@click.argument("data", metavar="DATA")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.npz")
+@click.option("--space", default="classifier", show_default=True, metavar="NAME",
+              help="As for evaluate.")  # fmt: skip
+@click.option("--count", type=click.IntRange(2), help="How many images [default: all].")
+@click.option("--weights", type=click.Path(path_type=Path), help="The space's weights file.")
+@click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@plain_errors
+def statistics(data: str, out: Path, **options: Any) -> None:
+    """Write the statistics of real images for `evaluate --against FILE.npz`.
+
+    DATA is a path, or digits. The file holds the features' mean and covariance, `mu` and `sigma`,
+    as pytorch-fid writes and reads them, and says its feature space besides.
+    """
+    from runs.assessment import write_statistics
+    from runs.progress import bars
+
+    with bars() as progress:
+        written = write_statistics(data, out, progress=progress, **options)
+    click.echo(f"{out}: statistics of {written.count} images in space {written.space}")
 
 
 @main.command()
@@ -271,6 +292,55 @@ def inspect(run_dir: Path, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
     else:
         render(found)
+
+
+@main.command()
+@click.argument("source", metavar="STUDY.yaml|STUDY_DIR|NAME")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="The study's folder [default: outputs/NAME].")  # fmt: skip
+@click.option("--at-once", type=click.IntRange(1), help="Runs at a time [default: what fits here].")
+@plain_errors
+def study(source: str, output: Path | None, at_once: int | None) -> None:
+    """Compare strategies over seeds at equal budgets; the same command again goes on.
+
+    Ctrl-C or SIGTERM stops all runs after a snapshot and exits with status 3.
+    """
+    from runs.report import render
+    from runs.study_run import run_study
+
+    result = run_study(source, output, at_once)
+    for name in result.failed:
+        click.echo(f"failed: {name}", err=True)
+    if result.record:
+        click.echo(f"MLflow: {result.record}")
+    if not result.finished:
+        click.echo(f"stopped; go on with: {program('run-evolution')} study {result.path}")
+        sys.exit(STOPPED)
+    if result.report is None:
+        sys.exit(FAILED)
+    click.echo()
+    render(result.report)
+
+
+@main.command()
+@click.argument("subject", metavar="STUDY_DIR|EXPERIMENT")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME",
+              help="What is compared, the deciding one first; repeatable.")  # fmt: skip
+@click.option("--study", "name", help="Of an experiment, this study [default: the newest].")
+@click.option("--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else its own].")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where the report goes [default: STUDY_DIR, else outputs/].")  # fmt: skip
+@plain_errors
+def compare(
+    subject: str, metrics: tuple[str, ...], name: str | None, store: str | None, output: Path | None
+) -> None:
+    """Compare the runs of a study's folder, or of an MLflow experiment from its store alone."""
+    from runs.report import render, report_on_folder, report_on_store
+
+    if (Path(subject) / "study.yaml").is_file():
+        render(report_on_folder(subject, metrics, output))
+    else:
+        render(report_on_store(subject, metrics, name, output, store))
 
 
 @main.command()

@@ -7,7 +7,7 @@ mistake into a message that names the key, what arrived and what is allowed.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -248,12 +248,18 @@ def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]
             holder = model
             parts.append(str(part))
             field = model.model_fields.get(str(part))
-            model = field.annotation if field else None
+            model = _section(field.annotation) if field else None
         elif chosen := _member(model, part):
             model = holder = chosen
         elif isinstance(part, int):
             parts.append(str(part))
     return ".".join(parts), holder
+
+
+def _section(annotation: Any) -> Any:
+    """Return the model of a section that may be left out, or the annotation as it is."""
+    given = [option for option in _options(annotation) if option is not NoneType]
+    return given[0] if len(given) == 1 and given[0] is not annotation else annotation
 
 
 def _member(annotation: Any, tag: int | str) -> type[BaseModel] | None:

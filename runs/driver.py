@@ -11,7 +11,7 @@ import torch
 
 from egan.data import open_source
 from egan.mutations import resolve
-from egan.replica import ExportedState, ReplicaFactory
+from egan.replica import ExportedState, ReplicaFactory, prepare_device
 from populations.executors.base import ExecutionConfig, Executor, Origin, Recover
 from populations.executors.local import LocalExecutor
 from populations.individual import Individual
@@ -19,9 +19,9 @@ from populations.lineage import Lineage
 from populations.population import Population
 from populations.selection import Selection, build_selection
 from runs.background import Background
-from runs.checkpoint import newest, write_snapshot
+from runs.checkpoint import discard_after, newest, write_snapshot
 from runs.config import RunConfig, validate
-from runs.evaluation import Evaluator
+from runs.evaluation import Evaluator, best_device
 from runs.files import write_text
 from runs.folder import DataCard, RunFolder
 from runs.journal import Entry, Journal, Scoring
@@ -29,7 +29,7 @@ from runs.mistakes import ConfigError
 from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
 from runs.plots import draw_plots
-from runs.progress import Progress, Silent
+from runs.progress import Progress, Silent, paced
 from runs.sampling import sampler_of, survivors_of
 from runs.signals import Stop, graceful_stop
 from runs.tracking import open_tracker
@@ -202,9 +202,9 @@ class Run:
             self._record(population, children, survivors, journal)
             population.advance(tuple(survivor.job for survivor in survivors))
             notify()
+            self._score(population, journal)  # first: a snapshot is of what a rollback left
             if population.generation % config.checkpoint.every == 0:
                 self._snapshot(population, journal)
-            self._score(population, journal)
 
     def _goes_on(self, population: Population) -> bool:
         if self._watch.stopped:
@@ -249,19 +249,21 @@ class Run:
 
     def _read_past(self, journal: Journal) -> Past:
         """Read where to go on from, tell what was passed over, and cut a damaged journal."""
-        past = read_past(self._folder)
+        folder = self._folder
+        past = read_past(folder, self._config.evaluation)
         for note in past.notes:
             self._progress.message(note)
+        if past.remade:
+            discard_after(folder.snapshots, past.end)
+            discard_after(folder.best, past.scored)
         if past.notes:
-            journal.rewrite(past_lines(self._folder, past.end))
+            journal.rewrite(past_lines(folder, past.end, past.scored))
         self._events.append({"event": "resumed", "replayed": len(past.origin.history)})
         return past
 
     def _replay_record(self, selection: Selection, past: Past) -> None:
         """Bring the lineage and the watch to where the journal ends."""
-        lines = past_lines(self._folder, past.end)
-        scorings = [line for line in lines if isinstance(line, Scoring)]
-        self._watch = Watch(self._config.evaluation, scorings)
+        self._watch = Watch(self._config.evaluation, past.scorings)
         replay_lineage(self._lineage, selection, past_lines(self._folder, past.end))
 
     def _population(self, executor: Executor, past: Past) -> Population:
@@ -307,15 +309,26 @@ class Run:
     # ------------------------------------------------------------------------------------- scoring
 
     def _make_evaluator(self) -> Evaluator:
-        config = self._config.evaluation
-        torch.set_num_threads(self._config.execution.threads)  # scores decide, so their bits count
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        config, execution = self._config.evaluation, self._config.execution
+        device = "cpu" if execution.device == "cpu" else best_device()
+        # What is best, and when a run stops, follows from the scores: so their bits count.
+        prepare_device(device, execution.threads, execution.precision)
         self._progress.message(f"scoring every {config.every} generations: preparing the metrics")
-        source = open_source(self._config.data)
-        return Evaluator(source, config.metrics, config.space, config.count, device=device)
+        return Evaluator(
+            open_source(self._config.data),
+            self._card.shape,
+            config.metrics,
+            config.space,
+            config.count,
+            device=device,
+            progress=paced(self._progress.message),
+        )
 
     def _score(self, population: Population, journal: Journal) -> None:
-        """Score the state if its generation is due; keep the best, and do what the watch says."""
+        """Score the state if its generation is due; keep the best, and do what the watch says.
+
+        The journal says first what follows: if the process ends before it is done, resume does it.
+        """
         generation = population.generation
         if self._evaluator is None or not self._watch.due(generation):
             return
@@ -323,19 +336,20 @@ class Run:
         exported = population.export()
         values, survivors = self._values(exported)
         verdict = self._watch.judge(generation, values)
-        if verdict.best:
-            write_snapshot(self._folder.best, exported, checksum, keep=1)
-        if verdict.action == "rollback":
-            self._roll_back(population, journal)
         journal.append(
             Scoring(generation, time.time(), values, survivors, verdict.best, verdict.action)
         )
+        journal.sync()
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         mark = "  (best so far)" if verdict.best else ""
         self._progress.message(f"scored generation {generation}: {shown}{mark}")
         if verdict.action in ("warn", "rollback"):
             follows = "; going on from the best snapshot" if verdict.action == "rollback" else ""
             self._progress.message(f"alarm at generation {generation}: {verdict.reason}{follows}")
+        if verdict.best:
+            self._keep_best(exported, checksum)
+        if verdict.action == "rollback":
+            self._roll_back(population)
 
     def _values(
         self, exported: ExportedState
@@ -343,24 +357,43 @@ class Run:
         """Return the metrics of the averaged generator, and of each survivor if asked for."""
         assert self._evaluator is not None
         backbone, shape = self._config.backbone, self._card.shape
-        values = self._evaluator.score(sampler_of(backbone, shape, exported), EVALUATION_SEED)
-        if not self._config.evaluation.survivors:
-            return values, ()
-        each = survivors_of(backbone, shape, exported)
-        return values, tuple(self._evaluator.score(sampler, EVALUATION_SEED) for sampler in each)
+        samplers = [sampler_of(backbone, shape, exported)]
+        if self._config.evaluation.survivors:
+            samplers += survivors_of(backbone, shape, exported)
+        count = self._config.evaluation.count
+        values, *survivors = (
+            self._evaluator.score(sampler.batches(count, EVALUATION_SEED), EVALUATION_SEED)
+            for sampler in samplers
+        )
+        return values, tuple(survivors)
 
-    def _roll_back(self, population: Population, journal: Journal) -> None:
+    def _keep_best(self, exported: ExportedState, checksum: str) -> None:
+        try:
+            write_snapshot(self._folder.best, exported, checksum, keep=1)
+        except OSError as error:
+            self._warn(error)
+
+    def _roll_back(self, population: Population) -> None:
         """Put the best snapshot's networks in the place of the present ones.
 
         The generation stays, so the streams to come are others than those that led to the collapse.
+
+        Raises:
+            OSError: the best snapshot cannot be read.
         """
-        exported, _, _ = newest(self._folder.best)
-        if exported is None:
-            return
-        population.replace(replace(exported, generation=population.generation))
-        self._saved = -1
-        self._snapshot(population, journal)
+        best, _, _ = newest(self._folder.best)
+        if best is None or best.generation != self._watch.best:
+            raise OSError(
+                f"the best snapshot, of generation {self._watch.best}, cannot be read from "
+                f"{self._folder.best}; `resume` makes it again and goes on"
+            )
+        exported = replace(best, generation=population.generation)
+        population.replace(exported)
+        checksum = population.settle().checksum
+        # At once: without this snapshot, a resumed run would have to score and roll back again.
+        self._warn(self._background.submit(partial(self._save, exported, checksum)))
         self._warn(self._background.wait())
+        self._saved = population.generation
 
     def _warn(self, error: OSError | None) -> None:
         if error is not None:

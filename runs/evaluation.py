@@ -1,24 +1,34 @@
 """How good a generator is: metrics of a run, or of any images, in one stated protocol."""
 
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from torch import Tensor
 
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
-from fitness.evaluation import evaluate_images, evaluate_mixture, observe_real
+from fitness.evaluation import (
+    Observation,
+    check_metrics,
+    evaluate_images,
+    evaluate_mixture,
+    observe_real,
+)
 from fitness.features import FeatureSpace, Progress, feature_space
 from fitness.names import METRICS, MetricName, expand_metrics
+from fitness.statistics import Statistics
 from runs.mistakes import ConfigError
 
 BATCH = 256
 REALS_SEED = 0  # which reals are compared with is part of the protocol, not of a run
+Action = Literal["warn", "stop", "rollback"]
 
 
 class CollapseConfig(BaseModel, extra="forbid", frozen=True):
@@ -26,9 +36,19 @@ class CollapseConfig(BaseModel, extra="forbid", frozen=True):
 
     metric: str = Field("coverage", description="a short metric name, among evaluation.metrics")
     factor: float = Field(2.0, gt=1, description="how many times worse than the best is a collapse")
-    action: Literal["warn", "stop", "rollback"] = Field(
+    action: Action = Field(
         "warn", description="rollback: go on from the best snapshot, with the streams of now"
     )
+
+    @field_validator("metric")
+    @classmethod
+    def _has_a_zero(cls, metric: str) -> str:
+        if metric in ("kid", "mmd"):
+            raise ValueError(
+                f"{metric} is unbiased and may be negative, so no factor makes it worse; "
+                "take fid or coverage"
+            )
+        return metric
 
 
 class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
@@ -44,13 +64,19 @@ class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
     collapse: CollapseConfig | None = None
 
     @model_validator(mode="after")
-    def _metrics_are_known(self) -> "EvaluationConfig":
+    def _metrics_fit(self) -> "EvaluationConfig":
         expanded = expand_metrics(self.metrics)
         wanted = {"best": self.best, "collapse.metric": self.collapse and self.collapse.metric}
         for key, metric in wanted.items():
             if metric is not None and metric not in expanded:
                 raise ValueError(
                     f"{key}: {metric!r} is not among the metrics: {', '.join(expanded)}"
+                )
+        for metric in expanded:
+            if self.count < METRICS[metric].minimum:
+                raise ValueError(
+                    f"count: {metric} needs at least {METRICS[metric].minimum} images, "
+                    f"not {self.count}"
                 )
         return self
 
@@ -59,6 +85,16 @@ class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
         """The short name of the metric that decides which snapshot is the best."""
         return self.best or expand_metrics(self.metrics)[0]
 
+    @property
+    def rolls_back(self) -> bool:
+        """Whether scorings decide the bits of the run."""
+        rollback = self.collapse is not None and self.collapse.action == "rollback"
+        return rollback and self.every is not None
+
+    def scores(self, generation: int) -> bool:
+        """Return whether the state that a generation starts from is to be scored."""
+        return self.every is not None and generation > 0 and generation % self.every == 0
+
 
 def short_values(values: Mapping[str, float]) -> dict[str, float]:
     """Return values by short metric name: `fid` for `fid-classifier-1k`."""
@@ -66,24 +102,29 @@ def short_values(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def better(metric: str, one: float, other: float) -> bool:
-    """Return whether `one` is the better value of a metric."""
+    """Return whether `one` is the better value of a metric; what is not finite is the worst."""
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.isfinite(one)
     return one > other if METRICS[metric].higher_is_better else one < other
 
 
 def collapsed(config: CollapseConfig, value: float, best: float) -> bool:
-    """Return whether a value is worse than the best by the config's factor."""
+    """Return whether a value is worse than the best by the config's factor, or not finite."""
+    if not math.isfinite(value):
+        return True
     if METRICS[config.metric].higher_is_better:
         return value < best / config.factor
     return value > best * config.factor
 
 
 class Evaluator:
-    """Scores generators against one source of real data; the real side is observed once."""
+    """Scores samples against one real side; that is observed once, for any number of scorings."""
 
     def __init__(
         self,
-        source: Source,
-        metrics: tuple[str, ...],
+        real: Source | Statistics,
+        shape: tuple[int, ...],
+        metrics: Iterable[str],
         space: str,
         count: int,
         *,
@@ -93,99 +134,137 @@ class Evaluator:
     ) -> None:
         """Make the feature space ready and observe the real images, from the cache if they are.
 
+        Args:
+            real: the real data; or their statistics, which serve `fid` alone.
+            shape: of one sample to come: (C, H, W), or (2,) for a point.
+            metrics: short names or groups.
+            space: the feature space; points need none.
+            count: how many samples a scoring takes.
+            weights: a file of the space's weights.
+            device: where features are computed.
+            progress: called as `progress(stage, done, total)`.
+
         Raises:
-            ConfigError: the metrics, the space and the data do not fit each other.
+            ConfigError: metrics, space, samples and real data do not fit each other.
         """
-        self._source = source
+        self._real: Observation | Statistics | GaussianMixture | None
         self._count = count
         self._progress = progress
         self._space: FeatureSpace | None = None
-        try:
-            self.metrics = self._fitting(expand_metrics(metrics))
-            if isinstance(source, ImageSource):
-                self._space = open_space(space, source, weights, device, progress)
-                reals = min(count, len(source))
-                self._real = None
-                if any(METRICS[metric].against_real for metric in self.metrics):
-                    self._real = observe_real(
-                        reals_of(source, reals),
-                        self._space,
-                        self.metrics,
-                        reals,
-                        shape=source.shape,
-                        cache=cache_folder(),
-                        data=source.fingerprint,
-                        progress=progress,
-                    )
-        except ValueError as error:
-            raise ConfigError(f"evaluation: {error}") from None
+        with user_mistakes():
+            self._metrics = expand_metrics(metrics)
+            _check_kinds(real, shape, self._metrics)
+            if isinstance(real, GaussianMixture):
+                self._real = real
+                return
+            self._space = open_space(space, real, shape, weights, device, progress)
+            check_metrics(self._metrics, self._space, (count,), shape)
+            self._real = real if isinstance(real, Statistics) else self._observe(real)
 
-    def score(self, sampler: Callable[[int, int], np.ndarray], seed: int) -> dict[str, float]:
-        """Return the values of `sampler(count, seed)` by full metric name.
+    @property
+    def identity(self) -> str | None:
+        """The hash of the feature space's weights; None for points."""
+        return None if self._space is None else self._space.identity
 
-        Raises:
-            ConfigError: the samples do not fit the real data.
-        """
-        return self.score_samples(sampler(self._count, seed), seed)
+    def score(self, samples: Iterable[Tensor], seed: int = 0) -> dict[str, float]:
+        """Return the values of `count` samples by full metric name.
 
-    def score_samples(self, samples: np.ndarray, seed: int = 0) -> dict[str, float]:
-        """Return the values of samples, uint8 (N, H, W, C) or points (N, 2), by full name.
+        Args:
+            samples: batches of images, uint8 (N, C, H, W), or of points, float32 (N, 2).
+            seed: of a metric's own draws, such as the parts of the inception score.
 
         Raises:
             ConfigError: the samples do not fit the real data.
         """
-        try:
-            if isinstance(self._source, GaussianMixture):
-                values = evaluate_mixture(samples, self._source.centres, self._source.sigma)
+        with user_mistakes():
+            if isinstance(self._real, GaussianMixture):
+                points = torch.cat(list(samples)).numpy()
+                values = evaluate_mixture(points, self._real.centres, self._real.sigma)
                 return {
-                    k: v for k, v in values.items() if MetricName.parse(k).metric in self.metrics
+                    k: v for k, v in values.items() if MetricName.parse(k).metric in self._metrics
                 }
             assert self._space is not None
-            images = np.ascontiguousarray(samples.transpose(0, 3, 1, 2))
             return evaluate_images(
                 self._real,
-                batches_of(images),
-                self.metrics,
+                samples,
+                self._metrics,
                 self._space,
-                count=len(images),
+                count=self._count,
                 seed=seed,
                 progress=self._progress,
             )
-        except ValueError as error:
-            raise ConfigError(f"evaluation: {error}") from None
 
-    def _fitting(self, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse metrics of the other kind of data."""
-        points = isinstance(self._source, GaussianMixture)
-        wrong = [m for m in metrics if (METRICS[m].need == "points") != points]
-        if wrong:
-            known = [m for m in METRICS if (METRICS[m].need == "points") == points]
-            raise ValueError(
-                f"{', '.join(wrong)} cannot score {self._source.name}, whose samples are "
-                f"{self._source.kind}; take some of: {', '.join(known)}"
-            )
-        return metrics
+    def _observe(self, source: ImageSource) -> Observation | None:
+        """Gather what the metrics need of the real images; None where they need nothing."""
+        assert self._space is not None
+        if not any(METRICS[metric].against_real for metric in self._metrics):
+            return None
+        reals = min(self._count, len(source))
+        return observe_real(
+            reals_of(source, reals),
+            self._space,
+            self._metrics,
+            reals,
+            shape=source.shape,
+            cache=cache_folder(),
+            data=source.fingerprint,
+            progress=self._progress,
+        )
+
+
+@contextmanager
+def user_mistakes() -> Iterator[None]:
+    """Turn what a metric or a feature space refuses into a user's mistake."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"evaluation: {error}") from error
+
+
+def _check_kinds(
+    real: Source | Statistics, shape: tuple[int, ...], metrics: tuple[str, ...]
+) -> None:
+    """Refuse metrics of the other kind of data, and samples of another kind or shape.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    points = isinstance(real, GaussianMixture)
+    name = "statistics" if isinstance(real, Statistics) else real.name
+    if real.shape is not None and real.shape != shape:
+        raise ValueError(
+            f"the samples are of shape {shape}, those of {name} of {real.shape}; bring both to "
+            "one size and number of channels"
+        )
+    if wrong := [m for m in metrics if (METRICS[m].need == "points") != points]:
+        known = [m for m in METRICS if (METRICS[m].need == "points") == points]
+        raise ValueError(
+            f"{', '.join(wrong)} cannot score {'points' if points else 'images'}, such as those of "
+            f"{name}; take some of: {', '.join(known)}"
+        )
 
 
 def open_space(
     name: str,
-    source: ImageSource,
+    real: ImageSource | Statistics,
+    shape: tuple[int, ...],
     weights: Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> FeatureSpace:
-    """Return a feature space for a source's images; `classifier` learns from its labels.
+    """Return a feature space for images (C, H, W); `classifier` learns from the real ones' labels.
 
     Raises:
-        ValueError: no such space, or it needs what the source does not have.
+        ValueError: no such space, or it needs what the real side does not have.
     """
     labelled = None
-    if name == "classifier" and source.labels is not None and weights is None:
-        images, labels = np.ascontiguousarray(source.images), source.labels
-        labelled = (torch.from_numpy(images), torch.from_numpy(labels))
+    learns = name == "classifier" and weights is None
+    if learns and isinstance(real, ImageSource) and real.labels is not None:
+        images = np.array(real.images)  # a copy, for torch takes no read-only memory map
+        labelled = (torch.from_numpy(images), torch.from_numpy(real.labels))
     return feature_space(
         name,
-        shape=source.shape,
+        shape=shape,
         labelled=labelled,
         weights=weights,
         cache=cache_folder(),
@@ -194,17 +273,21 @@ def open_space(
     )
 
 
+def best_device() -> str:
+    """Return "cuda" where torch finds a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def reals_of(source: ImageSource, count: int) -> Iterator[Tensor]:
     """Yield `count` of a source's images in batches, always the same ones, in mixed order."""
     chosen = np.random.default_rng(REALS_SEED).permutation(len(source))[:count]
-    for start in range(0, count, BATCH):
-        yield torch.from_numpy(source.images[chosen[start : start + BATCH]])
+    return batches_of(source.images, chosen)
 
 
-def batches_of(images: np.ndarray) -> Iterator[Tensor]:
-    """Yield images (N, C, H, W) in batches."""
-    for start in range(0, len(images), BATCH):
-        yield torch.from_numpy(images[start : start + BATCH].copy())
+def batches_of(images: np.ndarray, chosen: np.ndarray) -> Iterator[Tensor]:
+    """Yield the chosen ones of images (N, C, H, W) in batches."""
+    for start in range(0, len(chosen), BATCH):
+        yield torch.from_numpy(images[chosen[start : start + BATCH]])
 
 
 def cache_folder() -> Path:

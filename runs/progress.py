@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.progress import TaskID
 from rich.progress_bar import ProgressBar
@@ -176,12 +177,12 @@ class LiveDisplay:
             cells = (
                 [f"{value:.4f}" for value in score.values]
                 if score.finite
-                else [(score.failure or "not finite")[:40], ""]
+                else [escape((score.failure or "not finite")[:40]), ""]
             )
             mark = "yes" if job in entry.survivors else ""
             share = f"{shares.get(job.mutation, 0):.0%}"
             style = "bold green" if mark else ""
-            table.add_row(job.mutation + parent, *cells, mark, share, style=style)
+            table.add_row(escape(job.mutation + parent), *cells, mark, share, style=style)
         losses = "  ".join(f"discriminator's {k} {v:.4f}" for k, v in entry.training.items())
         bar = Table.grid()
         bar.add_row(ProgressBar(total, self._clock.done, width=60))
@@ -206,3 +207,16 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
             display.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+def paced(say: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """Return a function (stage, done, total) that says how far a long stage is, now and then."""
+    said = time.monotonic()
+
+    def advance(stage: str, done: int, total: int) -> None:
+        nonlocal said
+        if done < total and time.monotonic() - said >= PLAIN_INTERVAL:
+            said = time.monotonic()
+            say(f"{stage}: {done} of {total}")
+
+    return advance

@@ -1,7 +1,7 @@
 """Samples from a run: by the averaged generator of its best parent, in inference mode."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,15 +39,18 @@ class Sampler:
 
         The n-th sample depends on the seed and n alone, not on `count`.
         """
-        parts = []
+        samples = torch.cat(list(self.batches(count, seed)))
+        return (samples.permute(0, 2, 3, 1).contiguous() if self.images else samples).numpy()
+
+    def batches(self, count: int, seed: int) -> Iterator[torch.Tensor]:
+        """Yield the same samples a few at a time: uint8 (N, C, H, W), or float32 (N, D)."""
         for start in range(0, count, BATCH):
             stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
             inputs = self.task.inputs(BATCH, stream)
             with torch.no_grad():
                 fakes, _ = self.task.generate(self.weights, inputs, training=False)
             fakes = fakes[: count - start]
-            parts.append(to_uint8(fakes).permute(0, 2, 3, 1) if self.images else fakes)
-        return torch.cat(parts).numpy()
+            yield to_uint8(fakes) if self.images else fakes
 
 
 def sampler_of(
@@ -111,15 +114,16 @@ def chosen_snapshot(
     Raises:
         ConfigError: none verifies.
     """
-    passed_over = []
+    passed_over: list[str] = []
     for place, name in ((folder.best, "best"), (folder.snapshots, "newest")):
         if name == "best" and which == "newest":
             continue
         exported, _, damaged = newest(place)
-        passed_over += damaged
         if exported is not None:
-            return exported, f"{name} snapshot, generation {exported.generation}"
-    reasons = "".join(f"\n  {s.path.name}: {why}" for s, why in passed_over)
+            why = f" (the best one is damaged: {passed_over[0]})" if passed_over else ""
+            return exported, f"{name} snapshot, generation {exported.generation}{why}"
+        passed_over += [f"{snapshot.path.name}: {reason}" for snapshot, reason in damaged]
+    reasons = "".join(f"\n  {reason}" for reason in passed_over)
     raise ConfigError(f"{folder.path} has no snapshot to sample from yet{reasons}")
 
 
@@ -136,13 +140,19 @@ def sample(
     Raises:
         ConfigError: there is no such run, or no snapshot of it verifies.
     """
+    return named_sample(run_dir, count, seed, which)[0]
+
+
+def named_sample(
+    run_dir: str | Path, count: int, seed: int, which: Literal["best", "newest"]
+) -> tuple[np.ndarray, str]:
+    """Return what `sample` does, and the name of the snapshot that it comes from."""
     if count < 1:
         raise ConfigError(f"count must be at least 1, not {count}")
     folder = RunFolder.open(run_dir)
-    config = folder.load_config()
-    exported, _ = chosen_snapshot(folder, which)
-    shape = folder.load_data().shape
-    return sampler_of(config.backbone, shape, exported)(count, seed)
+    exported, name = chosen_snapshot(folder, which)
+    sampler = sampler_of(folder.load_config().backbone, folder.load_data().shape, exported)
+    return sampler(count, seed), name
 
 
 def write_samples(samples: np.ndarray, path: Path) -> None:

@@ -255,13 +255,15 @@ def _signed_rank(differences: np.ndarray) -> np.ndarray:
     """Return Wilcoxon's statistic, the smaller sum of signed ranks, of each row (S, n)."""
     ranks = np.abs(differences).argsort(axis=1).argsort(axis=1) + 1
     positive = (ranks * (differences > 0)).sum(axis=1)
-    return np.minimum(positive, ranks.sum(axis=1) - positive)
+    smaller: np.ndarray = np.minimum(positive, ranks.sum(axis=1) - positive)
+    return smaller
 
 
 def _u(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return Mann and Whitney's statistic, the smaller U, of each row of (S, n) and (S, m)."""
     wins = (x[:, :, None] > y[:, None, :]).sum(axis=(1, 2))
-    return np.minimum(wins, x.shape[1] * y.shape[1] - wins)
+    smaller: np.ndarray = np.minimum(wins, x.shape[1] * y.shape[1] - wins)
+    return smaller
 
 
 def _critical_signed_rank(n: int, alpha: float) -> int | None:
@@ -274,19 +276,17 @@ def _critical_signed_rank(n: int, alpha: float) -> int | None:
 
 
 def _critical_u(n: int, m: int, alpha: float) -> int | None:
-    """Return the largest U that is significant, by Mann and Whitney's recurrence over (n, m)."""
+    """Return the largest U that is significant, P(U <= u) counted over all orders."""
     if not n or not m:
         return None
 
-    @lru_cache(maxsize=None)
-    def ways(a: int, b: int, u: int) -> int:
-        if u < 0 or u > a * b:
-            return 0
-        if a == 0 or b == 0:
-            return int(u == 0)
-        return ways(a - 1, b, u - b) + ways(a, b - 1, u)
-
-    return _critical([ways(n, m, u) for u in range(n * m + 1)], comb(n + m, n), alpha)
+    ways = [1] + [0] * (n * m)  # the Gaussian binomial's coefficients, one factor at a time
+    for k in range(1, n + 1):
+        for total in range(n * m, m + k - 1, -1):  # times 1 - q^(m + k)
+            ways[total] -= ways[total - m - k]
+        for total in range(k, n * m + 1):  # over 1 - q^k
+            ways[total] += ways[total - k]
+    return _critical(ways, comb(n + m, n), alpha)
 
 
 def _critical(ways: Sequence[int], total: int, alpha: float) -> int | None:
@@ -299,7 +299,7 @@ def _critical(ways: Sequence[int], total: int, alpha: float) -> int | None:
     return critical
 
 
-# --------------------------------------------------------------------------------- selection's signal
+# ------------------------------------------------------------------------------ selection's signal
 
 
 @dataclass(frozen=True)

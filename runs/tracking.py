@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,10 +24,12 @@ import numpy as np
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
-from runs.config import RunConfig
+from runs.budgets import Spent
+from runs.config import RunConfig, TrackingConfig
 from runs.files import write_json
 from runs.folder import RunFolder
 from runs.journal import Entry, Scoring, read_journal_from
+from runs.mistakes import ConfigError, nearest
 from runs.sampling import chosen_snapshot, load_sampler, save_generator
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ LAST_PATIENCE = 60.0  # seconds that a run's end waits for the record at most
 ROWS = 1000  # metrics in a batch, MLflow's limit
 PARAMS = 100  # params in a batch, MLflow's limit
 QUEUE = 500  # generations read ahead of the store
+EVALUATION, SPENT = "evaluation/", "spent/"  # before the names of scorings' metrics
 Say = Callable[[str], None]
 
 
@@ -138,6 +143,7 @@ class Record:
             config.selection, config.population.survivors, config.fitness.gamma
         )
         self._lineage = Lineage()
+        self._spent = Spent(config)
         self._offset = 0  # bytes of the journal that were read
         self._rows: list[tuple[str, Entry | Scoring, dict[str, float]]] = []  # read, not yet logged
         self._client: MlflowClient | None = None
@@ -163,8 +169,11 @@ class Record:
             self._offset = offset
             if isinstance(line, Scoring):
                 if line.generation > self._state["scored"]:
-                    self._rows.append(("scored", line, metrics_of_scoring(line)))
+                    self._rows.append(
+                        ("scored", line, metrics_of_scoring(line) | spent_metrics(self._spent))
+                    )
             else:
+                self._spent.add(line)
                 metrics = metrics_of(line, self._lineage, self._selection, self._config)
                 wanted = line.generation % self._config.tracking.every == 0
                 if wanted and line.generation > self._state["logged"]:
@@ -227,7 +236,7 @@ class Record:
         )
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        if self._state.get("uri") != uri or not self._exists(client):
+        if self._state.get("uri") != uri or not exists(client, self._state["run_id"]):
             self._state |= {"run_id": self._create(client), "uri": uri}
             self._state |= {"logged": -1, "scored": -1, "artifacts": [], "described": False}
             self._save()
@@ -248,18 +257,8 @@ class Record:
 
     def _start_over(self) -> None:
         """Read the journal from its beginning, into a new MLflow run."""
-        self._offset, self._rows, self._lineage = 0, [], Lineage()
-
-    def _exists(self, client: "MlflowClient") -> bool:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            client.get_run(self._state["run_id"])
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
-        return True
+        self._offset, self._rows = 0, []
+        self._lineage, self._spent = Lineage(), Spent(self._config)
 
     def _create(self, client: "MlflowClient") -> str:
         name = self._config.tracking.experiment
@@ -353,10 +352,15 @@ def metrics_of(
 
 def metrics_of_scoring(scoring: Scoring) -> dict[str, float]:
     """Return a scoring's metrics: the averaged generator's, and each survivor's if scored."""
-    metrics = {f"evaluation/{name}": value for name, value in scoring.values.items()}
+    metrics = {f"{EVALUATION}{name}": value for name, value in scoring.values.items()}
     for place, values in enumerate(scoring.survivors):
         metrics |= {f"evaluation/parent{place}/{name}": value for name, value in values.items()}
     return metrics
+
+
+def spent_metrics(spent: Spent) -> dict[str, float]:
+    """Return what a run has spent by a scoring, so that quality can be read against its price."""
+    return {f"{SPENT}{axis}": value for axis, value in spent.values().items()}
 
 
 def strategy_of(config: RunConfig) -> str:
@@ -467,11 +471,254 @@ def log_evaluation(folder: RunFolder, values: dict[str, float], generation: int)
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    state = json.loads(folder.tracking.read_text(encoding="utf-8"))
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
     # The generation's number stands for a time, so that the same evaluation makes the same row.
-    metrics = [Metric(f"evaluation/{n}", v, generation, generation) for n, v in values.items()]
+    metrics = [Metric(f"{EVALUATION}{n}", v, generation, generation) for n, v in values.items()]
     try:
+        state = json.loads(folder.tracking.read_text(encoding="utf-8"))
         MlflowClient(state["uri"]).log_batch(state["run_id"], metrics=metrics)
     except Exception as error:  # MLflow and its stores raise anything
-        return f"not logged, the store does not answer: {' '.join(str(error).split())[:200]}"
+        return f"not logged to MLflow: {' '.join(str(error).split())[:200]}"
     return f"logged to run {state['run_id']}"
+
+
+# ---------------------------------------------------------------------------------------- studies
+
+PARENT = "mlflow.parentRunId"  # what MLflow's pages nest runs by
+TAG_LENGTH = 5000  # MLflow's limit
+PAGE = 1000  # runs in an answer of the store
+HISTORIES = (EVALUATION, SPENT, "share_of_wins/", "quality/", "diversity/")
+
+
+class StudyRecord:
+    """A study's parent run in MLflow, and its runs nested under it.
+
+    A store that does not answer delays nothing and is told once: what is missing is made up for by
+    a later call, at the latest when the study ends.
+    """
+
+    def __init__(
+        self, path: Path, name: str, config: TrackingConfig, tags: dict[str, str], say: Say
+    ) -> None:
+        """Prepare the record of the study `name` in the folder `path`, as `config` asks."""
+        for key, value in QUIET.items():
+            os.environ.setdefault(key, value)
+        self._file = path / "tracking.json"
+        self._config = config
+        self._tags = tags | {"study": name, "mlflow.runName": name, "mlflow.source.name": "study"}
+        self._say = say
+        self._lock = threading.Lock()  # the runs of a study are nested from several threads
+        self._failed_at: float | None = None
+        self._nested: set[Path] = set()
+        self._client: MlflowClient | None = None
+        self._state: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            self._state = json.loads(self._file.read_text(encoding="utf-8"))
+
+    @property
+    def where(self) -> str | None:
+        """Where the parent run is to be found, if there is one."""
+        if self._client is None:
+            return None
+        name, uri = self._config.experiment, self._state["uri"]
+        return f"experiment {name!r}, run {self._state['run_id']}, store {uri}"
+
+    def open(self) -> None:
+        """Begin the parent run, or go on with it."""
+        self._attempt(lambda client: None, now=True)
+
+    def nest(self, run: Path, name: str, values: dict[str, str]) -> None:
+        """Put a run under the study as soon as it has a record; `values` become tags and params."""
+        from mlflow.entities import Param, RunTag
+
+        def put(client: "MlflowClient") -> None:
+            run_id = self._id_of(run)
+            if run_id is None:
+                return
+            client.update_run(run_id, name=name)
+            tags = [RunTag(key, value) for key, value in values.items()]
+            tags.append(RunTag(PARENT, self._state["run_id"]))
+            client.log_batch(run_id, params=[Param(k, v) for k, v in values.items()], tags=tags)
+            self._nested.add(run)
+
+        if run not in self._nested:
+            self._attempt(put)
+
+    def end(self, run: Path, status: str, tags: dict[str, str]) -> None:
+        """Say how a run ended, with MLflow's `status`."""
+
+        def put(client: "MlflowClient") -> None:
+            run_id = self._id_of(run)
+            if run_id is not None:
+                for key, value in tags.items():
+                    client.set_tag(run_id, key, value[:TAG_LENGTH])
+                client.set_terminated(run_id, status)
+
+        self._attempt(put, now=True)
+
+    def close(self, status: str, artifacts: Iterable[tuple[Path, str | None]]) -> None:
+        """Log files, each with the folder to put it in, to the parent run, and end it."""
+
+        def put(client: "MlflowClient") -> None:
+            for path, place in artifacts:
+                client.log_artifact(self._state["run_id"], str(path), place)
+            client.set_terminated(self._state["run_id"], status)
+
+        self._attempt(put, now=True)
+
+    def _attempt(self, task: Callable[["MlflowClient"], None], now: bool = False) -> None:
+        """Do something with the store; after a failure, nothing for a while that can wait."""
+        if not self._config.enabled:
+            return
+        with self._lock:
+            since = None if self._failed_at is None else time.monotonic() - self._failed_at
+            if since is not None and since < PATIENCE and not now:
+                return
+            try:
+                task(self._client or self._connect())
+                self._failed_at = None
+            except Exception as error:  # MLflow and its stores raise anything; the study goes on
+                if self._failed_at is None:
+                    reason = " ".join(str(error).split())[:200]
+                    self._say(f"warning: MLflow cannot be reached, the study goes on: {reason}")
+                self._failed_at = time.monotonic()
+
+    def _connect(self) -> "MlflowClient":
+        client, uri = open_store(self._config.uri)
+        if self._state.get("uri") != uri or not exists(client, self._state["run_id"]):
+            experiment = experiment_of(client, self._config.experiment)
+            run = client.create_run(experiment, tags=self._tags)
+            self._state = {"run_id": run.info.run_id, "uri": uri}
+            write_json(self._file, self._state)
+        else:
+            client.update_run(self._state["run_id"], status="RUNNING")
+        self._client = client
+        return client
+
+    def _id_of(self, run: Path) -> str | None:
+        """Return the MLflow run of a run's folder, if it has one in this store."""
+        with suppress(OSError, ValueError):
+            state = json.loads(RunFolder(run).tracking.read_text(encoding="utf-8"))
+            if state.get("uri") == self._state["uri"]:
+                return str(state["run_id"]) if state.get("run_id") else None
+        return None
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as a store has it, whatever machine made it.
+
+    `metrics` has the histories, (step, value) in order, of the metrics named in `HISTORIES`.
+    """
+
+    run_id: str
+    status: str
+    started: int
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, list[tuple[int, float]]]
+
+
+def stored_runs(experiment: str, study: str | None, uri: str | None = None) -> list[StoredRun]:
+    """Return an experiment's runs that have a strategy and a seed, oldest first.
+
+    Args:
+        experiment: its name in the store.
+        study: only runs of the study of this name; None: of any, or of none.
+        uri: the store; by default MLFLOW_TRACKING_URI, else MLflow's own.
+
+    Raises:
+        ConfigError: the store does not answer, or has no such experiment.
+    """
+    try:
+        client, uri = open_store(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            names = [e.name for e in client.search_experiments()]
+            raise ConfigError(
+                f"{experiment!r} is neither a study's folder nor an experiment in the store "
+                f"{uri}{nearest(experiment, names)} Experiments: {', '.join(sorted(names))}"
+            )
+        runs, token = [], None
+        while True:
+            page = client.search_runs(
+                [found.experiment_id],
+                max_results=PAGE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            runs += [r for r in page if {"strategy", "seed"} <= set(r.data.tags)]
+            token = page.token
+            if not token:
+                break
+        wanted = [r for r in runs if study is None or r.data.tags.get("study") == study]
+        return [_stored(client, run) for run in wanted]
+    except ConfigError:
+        raise
+    except Exception as error:  # MLflow and its stores raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"MLflow's store {uri or ''} cannot be read: {reason}") from None
+
+
+def _stored(client: "MlflowClient", run: Any) -> StoredRun:
+    metrics = {
+        key: [(row.step, row.value) for row in _history(client, run.info.run_id, key)]
+        for key in run.data.metrics
+        if key.startswith(HISTORIES)
+    }
+    info, data = run.info, run.data
+    return StoredRun(
+        info.run_id, info.status, info.start_time, dict(data.tags), dict(data.params), metrics
+    )
+
+
+def _history(client: "MlflowClient", run_id: str, key: str) -> list[Any]:
+    """Return a metric's rows by step, the newest of each."""
+    rows = sorted(client.get_metric_history(run_id, key), key=lambda row: row.timestamp)
+    newest = {row.step: row for row in rows}
+    return [newest[step] for step in sorted(newest)]
+
+
+def fetch_picture(run_id: str, folder: Path, uri: str | None = None) -> Path | None:
+    """Copy the newest picture of a run's samples from the store into a folder; None if none is."""
+    try:
+        client, _ = open_store(uri)
+        pictures = sorted(file.path for file in client.list_artifacts(run_id, "samples"))
+        if not pictures:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(client.download_artifacts(run_id, pictures[-1], str(folder)))
+    except Exception:  # MLflow and its stores raise anything; a report goes without the picture
+        return None
+
+
+def open_store(uri: str | None) -> tuple["MlflowClient", str]:
+    """Return a client of a store and the store's address; None: MLFLOW_TRACKING_URI or its own."""
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    address = uri or str(mlflow.get_tracking_uri())
+    return mlflow.MlflowClient(address), address
+
+
+def exists(client: "MlflowClient", run_id: str) -> bool:
+    """Return whether a store has a run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
+
+
+def experiment_of(client: "MlflowClient", name: str) -> str:
+    """Return the id of the experiment of that name, made if there is none."""
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))

@@ -1,13 +1,11 @@
 """What follows from the scorings of a run: the best so far, early stopping, the collapse alarm."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from runs.evaluation import EvaluationConfig, better, collapsed, short_values
+from runs.evaluation import Action, EvaluationConfig, better, collapsed, short_values
 from runs.journal import Scoring
-
-Action = Literal["warn", "stop", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -20,52 +18,63 @@ class Verdict:
 
 
 class Watch:
-    """Judges scorings in their order; a pure function of their values, so resume repeats it."""
+    """Judges scorings in their order; a pure function of their values, so resume repeats it.
+
+    Attributes:
+        best: the generation of the best scoring so far, if there is any.
+        stopped: why the run is to stop, if it is.
+    """
 
     def __init__(self, config: EvaluationConfig, past: Iterable[Scoring] = ()) -> None:
         self._config = config
-        self._best: dict[str, float] = {}  # the best value of each metric, by short name
+        self._best: dict[str, float] = {}  # the best finite value of each metric, by short name
         self._since_best = 0
         self._seen: set[int] = set()
+        self.best: int | None = None
         self.stopped: str | None = None
         for scoring in past:
             self.judge(scoring.generation, scoring.values)
 
     def due(self, generation: int) -> bool:
         """Return whether the state of a generation is to be scored, and was not yet."""
-        every = self._config.every
-        return bool(every and generation and generation % every == 0) and (
-            generation not in self._seen
-        )
+        return self._config.scores(generation) and generation not in self._seen
 
-    def judge(self, generation: int, values: dict[str, float]) -> Verdict:
-        """Return what follows from a scoring's values (by full name)."""
+    def judge(self, generation: int, values: Mapping[str, float]) -> Verdict:
+        """Return what follows from a scoring's values (by full name).
+
+        One that stops the run or rolls it back as collapsed is never the best, whatever the
+        deciding metric says of it: a few good images repeated can have a good FID.
+        """
         self._seen.add(generation)
         short = short_values(values)
         alarm = self._alarm(short)
-        deciding = self._config.deciding
-        value, former = short[deciding], self._best.get(deciding)
-        best = former is None or better(deciding, value, former)
-        for metric, found in short.items():
-            known = self._best.get(metric)
-            if known is None or better(metric, found, known):
-                self._best[metric] = found
+        action = self._config.collapse.action if alarm and self._config.collapse else None
+        best = False
+        if action in (None, "warn"):
+            best = self._improves(self._config.deciding, short)
+            self._best |= {name: v for name, v in short.items() if self._improves(name, short)}
+        if best:
+            self.best = generation
         self._since_best = 0 if best else self._since_best + 1
         patience = self._config.patience
         if patience is not None and self._since_best >= patience:
-            self.stopped = f"{deciding} has not improved in {patience} scorings"
-            return Verdict(best, "stop", self.stopped)
-        if alarm and self._config.collapse:
-            if self._config.collapse.action == "stop":
-                self.stopped = alarm
-            return Verdict(best, self._config.collapse.action, alarm)
-        return Verdict(best)
+            action, alarm = (
+                "stop",
+                f"{self._config.deciding} has not improved in {patience} scorings",
+            )
+        if action == "stop":
+            self.stopped = alarm
+        return Verdict(best, action, alarm)
 
-    def _alarm(self, values: dict[str, float]) -> str:
+    def _improves(self, metric: str, values: Mapping[str, float]) -> bool:
+        return better(metric, values.get(metric, math.nan), self._best.get(metric, math.nan))
+
+    def _alarm(self, values: Mapping[str, float]) -> str:
+        """Return how the metric of the alarm collapsed, or nothing."""
         collapse = self._config.collapse
         if collapse is None or collapse.metric not in self._best:
             return ""
-        value, best = values[collapse.metric], self._best[collapse.metric]
+        value, best = values.get(collapse.metric, math.nan), self._best[collapse.metric]
         if not collapsed(collapse, value, best):
             return ""
         return f"{collapse.metric} is {value:.4g}, its best was {best:.4g}"

@@ -11,17 +11,17 @@ import itertools
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.networks import Networks, refuse
+from egan.backbones.networks import Backbone, Networks, refuse
 
 Norm = Literal["batch", "instance", "none"]
 LARGEST_MULTIPLE = 8  # the widest layer, in units of `width`: the paper's at 64 px
 
 
-class DCGANConfig(BaseModel, extra="forbid", frozen=True):
+class DCGANConfig(Backbone, extra="forbid", frozen=True):
     """A convolutional generator and its mirror image as discriminator."""
 
     name: Literal["dcgan"] = "dcgan"

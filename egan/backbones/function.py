@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from egan.backbones.growth import Stage
 from egan.state import Weights
 
 Initialiser = Callable[[nn.Module, torch.Generator], None]
@@ -49,10 +50,15 @@ class NetworkFunction:
         }
 
     def __call__(
-        self, weights: Weights, *inputs: Tensor | None, training: bool = True
+        self,
+        weights: Weights,
+        *inputs: object,
+        stage: Stage | None = None,
+        training: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the network's output and its buffers after the call; `weights` stays as it is.
 
+        `stage` is how far a network that grows is grown; None for all others.
         In training mode batch normalisation uses the batch's statistics, and the returned buffers
         hold the updated running ones: the caller decides whether they count.
         """
@@ -60,6 +66,9 @@ class NetworkFunction:
         if self.module.training != training:  # it walks the whole module
             self.module.train(training)
         tensors = {**self.named(weights.params), **buffers}
+        options = {} if stage is None else {"stage": stage}
         with torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16):
-            output: Tensor = functional_call(self.module, tensors, inputs, tie_weights=False)
+            output: Tensor = functional_call(
+                self.module, tensors, inputs, options, tie_weights=False
+            )
         return output.float(), buffers

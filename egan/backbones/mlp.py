@@ -5,14 +5,14 @@ from math import sqrt
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.networks import Networks, refuse
+from egan.backbones.networks import Backbone, Networks, refuse
 
 
-class MLPConfig(BaseModel, extra="forbid", frozen=True):
+class MLPConfig(Backbone, extra="forbid", frozen=True):
     """An MLP generator and discriminator of equal depth and width."""
 
     name: Literal["mlp"] = "mlp"

@@ -1,14 +1,42 @@
 """What every backbone gives the engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, Self
 
 import torch
-from torch import Tensor
+from pydantic import BaseModel
 
 from egan.backbones.function import NetworkFunction
+from egan.backbones.growth import Schedule
 
 Prior = Literal["normal", "uniform"]
+
+
+class Inputs(Protocol):
+    """What fakes are made from, one row each: z (N, latent), or a backbone's own kind of rows."""
+
+    def to(self, device: torch.device, /) -> Self:
+        """Return the same inputs on `device`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Self: ...
+
+
+class Backbone(BaseModel, extra="forbid", frozen=True):
+    """A backbone's config: what it says of a game before the data are known."""
+
+    def batches(self, batch: int) -> Mapping[str, int]:
+        """Return the batches of a run by the keys that set them, `batch` being population.batch."""
+        return {"population.batch": batch}
+
+    def check_batch(self, key: str, batch: int) -> None:
+        """Refuse a batch that the networks cannot judge.
+
+        Raises:
+            ValueError: names `key`.
+        """
 
 
 @dataclass(frozen=True)
@@ -20,7 +48,7 @@ class Networks:
     latent: int
     prior: Prior
 
-    def noise(self, count: int, generator: torch.Generator) -> Tensor:
+    def noise(self, count: int, generator: torch.Generator) -> Inputs:
         """Return z (count, latent), normal or uniform in (-1, 1), drawn on the CPU.
 
         The CPU draws for every device, so that a run sees the same noise wherever it runs.
@@ -28,6 +56,10 @@ class Networks:
         if self.prior == "uniform":
             return torch.rand(count, self.latent, generator=generator) * 2 - 1
         return torch.randn(count, self.latent, generator=generator)
+
+    def schedule(self, batch: int) -> Schedule | None:
+        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        return None
 
 
 def refuse(backbone: str, shape: tuple[int, ...], needs: str, remedy: str) -> ValueError:

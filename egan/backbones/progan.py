@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.growth import LOWEST, Stage, doublings
-from egan.backbones.networks import Networks
 from egan.backbones.progressive import (
     Discriminator,
     ProgressiveConfig,
+    ProgressiveNetworks,
     ToRGB,
     check_shape,
     check_stage,
@@ -100,7 +100,7 @@ class Generator(nn.Module):
         return images
 
 
-def build(config: ProGANConfig, shape: tuple[int, ...]) -> Networks:
+def build(config: ProGANConfig, shape: tuple[int, ...]) -> ProgressiveNetworks:
     """Return the networks for images of `shape` (C, R, R).
 
     Raises:
@@ -108,11 +108,13 @@ def build(config: ProGANConfig, shape: tuple[int, ...]) -> Networks:
     """
     check_shape("progan", config, shape)
     channels, resolution, _ = shape
-    return Networks(
+    return ProgressiveNetworks(
         generator=NetworkFunction(lambda: Generator(config, channels, resolution), initialise),
         discriminator=NetworkFunction(
             lambda: Discriminator(config, channels, resolution, blurred=False), initialise
         ),
         latent=config.latent,
         prior="normal",
+        config=config,
+        resolution=resolution,
     )

@@ -4,13 +4,14 @@ The channel schedule, the shape of the images that both make, the fade between t
 the discriminator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from egan.backbones.growth import LOWEST, GrowthConfig, Stage, doublings
-from egan.backbones.networks import refuse
+from egan.backbones.growth import LOWEST, GrowthConfig, Schedule, Stage, doublings
+from egan.backbones.networks import Backbone, Networks, refuse
 from egan.backbones.style_layers import (
     EqualConv2d,
     EqualLinear,
@@ -24,7 +25,7 @@ from egan.backbones.style_layers import (
 RESOLUTIONS = doublings(8, 1024)
 
 
-class ProgressiveConfig(BaseModel, extra="forbid", frozen=True):
+class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
     """What the configs of both backbones have in common; the defaults are the published ones."""
 
     latent: int = Field(512, ge=1, description="size of the noise vector z")
@@ -37,6 +38,37 @@ class ProgressiveConfig(BaseModel, extra="forbid", frozen=True):
         """Return the feature maps of the layers at `resolution`."""
         return max(1, min(2 * self.fmap_base // resolution, self.fmap_max))
 
+    def batches(self, batch: int) -> Mapping[str, int]:
+        """Return the batches of a run by the keys that set them: one for every stage, if named."""
+        named = self.growth.batch if self.growth else {}
+        stages = {f"backbone.growth.batch.{side}": size for side, size in named.items()}
+        return stages or super().batches(batch)
+
+    def check_batch(self, key: str, batch: int) -> None:
+        """Refuse a batch that does not divide into the groups of the minibatch stddev.
+
+        Raises:
+            ValueError: names `key`.
+        """
+        if batch > self.stddev_group and batch % self.stddev_group:
+            raise ValueError(
+                f"{key}: {batch} does not divide into the discriminator's groups of "
+                f"{self.stddev_group} (backbone.stddev_group); take a multiple of it, or less"
+            )
+
+
+@dataclass(frozen=True)
+class ProgressiveNetworks(Networks):
+    """Networks for images of `resolution` pixels, which grow if the config says so."""
+
+    config: ProgressiveConfig
+    resolution: int
+
+    def schedule(self, batch: int) -> Schedule | None:
+        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        growth = self.config.growth
+        return None if growth is None else growth.schedule(self.resolution, batch)
+
 
 def check_shape(backbone: str, config: ProgressiveConfig, shape: tuple[int, ...]) -> None:
     """Refuse data that the networks cannot make, and a growth that does not lead to them.
@@ -46,10 +78,10 @@ def check_shape(backbone: str, config: ProgressiveConfig, shape: tuple[int, ...]
             `GrowthConfig.schedule`.
     """
     if len(shape) != 3:
-        raise refuse(backbone, shape, "images", "mlp")
+        raise refuse(backbone, shape, "images", "take backbone.name=mlp")
     if shape[1] != shape[2] or shape[1] not in RESOLUTIONS:
         sizes = "square images of a power of two from 8 to 1024 pixels"
-        raise refuse(backbone, shape, sizes, "mlp")
+        raise refuse(backbone, shape, sizes, "set data.resolution to one of these")
     if config.growth:
         config.growth.schedule(shape[1], batch=config.stddev_group)
 

@@ -20,10 +20,10 @@ from torch.func import functional_call
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.growth import LOWEST, Stage, doublings
-from egan.backbones.networks import Networks
 from egan.backbones.progressive import (
     Discriminator,
     ProgressiveConfig,
+    ProgressiveNetworks,
     ToRGB,
     check_shape,
     check_stage,
@@ -375,12 +375,12 @@ def _call(generator: NetworkFunction, weights: Weights, part: str, *inputs: obje
 
 
 @dataclass(frozen=True)
-class StyleNetworks(Networks):
+class StyleNetworks(ProgressiveNetworks):
     """Networks whose generator takes `Latents`."""
 
     config: StyleGANConfig
 
-    def noise(self, count: int, generator: torch.Generator) -> Latents:  # type: ignore[override]
+    def noise(self, count: int, generator: torch.Generator) -> Latents:
         """Return `count` rows of latents, drawn on the CPU."""
         return draw_latents(count, self.config, generator)
 
@@ -401,4 +401,5 @@ def build(config: StyleGANConfig, shape: tuple[int, ...]) -> StyleNetworks:
         latent=config.latent,
         prior="normal",
         config=config,
+        resolution=resolution,
     )

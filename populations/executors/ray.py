@@ -168,8 +168,12 @@ class Crew:
         self._factory = ray.put(factory)
         self._actor_class = ray.remote(**_resources(config, device))(ReplicaActor)
         self._workers = [Worker(slot, *self._launch()) for slot in range(count)]
-        for worker in self._workers:
-            self._await_first_start(worker)
+        try:
+            for worker in self._workers:
+                self._await_first_start(worker)
+        except BaseException:
+            self.dismiss()  # else a joined cluster's share stays taken
+            raise
 
     def joined(self) -> list[Worker]:
         """Return the workers that hold the state."""

@@ -139,7 +139,7 @@ def test_arrays_in_another_order_import_to_the_same_bits_and_stay_so(pair):
 
 def test_a_factory_sets_the_threads_and_builds_a_replica_of_real_data():
     config = GameConfig(
-        data={"source": "digits", "resolution": 8},
+        data={"source": "digits", "resolution": 16},
         backbone={"name": "dcgan", "width": 4, "latent": 4},
         population={"batch": 4},
         fitness={"batch": 4},
@@ -147,7 +147,7 @@ def test_a_factory_sets_the_threads_and_builds_a_replica_of_real_data():
     from egan.mutations import MUTATIONS
 
     torch.set_num_threads(2)
-    replica = ReplicaFactory(config, "cpu", 1, dict(MUTATIONS))()
+    replica = ReplicaFactory(config, "cpu", 1, mutations=dict(MUTATIONS))()
     assert torch.get_num_threads() == 1
     outcome = replica.step(0, None, [Job(1, 0, "heuristic")])
     assert outcome.scores[1].finite and outcome.generation == 0
@@ -156,4 +156,4 @@ def test_a_factory_sets_the_threads_and_builds_a_replica_of_real_data():
 def test_a_factory_refuses_networks_that_do_not_fit_the_data():
     config = GameConfig(data={"source": "digits"}, backbone={"name": "mlp"})
     with pytest.raises(ValueError, match=r"backbone\.name: mlp makes points"):
-        ReplicaFactory(config, "cpu", 1, {})()
+        ReplicaFactory(config, "cpu", 1, mutations={})()

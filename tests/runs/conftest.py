@@ -72,6 +72,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
+def command() -> list[str]:
+    """What a user types, before the arguments."""
+    return COMMAND
+
+
+@pytest.fixture(scope="session")
 def own_modules(tmp_path_factory) -> Iterator[Path]:
     """A folder of a user's mutations, importable here and in what is started here."""
     folder = tmp_path_factory.mktemp("own")
@@ -149,6 +155,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen]]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
 @pytest.fixture(scope="session")

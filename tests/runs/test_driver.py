@@ -194,17 +194,17 @@ def test_killed_at_many_moments_while_snapshots_are_written_a_run_ends_in_the_sa
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_by_the_clock_a_run_of_images_ends_in_the_same_bits(
-    images_yaml, start, run, tmp_path
+    images_yaml, start, run, until_lines, tmp_path
 ):
-    options = ("--set", "generations=200", "--set", "checkpoint.every=20")
+    options = ("--set", "generations=400", "--set", "checkpoint.every=20")
     done = run("train", images_yaml, *options, "--output", tmp_path / "whole")
     folder = tmp_path / "run"
     for attempt in range(5):
-        arguments = ("train", images_yaml, *options, "--output", folder)
-        if folder.exists() and (folder / "config.yaml").exists():
-            arguments = ("resume", folder)
-        process = start(*arguments)
-        time.sleep(3 + attempt * 0.7)
+        train = ("train", images_yaml, *options, "--output", folder)
+        lines = (folder / "journal.jsonl").read_bytes().count(b"\n") if attempt else 0
+        process = start(*(("resume", folder) if attempt else train))
+        until_lines(process, folder, lines + 1)
+        time.sleep(attempt * 0.07)
         if process.poll() is None:
             kill(process)
     again = run("resume", folder)

@@ -30,7 +30,7 @@ ray = pytest.importorskip("ray")
 from populations.executors.ray import RayExecutor, shares
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests
-CPUS = 3
+CPUS = 8  # on paper: two for the engine on two workers, and room for what a test adds
 GENERATIONS = 6
 
 
@@ -158,13 +158,13 @@ def slow_heuristic(logits):
 MUTATIONS = {"slow_heuristic": slow_heuristic, "least_squares": least_squares}
 GAME = GameConfig(
     seed=5,
-    data={"source": "digits", "resolution": 8},
+    data={"source": "digits", "resolution": 16},
     backbone={"name": "dcgan", "width": 4, "latent": 6},
     population={"survivors": 2, "batch": 4},
     fitness={"batch": 8},
     discriminator={"updates": 2},
 )
-ENGINE = ReplicaFactory(GAME, "cpu", 1, MUTATIONS)
+ENGINE = ReplicaFactory(GAME, "cpu", 1, mutations=MUTATIONS)
 
 
 class Evolution:
@@ -324,9 +324,10 @@ def test_a_resumed_population_goes_on_from_its_export(pair, expected):
     pair.restart()
     assert pair.executor.restore(Origin(exported, ())) == expected[3][0]
     pair.population.generation, pair.history = 3, history
+    *log, last = pair.run()
     # all but the report of a training that was before the resume
-    assert [entry[:2] for entry in pair.run()[:-1]] == [entry[:2] for entry in expected[3:-1]]
-    assert pair.population.outcome.checksum == expected[-1]
+    assert [entry[:2] for entry in log] == [entry[:2] for entry in expected[3:-1]]
+    assert last == expected[-1]
 
 
 # ---------------------------------------------------------------------------------- accidents
@@ -448,8 +449,8 @@ def test_an_error_in_building_a_replica_arrives_as_itself():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"workers": 4}, r"4 worker\(s\) of 1 CPU each .* has 3 CPU and 0 GPU"),
-        ({"workers": 2, "threads": 2}, r"2 worker\(s\) of 2 CPU each"),
+        ({"workers": 9}, r"9 worker\(s\) of 1 CPU each .* has 8 CPU and 0 GPU"),
+        ({"workers": 3, "threads": 3}, r"3 worker\(s\) of 3 CPU each"),
         ({"workers": 0}, r"0 worker\(s\)"),
         ({"workers": 1, "device": "cuda"}, r"1 worker\(s\) of 1 GPU each"),
     ],
@@ -459,9 +460,9 @@ def test_more_workers_than_fit_the_cluster_are_refused_with_what_to_change(setti
         on_ray(Chain, **settings)
 
 
-@pytest.mark.parametrize(("children", "count"), [(2, 2), (9, 3)])
+@pytest.mark.parametrize(("children", "count"), [(1, 1), (9, 2)])
 def test_auto_is_one_worker_per_child_at_most_what_fits(children, count):
-    evolution = on_ray(Chain, "auto", children=children)
+    evolution = on_ray(Chain, "auto", children=children, threads=3)
     try:
         assert len(evolution.executor.processes()) == count
     finally:

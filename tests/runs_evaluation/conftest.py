@@ -1,0 +1,192 @@
+"""Small runs that are scored while they evolve, and what looks at them."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from runs.checkpoint import newest
+from runs.cli import main
+from runs.config import RunConfig, load_config
+from runs.driver import evolve
+from runs.journal import Scoring, read_journal
+
+POINTS = """\
+name: points
+seed: 1
+generations: 60
+data: {source: gaussians}
+backbone: {name: mlp, width: 8, depth: 1}
+population: {batch: 8}
+fitness: {batch: 16}
+optimizer: {learning_rate: 0.01}
+execution: {executor: local}
+evaluation: {every: 5, metrics: [kl, modes], count: 200}
+checkpoint: {every: 7, keep: 3}
+tracking: {enabled: false}
+"""
+IMAGES = """\
+name: images
+seed: 3
+generations: 7
+data: {source: digits, resolution: 8}
+backbone: {name: dcgan, latent: 4, width: 4}
+population: {batch: 8, survivors: 2}
+fitness: {batch: 16}
+optimizer: {learning_rate: 0.01}
+execution: {executor: local}
+evaluation: {every: 2, metrics: [fid, kid, prdc], space: pixels, count: 60}
+checkpoint: {every: 3, keep: 9}
+tracking: {enabled: false}
+"""
+# Scored 5 to 20 better and better; 25, 30, 35 are alarms; 45 to 55 are the best; 60 is an alarm.
+ROLLBACK = {"metric": "kl", "factor": 1.05, "action": "rollback"}
+
+
+class Told:
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def start(self, config: RunConfig, generation: int) -> None:
+        pass
+
+    def generation(self, entry: Any, lineage: Any) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+    def close(self) -> None:
+        pass
+
+    def __contains__(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _surroundings(tmp_path_factory) -> Iterator[None]:
+    """A cache for runs that several tests look at, and no pictures: they take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("runs.driver.draw_plots", lambda folder: None)
+        patch.setattr("runs.driver.save_samples", lambda samples, path: None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """Each test's own cache of classifiers and statistics."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(tmp_path / "cache" / "evolutionary-gan")
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory) -> Callable[..., RunConfig]:
+    """Give the config of points or images with changes, such as `evaluation__every=3`."""
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / "points.yaml").write_text(POINTS)
+    (folder / "images.yaml").write_text(IMAGES)
+
+    def make(name: str, **changes: Any) -> RunConfig:
+        return load_config(folder / f"{name}.yaml", (), **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rolled_back(config, tmp_path_factory) -> Path:
+    """The folder of an undisturbed run of points with rollbacks."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    evolve(config("points", evaluation__collapse=ROLLBACK), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images_run(config, tmp_path_factory) -> Path:
+    """The folder of an undisturbed run of 8 x 8 digits whose survivors are scored too."""
+    folder = tmp_path_factory.mktemp("images") / "run"
+    evolve(config("images", evaluation__survivors=True), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def points_run(config, tmp_path_factory) -> Path:
+    """The folder of an undisturbed run of points."""
+    folder = tmp_path_factory.mktemp("points") / "run"
+    evolve(config("points", generations=10), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scorings() -> Callable[[Path], dict[int, Scoring]]:
+    """Give a run's scorings by generation; there must be one of each."""
+
+    def read(folder: Path) -> dict[int, Scoring]:
+        lines = [x for x in read_journal(folder / "journal.jsonl") if isinstance(x, Scoring)]
+        assert len({line.generation for line in lines}) == len(lines)
+        return {line.generation: line for line in lines}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[[Path], list[dict]]:
+    """Give a journal's lines without what differs between runs of the same bits."""
+
+    def read(folder: Path) -> list[dict]:
+        varying = ("time", "seconds", "events", "crc")
+        lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
+        return [{k: v for k, v in line.items() if k not in varying} for line in lines]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def end_of() -> Callable[[Path], str]:
+    """Give the checksum of a run's newest snapshot."""
+
+    def read(folder: Path) -> str:
+        return newest(folder / "snapshots")[1]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Result]:
+    """Call the command in this process; anything but an exit status is raised."""
+
+    def call(*arguments: object) -> Result:
+        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def mistake(invoke) -> Callable[..., str]:
+    """Call the command, which must take it for a user's mistake; return its message."""
+
+    def call(*arguments: object) -> str:
+        result = invoke(*arguments)
+        assert result.exit_code == 2, result.output
+        return result.output
+
+    return call
