@@ -80,8 +80,9 @@ def resolve(name: str) -> Mutation:
         module, _, attribute = name.partition(":")
         try:
             found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"mutation {name!r} cannot be imported: {error}") from error
+        except Exception as error:  # a user's module may raise anything while it is imported
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"mutation {name!r} cannot be imported: {reason}") from error
         if not callable(found):
             raise ValueError(f"mutation {name!r} is a {type(found).__name__}, not a function")
         return found  # type: ignore[no-any-return]

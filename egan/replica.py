@@ -116,12 +116,17 @@ class ReplicaFactory:
         """Set up this process for reproducible arithmetic and build the replica.
 
         Raises:
-            ValueError: the data cannot be read here, or the networks do not fit them.
+            ValueError: the data cannot be read here, or the networks do not fit them or memory.
         """
         device = prepare_device(self.device, self.threads, self.precision)
         source = open_source(self.config.data)
-        engine = Engine(self.config, source, self.mutations, device, self.precision)
-        return EngineReplica(engine)
+        try:
+            engine = Engine(self.config, source, self.mutations, device, self.precision)
+            return EngineReplica(engine)
+        except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
+            # What torch raises for sizes that no memory holds.
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"backbone: these networks cannot be built here: {reason}") from error
 
 
 def prepare_device(device: str, threads: int, precision: str = "float32") -> torch.device:

@@ -200,7 +200,7 @@ def sample(run_dir: Path, count: int, seed: int, out: Path, snapshot: Any) -> No
     """Draw samples from a run: by the averaged generator of its best parent."""
     from runs.sampling import named_sample, write_samples
 
-    if out.suffix not in (".png", ".npz"):
+    if out.suffix.lower() not in (".png", ".npz"):
         raise click.UsageError(f"--out {out}: the file's name must end in .png or .npz")
     samples, name = named_sample(run_dir, count, seed, snapshot)
     write_samples(samples, out)

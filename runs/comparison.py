@@ -202,7 +202,7 @@ def _too_few(metric: MetricComparison) -> str | None:
         f"Too few seeds to conclude anything: with {have} per strategy and {len(pairs)} pair(s), "
         "no difference, however large, reaches "
         f"p <= {ALPHA:g} after Holm's correction. At least {seeds_needed(len(pairs))} seeds are "
-        "needed; the medians below are a first look, not a result."
+        "needed."
     )
 
 
@@ -237,6 +237,11 @@ def answer(comparison: Comparison) -> list[str]:
         way = "higher" if metric.higher_is_better else "lower"
         sentences.append(f"By the median of {metric.metric} ({way} is better): {listed}.")
         sentences.append(_about_the_best(best, metric))
+        if metric.pairs and all(pair.detectable is None for pair in metric.pairs):
+            sentences.append(
+                "With so few seeds no difference, however large, could have been found: this is a "
+                "first look, not a result."
+            )
     sentences += _about_evolution(comparison, metric)
     return sentences
 

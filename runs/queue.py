@@ -99,14 +99,19 @@ def _ask_cluster(execution: ExecutionConfig) -> tuple[str, int]:
     So the study itself is no part of the cluster, and outlives it.
     """
     command = [sys.executable, "-m", "runs.queue", execution.model_dump_json()]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=CLUSTER_TIMEOUT,
-        env=environment({}),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=CLUSTER_TIMEOUT,
+            env=environment({}),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"the Ray cluster did not answer within {CLUSTER_TIMEOUT:.0f} s"
+        ) from None
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(f"the Ray cluster cannot be used: {reason}")

@@ -45,7 +45,7 @@ def draw_all(comparison: Comparison, signals: Signals, folder: Path) -> dict[str
     keep("wins", wins(records))
     keep("pareto", quality_and_diversity(records))
     keep("lineage", lineages(comparison))
-    keep("signal", signal_to_noise(signals))
+    keep("signal", signal_to_noise(signals, colours_of(comparison.strategies)))
     return drawn
 
 
@@ -444,12 +444,11 @@ def _tree_panel(axis: Axes, run: Record, colours: Mapping[str, str]) -> None:
 # ----------------------------------------------------------------------------------------- signal
 
 
-def signal_to_noise(signals: Signals) -> Figure | None:
+def signal_to_noise(signals: Signals, colours: Mapping[str, str]) -> Figure | None:
     """Draw selection's signal over its noise, and how often another draw chooses the same child."""
     known = {name: runs for name, runs in signals.items() if any(runs.values())}
     if not known:
         return None
-    colours = colours_of(list(signals))
     figure = _figure(11, 3.9)
     left, right = figure.subplots(1, 2)
     for name, runs in known.items():

@@ -157,7 +157,7 @@ def named_sample(
 
 def write_samples(samples: np.ndarray, path: Path) -> None:
     """Write samples as a PNG, or as the array `images` (of points, `points`) of an .npz."""
-    if path.suffix == ".png":
+    if path.suffix.lower() == ".png":
         save_samples(samples, path)
         return
     with atomic_file(path) as temporary:

@@ -530,9 +530,10 @@ class StudyRecord:
 
     def nest(self, run: Path, name: str, values: dict[str, str]) -> None:
         """Put a run under the study as soon as it has a record; `values` become tags and params."""
-        from mlflow.entities import Param, RunTag
 
         def put(client: "MlflowClient") -> None:
+            from mlflow.entities import Param, RunTag
+
             run_id = self._id_of(run)
             if run_id is None:
                 return

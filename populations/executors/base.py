@@ -7,7 +7,7 @@ any replica. In process and on Ray alike, only these small values travel.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
@@ -21,18 +21,24 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     """Where children are made and scored."""
 
     executor: Literal["local", "ray"] = "ray"
-    workers: int | Literal["auto"] = Field(
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="replicas; auto: one per child, at most one per GPU or CPU share"
     )
-    threads: int = Field(1, ge=1, description="CPU threads of a worker; part of the result's bits")
+    threads: int = Field(
+        1, ge=1, le=1024, description="CPU threads of a worker; part of the result's bits"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32", description="of convolutions and products; weights and Adam stay float32"
     )
-    gpus: float = Field(1.0, gt=0, description="GPUs of a worker, where the device is cuda")
+    gpus: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="GPUs of a worker, where the device is cuda"
+    )
     address: str | None = Field(None, description="a Ray cluster's address; else RAY_ADDRESS")
     restarts: int = Field(3, ge=0, description="a worker's restarts in a row before the run stops")
-    deadline: float = Field(900.0, gt=0, description="seconds until a silent worker counts as hung")
+    deadline: float = Field(
+        900.0, gt=0, allow_inf_nan=False, description="seconds until a silent worker counts as hung"
+    )
 
 
 class WorkerLost(RuntimeError):
