@@ -195,6 +195,8 @@ class Engine:
                 # A copy: a mutation that works in place must not reach its siblings.
                 loss = self._mutations[job.mutation](logits.clone())
                 gradients = torch.autograd.grad(loss, params, retain_graph=True)
+            except torch.OutOfMemoryError:
+                raise  # the device's fault, not the child's: another worker would have made it
             except Exception as error:  # a user's mutation may raise anything; it fails its child
                 children.append(Child(job, parent, f"{type(error).__name__}: {error}"))
                 continue

@@ -190,7 +190,7 @@ def _run_subject(run: RunFolder) -> tuple[Subject, int]:
     """Return a run's generator, and the generation of the snapshot that it is of."""
     config, shape = run.load_config(), run.load_data().shape
     exported, name = chosen_snapshot(run)
-    sampler = sampler_of(config.backbone, shape, exported)
+    sampler = sampler_of(config, shape, exported)
     asked = config.evaluation
     points = not sampler.images
     of_points = all(METRICS[name].need == "points" for name in expand_metrics(asked.metrics))

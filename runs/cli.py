@@ -80,6 +80,19 @@ def execution_options(command: Any) -> Any:
     return command
 
 
+def truncation_options(command: Any) -> Any:
+    """Add the options of the truncation in W."""
+    for option in (
+        click.option("--cutoff", type=int, metavar="LAYERS",
+                     help="Truncate the first layers only [default: all]."),
+        click.option("--truncation", type=float, metavar="PSI",
+                     help="Of a generator with styles: draw them to their mean, 1: not at all, "
+                          "0: the mean itself."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def execution_of(executor: str | None, workers: str | None, device: str | None) -> dict[str, str]:
     """Return the keys of `execution` that the options set."""
     given = {"executor": executor, "workers": workers, "device": device}
@@ -195,15 +208,24 @@ def mlflow_pages(path: Path) -> str:
 @click.option("--snapshot", default="best", show_default=True,
               type=click.Choice(["best", "newest"]),
               help="best: by its scorings, where the run keeps any, else the newest.")  # fmt: skip
+@truncation_options
 @plain_errors
-def sample(run_dir: Path, count: int, seed: int, out: Path, snapshot: Any) -> None:
+def sample(
+    run_dir: Path,
+    count: int,
+    seed: int,
+    out: Path,
+    snapshot: Any,
+    truncation: float | None,
+    cutoff: int | None,
+) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
-    from runs.sampling import named_sample, write_samples
+    from runs.sampling import open_sampler, write_samples
 
     if out.suffix.lower() not in (".png", ".npz"):
         raise click.UsageError(f"--out {out}: the file's name must end in .png or .npz")
-    samples, name = named_sample(run_dir, count, seed, snapshot)
-    write_samples(samples, out)
+    sampler, name = open_sampler(run_dir, snapshot)
+    write_samples(sampler.truncated(truncation, cutoff)(count, seed), out)
     click.echo(f"{out}: {count} samples of the {name}")
 
 

@@ -301,7 +301,7 @@ class Run:
     def _save(self, exported: ExportedState, checksum: str) -> None:
         folder, keep = self._folder, self._config.checkpoint.keep
         write_snapshot(folder.snapshots, exported, checksum, keep)
-        sampler = sampler_of(self._config.backbone, self._card.shape, exported)
+        sampler = sampler_of(self._config, self._card.shape, exported)
         count = GRID if sampler.images else GRID * 10
         path = folder.samples / f"generation-{exported.generation:08d}.png"
         save_samples(sampler(count, GRID_SEED), path)
@@ -356,11 +356,11 @@ class Run:
     ) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
         """Return the metrics of the averaged generator, and of each survivor if asked for."""
         assert self._evaluator is not None
-        backbone, shape = self._config.backbone, self._card.shape
-        samplers = [sampler_of(backbone, shape, exported)]
-        if self._config.evaluation.survivors:
-            samplers += survivors_of(backbone, shape, exported)
-        count = self._config.evaluation.count
+        config, shape = self._config, self._card.shape
+        samplers = [sampler_of(config, shape, exported)]
+        if config.evaluation.survivors:
+            samplers += survivors_of(config, shape, exported)
+        count = config.evaluation.count
         values, *survivors = (
             self._evaluator.score(sampler.batches(count, EVALUATION_SEED), EVALUATION_SEED)
             for sampler in samplers

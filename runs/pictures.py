@@ -28,11 +28,11 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid.repeat(factor, 0).repeat(factor, 1)
 
 
-def save_images(images: np.ndarray, path: Path) -> None:
+def save_images(images: np.ndarray, path: Path, columns: int | None = None) -> None:
     """Write a grid of the uint8 images (N, H, W, C) as a PNG."""
     from PIL import Image
 
-    grid = image_grid(images)
+    grid = image_grid(images, columns)
     with atomic_file(path) as temporary:
         Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid).save(temporary, "PNG")
 

@@ -211,12 +211,15 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
 
 def paced(say: Callable[[str], None]) -> Callable[[str, int, int], None]:
     """Return a function (stage, done, total) that says how far a long stage is, now and then."""
-    said = time.monotonic()
+    current, said = "", 0.0
 
     def advance(stage: str, done: int, total: int) -> None:
-        nonlocal said
-        if done < total and time.monotonic() - said >= PLAIN_INTERVAL:
-            said = time.monotonic()
+        nonlocal current, said
+        now = time.monotonic()
+        if stage != current:
+            current, said = stage, now
+        elif done < total and now - said >= PLAIN_INTERVAL:
+            said = now
             say(f"{stage}: {done} of {total}")
 
     return advance

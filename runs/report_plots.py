@@ -76,7 +76,7 @@ def final_results(comparison: Comparison) -> Figure:
     """Draw each run's last scoring as a dot, with the median and its interval, per metric."""
     names, metrics = comparison.strategies, comparison.metrics
     colours = colours_of(names)
-    figure = _figure(4.2 * len(metrics), 0.55 * len(names) + 1.6)
+    figure = _figure(max(6.5, 4.2 * len(metrics)), 0.55 * len(names) + 1.9)
     axes = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
     for axis, metric in zip(axes, metrics, strict=True):
         for place, name in enumerate(names):
@@ -86,8 +86,7 @@ def final_results(comparison: Comparison) -> Figure:
         axis.title.set_fontsize(10)
         axis.locator_params(axis="x", nbins=5)
         axis.grid(axis="x", alpha=0.3)
-        axis.margins(y=0.15)
-    axes[0].invert_yaxis()
+        axis.set_ylim(len(names) - 0.5, -0.5)
     handles = [
         Line2D([], [], marker="o", ls="", color="0.4", alpha=0.6, label="one seed"),
         Line2D([], [], marker="|", ms=14, mew=2.5, ls="", color="0.2", label="median"),
@@ -108,10 +107,11 @@ def _final_row(axis: Axes, place: int, metric: MetricComparison, name: str, colo
     if summary.median is not None:
         axis.plot(summary.median, place, marker="|", ms=18, mew=2.5, color=colour, zorder=4)
     if summary.broken:
-        axis.annotate(
-            f"{summary.broken} broken", (0.99, place), xycoords=("axes fraction", "data"),
+        note = axis.text(
+            0.99, place, f"{summary.broken} broken", transform=axis.get_yaxis_transform(),
             ha="right", va="center", fontsize=8, color="crimson",
         )  # fmt: skip
+        note.set_in_layout(False)  # its place is known only once the limits are
 
 
 def curves(comparison: Comparison, metric: MetricComparison) -> Figure:
@@ -191,7 +191,7 @@ def wins(records: Sequence[Record]) -> Figure | None:
     if not chosen:
         return None
     colours = _mutations(records)
-    figure = _figure(max(5.5, 4.3 * len(chosen)), 3.6)
+    figure = _figure(max(6.5, 4.3 * len(chosen)), 3.6)
     axes = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     for axis, name in zip(axes, chosen, strict=True):
         runs = _wins_of(records, name)
@@ -246,7 +246,7 @@ def quality_and_diversity(records: Sequence[Record]) -> Figure | None:
     colours = _mutations(records)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = _figure(4.1 * columns, 3.5 * rows + 0.4)
+    figure = _figure(max(6.5, 4.1 * columns), 3.5 * rows + 0.4)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     for place, axis in enumerate(axes):
         if place >= len(names):

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,15 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
-from egan.backbones import BackboneConfig, build_networks
+from egan.backbones import BackboneConfig, Inputs, build_networks
+from egan.backbones.growth import Stage
+from egan.backbones.stylegan import Latents, layers, make_truncated, tracked_mean
 from egan.data.pixels import to_uint8
+from egan.game import GameConfig
 from egan.replica import ExportedState, import_state
 from egan.state import Weights
 from egan.tasks.noise import NoiseTask
+from egan.turn import Pace
 from populations.seeding import Purpose, torch_seed
 from runs.checkpoint import newest
 from runs.files import atomic_file, write_json
@@ -23,60 +28,146 @@ from runs.folder import RunFolder
 from runs.mistakes import ConfigError
 from runs.pictures import save_samples
 
-BATCH = 256  # samples made at a time
+Snapshot = Literal["best", "newest"]
+BATCH = 256  # rows of noise drawn at a time
+PIXELS = BATCH * 64**2  # of the images made at a time
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A generator that gives samples for (count, seed)."""
+    """A generator that gives samples for (count, seed).
+
+    Attributes:
+        task: what is generated from what.
+        weights: of its networks, by role.
+        shape: of one real sample, (C, H, W) or (D,).
+        stage: how far a network that grows is grown; None: to the end, or it does not grow.
+        psi: truncation in W, for a generator with styles; None: none.
+        cutoff: how many layers the truncation acts on; None: all.
+    """
 
     task: NoiseTask
     weights: Mapping[str, Weights]
-    images: bool  # whether samples are images, or points
+    shape: tuple[int, ...]
+    stage: Stage | None = None
+    psi: float | None = None
+    cutoff: int | None = None
+
+    @property
+    def images(self) -> bool:
+        """Whether samples are images, or points."""
+        return len(self.shape) == 3
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample: at an early stage, smaller than a real one."""
+        if self.stage is None:
+            return self.shape
+        return (self.shape[0], self.stage.resolution, self.stage.resolution)
 
     def __call__(self, count: int, seed: int) -> np.ndarray:
         """Return `count` samples: uint8 images (N, H, W, C), or float32 points (N, D).
 
         The n-th sample depends on the seed and n alone, not on `count`.
         """
-        samples = torch.cat(list(self.batches(count, seed)))
+        samples = torch.cat(list(self._samples(count, seed)))
         return (samples.permute(0, 2, 3, 1).contiguous() if self.images else samples).numpy()
 
     def batches(self, count: int, seed: int) -> Iterator[torch.Tensor]:
-        """Yield the same samples a few at a time: uint8 (N, C, H, W), or float32 (N, D)."""
+        """Yield the same samples a few at a time, in the reals' size.
+
+        They are uint8 (N, C, H, W), pixels of an early stage repeated, or float32 (N, D).
+        """
+        factor = self.shape[-1] // self.sample_shape[-1]
+        for samples in self._samples(count, seed):
+            if factor == 1:
+                yield samples
+            else:
+                yield samples.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+    def inputs(self, count: int, seed: int) -> Inputs:
+        """Return what the first `count` samples are made from, of `BATCH` at the most."""
+        return self._inputs(0, seed)[:count]
+
+    def truncated(self, psi: float | None, cutoff: int | None = None) -> "Sampler":
+        """Return a sampler whose styles are truncated in W (1812.04948, appendix B).
+
+        Raises:
+            ConfigError: the generator has no styles, or not so many layers.
+        """
+        if psi is None and cutoff is None:
+            return self
+        try:
+            tracked_mean(self.weights["generator"])
+        except ValueError as error:
+            raise ConfigError(f"truncation: {error}") from None
+        if psi is None:
+            raise ConfigError("the cutoff is of a truncation: give its psi too")
+        most = layers(self.sample_shape[-1])
+        if cutoff is not None and not 0 <= cutoff <= most:
+            raise ConfigError(f"cutoff is a number of layers from 0 to {most}, not {cutoff}")
+        return replace(self, psi=psi, cutoff=cutoff)
+
+    def make(self, inputs: Inputs) -> torch.Tensor:
+        """Return uint8 images (N, C, H, W), or float32 points (N, D), of `inputs`."""
+        step = self._at_once
+        with torch.no_grad():
+            parts = [self._fakes(inputs[at : at + step]) for at in range(0, len(inputs), step)]
+        return torch.cat([to_uint8(part) for part in parts] if self.images else parts)
+
+    def _samples(self, count: int, seed: int) -> Iterator[torch.Tensor]:
         for start in range(0, count, BATCH):
-            stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
-            inputs = self.task.inputs(BATCH, stream)
-            with torch.no_grad():
-                fakes, _ = self.task.generate(self.weights, inputs, training=False)
-            fakes = fakes[: count - start]
-            yield to_uint8(fakes) if self.images else fakes
+            rest = count - start
+            whole = ceil(rest / self._at_once) * self._at_once  # another number gives other bits
+            yield self.make(self._inputs(start, seed)[:whole])[:rest]
+
+    @property
+    def _at_once(self) -> int:
+        return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
+
+    def _inputs(self, start: int, seed: int) -> Inputs:
+        stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
+        return self.task.inputs(BATCH, stream)
+
+    def _fakes(self, inputs: Inputs) -> torch.Tensor:
+        if self.psi is None:
+            return self.task.generate(self.weights, inputs, self.stage, training=False)[0]
+        assert isinstance(inputs, Latents), "only styles are truncated"
+        generator, weights = self.task.functions["generator"], self.weights["generator"]
+        return make_truncated(generator, weights, inputs, self.psi, self.cutoff, self.stage)
 
 
-def sampler_of(
-    backbone: BackboneConfig, shape: tuple[int, ...], exported: ExportedState
-) -> Sampler:
+def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> Sampler:
     """Return the sampler of a state's best parent, on the CPU."""
-    state = import_state(exported, torch.device("cpu"))
-    task = NoiseTask(build_networks(backbone, shape))
-    return Sampler(task, state.parents[0].average, images=len(shape) == 3)
+    task, stage = _task_of(config, shape, exported)
+    average = import_state(exported, torch.device("cpu")).parents[0].average
+    return Sampler(task, average, shape, stage)
+
+
+def _task_of(
+    config: GameConfig, shape: tuple[int, ...], exported: ExportedState
+) -> tuple[NoiseTask, Stage | None]:
+    """Return what a state's networks are for, and the stage that they have reached."""
+    networks = build_networks(config.backbone, shape)
+    return NoiseTask(networks), Pace.of(config, networks).stage(exported.generation)
 
 
 def save_generator(
-    folder: Path, backbone: BackboneConfig, shape: tuple[int, ...], exported: ExportedState
-) -> None:
-    """Write a state's averaged generator: named weights and what is needed to build it again."""
-    task = NoiseTask(build_networks(backbone, shape))
-    average = import_state(exported, torch.device("cpu")).parents[0].average
+    folder: Path, config: GameConfig, shape: tuple[int, ...], exported: ExportedState
+) -> Sampler:
+    """Write a state's averaged generator, and what is needed to build it again; return it."""
+    sampler = sampler_of(config, shape, exported)
     folder.mkdir(parents=True)
     tensors: dict[str, torch.Tensor] = {}
-    for role, weights in average.items():
-        named = task.functions[role].named(weights.params)
+    for role, weights in sampler.weights.items():
+        named = sampler.task.functions[role].named(weights.params)
         tensors |= {f"{role}.{name}": tensor.clone() for name, tensor in named.items()}
         tensors |= {f"{role}.{name}": buffer for name, buffer in weights.buffers.items()}
     save_file(tensors, folder / "weights.safetensors")
-    card = {"backbone": backbone.model_dump(mode="json"), "shape": shape}
+    backbone, stage = config.backbone.model_dump(mode="json"), sampler.stage
+    card = {"backbone": backbone, "shape": shape, "stage": stage and asdict(stage)}
     write_json(folder / "generator.json", card)
+    return sampler
 
 
 def load_sampler(folder: Path) -> Sampler:
@@ -91,24 +182,22 @@ def load_sampler(folder: Path) -> Sampler:
         own = {n.removeprefix(f"{role}."): t for n, t in tensors.items() if n.startswith(role)}
         params = torch.cat([own.pop(name).flatten() for name, _ in function.layout])
         weights[role] = Weights(params, own)
-    return Sampler(task, weights, images=len(shape) == 3)
+    stage = card.get("stage")
+    return Sampler(task, weights, shape, stage and Stage(**stage))
 
 
 def survivors_of(
-    backbone: BackboneConfig, shape: tuple[int, ...], exported: ExportedState
+    config: GameConfig, shape: tuple[int, ...], exported: ExportedState
 ) -> list[Sampler]:
     """Return a sampler of each parent's own weights, not averaged, on the CPU."""
-    state = import_state(exported, torch.device("cpu"))
-    task = NoiseTask(build_networks(backbone, shape))
+    task, stage = _task_of(config, shape, exported)
     return [
-        Sampler(task, {role: n.weights for role, n in parent.networks.items()}, len(shape) == 3)
-        for parent in state.parents
+        Sampler(task, {role: n.weights for role, n in parent.networks.items()}, shape, stage)
+        for parent in import_state(exported, torch.device("cpu")).parents
     ]
 
 
-def chosen_snapshot(
-    folder: RunFolder, which: Literal["best", "newest"] = "best"
-) -> tuple[ExportedState, str]:
+def chosen_snapshot(folder: RunFolder, which: Snapshot = "best") -> tuple[ExportedState, str]:
     """Return the best snapshot, if scorings kept one and it is wanted, or the newest; and its name.
 
     Raises:
@@ -131,28 +220,31 @@ def sample(
     run_dir: str | Path,
     count: int = 64,
     seed: int = 0,
-    which: Literal["best", "newest"] = "best",
+    which: Snapshot = "best",
+    truncation: float | None = None,
 ) -> np.ndarray:
     """Return samples of a run: uint8 images (N, H, W, C), or points float32 (N, D).
 
-    They come from the snapshot with the best scoring, if the run keeps one, or the newest.
+    They come from the snapshot with the best scoring, if the run keeps one, or the newest; the
+    `truncation` psi is for generators with styles.
+
+    Raises:
+        ConfigError: there is no such run, no snapshot of it verifies, or nothing to truncate.
+    """
+    if count < 1:
+        raise ConfigError(f"count must be at least 1, not {count}")
+    return open_sampler(run_dir, which)[0].truncated(truncation)(count, seed)
+
+
+def open_sampler(run_dir: str | Path, which: Snapshot = "best") -> tuple[Sampler, str]:
+    """Return the sampler of a run, and the name of the snapshot that it comes from.
 
     Raises:
         ConfigError: there is no such run, or no snapshot of it verifies.
     """
-    return named_sample(run_dir, count, seed, which)[0]
-
-
-def named_sample(
-    run_dir: str | Path, count: int, seed: int, which: Literal["best", "newest"]
-) -> tuple[np.ndarray, str]:
-    """Return what `sample` does, and the name of the snapshot that it comes from."""
-    if count < 1:
-        raise ConfigError(f"count must be at least 1, not {count}")
     folder = RunFolder.open(run_dir)
     exported, name = chosen_snapshot(folder, which)
-    sampler = sampler_of(folder.load_config().backbone, folder.load_data().shape, exported)
-    return sampler(count, seed), name
+    return sampler_of(folder.load_config(), folder.load_data().shape, exported), name
 
 
 def write_samples(samples: np.ndarray, path: Path) -> None:

@@ -297,7 +297,7 @@ class Record:
         with tempfile.TemporaryDirectory() as temporary:
             generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
             shape = self.folder.load_data().shape
-            save_generator(generator, self._config.backbone, shape, exported)
+            sampler = save_generator(generator, self._config, shape, exported)
             code.write_text(MODEL_CODE, encoding="utf-8")
             with mlflow.start_run(run_id=self._state["run_id"], log_system_metrics=False):
                 mlflow.pyfunc.log_model(
@@ -305,7 +305,7 @@ class Record:
                     python_model=str(code),
                     artifacts={"generator": str(generator)},
                     code_paths=[str(path) for path in project_packages()],
-                    signature=signature_of(shape),
+                    signature=signature_of(sampler.sample_shape),
                     input_example=pandas.DataFrame({"count": [1], "seed": [0]}),
                     pip_requirements=["torch", "numpy", "pydantic", "safetensors", "pandas"],
                     metadata={"snapshot": name},

@@ -356,6 +356,26 @@ def tracked_mean(weights: Weights) -> Tensor:
     return weights.buffers["mapping.mean"]
 
 
+def make_truncated(
+    generator: NetworkFunction,
+    weights: Weights,
+    latents: Latents,
+    psi: float,
+    cutoff: int | None = None,
+    stage: Stage | None = None,
+) -> Tensor:
+    """Return the images (N, C, r, r) of `latents`, without mixing, truncated in W.
+
+    Raises:
+        ValueError: the weights are another backbone's; also as for `truncate` and `check_stage`.
+    """
+    stage = check_stage(stage, _module(generator).resolution)
+    styles = every_layer(map_latents(generator, weights, latents.z), layers(stage.resolution))
+    styles = truncate(styles, tracked_mean(weights), psi, cutoff)
+    noise = noise_images(latents.seeds, stage.resolution)
+    return synthesise(generator, weights, styles, noise, stage)
+
+
 def _module(generator: NetworkFunction) -> Generator:
     if not isinstance(generator.module, Generator):
         raise ValueError(

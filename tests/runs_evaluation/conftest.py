@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,32 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _surroundings(tmp_path_factory) -> Iterator[None]:
-    """A cache for runs that several tests look at, and no pictures: they take most of the time."""
+@contextmanager
+def surroundings(cache: Path) -> Iterator[None]:
+    """Keep what is cached in `cache`, and draw no pictures, which take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setattr("runs.driver.draw_plots", lambda folder: None)
         patch.setattr("runs.driver.save_samples", lambda samples, path: None)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _surroundings(tmp_path_factory) -> Iterator[None]:
+    with surroundings(tmp_path_factory.mktemp("cache")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def evolved(config, tmp_path_factory) -> Callable[..., Path]:
+    """Evolve a run that several modules look at; give its folder."""
+
+    def make(name: str, **changes: Any) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        with surroundings(folder / "cache"):
+            return evolve(config(name, **changes), folder / "run").path
+
+    return make
 
 
 @pytest.fixture(autouse=True)
@@ -110,27 +129,21 @@ def config(tmp_path_factory) -> Callable[..., RunConfig]:
 
 
 @pytest.fixture(scope="session")
-def rolled_back(config, tmp_path_factory) -> Path:
+def rolled_back(evolved) -> Path:
     """The folder of an undisturbed run of points with rollbacks."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    evolve(config("points", evaluation__collapse=ROLLBACK), folder)
-    return folder
+    return evolved("points", evaluation__collapse=ROLLBACK)
 
 
 @pytest.fixture(scope="session")
-def images_run(config, tmp_path_factory) -> Path:
+def images_run(evolved) -> Path:
     """The folder of an undisturbed run of 8 x 8 digits whose survivors are scored too."""
-    folder = tmp_path_factory.mktemp("images") / "run"
-    evolve(config("images", evaluation__survivors=True), folder)
-    return folder
+    return evolved("images", evaluation__survivors=True)
 
 
 @pytest.fixture(scope="session")
-def points_run(config, tmp_path_factory) -> Path:
+def points_run(evolved) -> Path:
     """The folder of an undisturbed run of points."""
-    folder = tmp_path_factory.mktemp("points") / "run"
-    evolve(config("points", generations=10), folder)
-    return folder
+    return evolved("points", generations=10)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from egan.data import open_source
+from fitness.cache import digest_weights
 from fitness.evaluation import evaluate_images
 from fitness.features import feature_space
+from fitness.features.classifier import train_classifier
 from runs import sample
 from runs.checkpoint import STATE, newest, snapshots
 from runs.driver import EVALUATION_SEED, evolve, resume
@@ -63,8 +65,8 @@ def test_the_values_are_those_of_the_averaged_generator_and_each_survivor(
         return evaluate_images([reals], [images.contiguous()], metrics, space, count=60)
 
     found = scorings(images_run)[4]
-    assert found.values == values(sampler_of(wanted.backbone, (1, 8, 8), exported))
-    own = survivors_of(wanted.backbone, (1, 8, 8), exported)
+    assert found.values == values(sampler_of(wanted, (1, 8, 8), exported))
+    own = survivors_of(wanted, (1, 8, 8), exported)
     assert [*found.survivors] == [values(sampler) for sampler in own]
     assert len(own) == 2
 
@@ -92,6 +94,19 @@ def test_a_run_scores_in_the_classifiers_space_that_it_trains_once(
     assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == first
     one, two = scorings(tmp_path / "one")[2], scorings(tmp_path / "two")[2]
     assert one.values == two.values and "fid-classifier-60" in one.values
+
+
+def test_the_classifiers_space_does_not_depend_on_the_threads_of_who_trains_it():
+    images = torch.arange(200 * 64).reshape(200, 1, 8, 8).to(torch.uint8)
+    labels = torch.arange(200) % 3
+    one, _ = train_classifier(images, labels)
+    torch.set_num_threads(2)
+    try:
+        two, _ = train_classifier(images, labels)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert digest_weights(one) == digest_weights(two)
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ import pytest
 from runs.comparison import answer, compare, results_csv, results_json, sentence
 from runs.mistakes import ConfigError
 from runs.records import Record, pareto_front, thin_children
+from runs.report_plots import ancestry, draw_all
 
 METRIC = "high-quality-pixels-100"
 
@@ -161,3 +162,20 @@ def test_thinning_keeps_the_front_and_forgives_emptiness():
     front = children[pareto_front(children[:, 1:])]
     assert {tuple(row) for row in front} <= {tuple(row) for row in thinned}
     assert thin_children(np.empty((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("strategies", [1, 2, 9])
+def test_pictures_of_any_number_of_strategies_fit(record, tmp_path, strategies):
+    runs = [record(f"strategy-{i}", s, i + s, i - s) for i in range(strategies) for s in range(2)]
+    drawn = draw_all(compare(runs), {}, tmp_path)  # a warning of matplotlib's would be an error
+    assert set(drawn) == {"final", "curves-high-quality"}
+
+
+def test_pictures_forgive_broken_and_missing_results(record, tmp_path):
+    runs = [record("a", 0, nan, 0.5), record("b", 0, nan), record("c", 0, status="failed")]
+    assert "final" in draw_all(compare(runs), {}, tmp_path)
+
+
+def test_the_line_of_the_last_best_parent_is_traced_back():
+    survivors = [((0, 2), (0, 1)), ((1, 0), (0, 0)), ((1, 1), (0, 2))]
+    assert ancestry(survivors) == [(0, 2), (1, 0), (0, 1)]

@@ -451,7 +451,6 @@ def test_an_error_in_building_a_replica_arrives_as_itself():
     [
         ({"workers": 9}, r"9 worker\(s\) of 1 CPU each .* has 8 CPU and 0 GPU"),
         ({"workers": 3, "threads": 3}, r"3 worker\(s\) of 3 CPU each"),
-        ({"workers": 0}, r"0 worker\(s\)"),
         ({"workers": 1, "device": "cuda"}, r"1 worker\(s\) of 1 GPU each"),
     ],
 )
