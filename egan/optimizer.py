@@ -19,8 +19,8 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 class OptimizerConfig(BaseModel, extra="forbid", frozen=True):
     """Adam's settings, for the generators and, unless it has its own rate, the discriminator."""
 
-    learning_rate: float = Field(2e-4, gt=0, le=100)
-    discriminator_learning_rate: float | None = Field(None, gt=0, le=100)
+    learning_rate: float = Field(2e-4, gt=0, le=1e30)
+    discriminator_learning_rate: float | None = Field(None, gt=0, le=1e30)
     betas: tuple[Momentum, Momentum] = (0.5, 0.99)
     eps: float = Field(1e-8, gt=0, allow_inf_nan=False)
 

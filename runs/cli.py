@@ -222,11 +222,119 @@ def sample(
     """Draw samples from a run: by the averaged generator of its best parent."""
     from runs.sampling import open_sampler, write_samples
 
-    if out.suffix.lower() not in (".png", ".npz"):
-        raise click.UsageError(f"--out {out}: the file's name must end in .png or .npz")
+    needs_suffix(out, ".png", ".npz")
     sampler, name = open_sampler(run_dir, snapshot)
     write_samples(sampler.truncated(truncation, cutoff)(count, seed), out)
     click.echo(f"{out}: {count} samples of the {name}")
+
+
+def latent_options(command: Any) -> Any:
+    """Add what the commands that look into a latent space have in common."""
+    command = truncation_options(command)
+    for option in (
+        click.option("--snapshot", default="best", show_default=True,
+                     type=click.Choice(["best", "newest"]), help="As for sample."),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+        click.argument("run_dir", type=click.Path(path_type=Path)),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def needs_suffix(out: Path, *suffixes: str) -> None:
+    """Refuse a file's name that says another format, before anything is computed."""
+    if out.suffix.lower() not in suffixes:
+        raise click.UsageError(f"--out {out}: the file's name must end in {' or '.join(suffixes)}")
+
+
+@main.command()
+@latent_options
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
+@click.option("--columns", default=6, show_default=True, type=click.IntRange(1), help="Sources.")
+@click.option("--rows", default=2, show_default=True, type=click.IntRange(1),
+              help="Images that take coarse styles, then middle, then fine.")  # fmt: skip
+@plain_errors
+def mix(
+    run_dir: Path, out: Path, columns: int, rows: int, seed: int, snapshot: Any, **truncation: Any
+) -> None:
+    """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
+    from runs.latent import mixing_grid, style_ranges
+    from runs.pictures import save_images
+    from runs.sampling import open_sampler
+
+    needs_suffix(out, ".png")
+    sampler, name = open_sampler(run_dir, snapshot)
+    cells = mixing_grid(sampler.truncated(**truncation), seed, columns, rows)
+    save_images(cells, out, columns + 1)
+    ranges = style_ranges(sampler.sample_shape[-1]).items()
+    parts = ", ".join(f"{part} (layers {r.start} to {r.stop - 1})" for part, r in ranges)
+    click.echo(f"{out}: styles of the {name}; from the top, {rows} row(s) each: {parts}")
+
+
+@main.command()
+@latent_options
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="FILE.png: a line for each way from one latent to the next. FILE.gif: a loop. "
+              "FILE.mp4: the same, where ffmpeg is found.")  # fmt: skip
+@click.option("--space", default="z", show_default=True, type=click.Choice(["z", "w"]))
+@click.option("--path", "route", default="linear", show_default=True,
+              type=click.Choice(["linear", "spherical"]))  # fmt: skip
+@click.option("--points", default=4, show_default=True, type=click.IntRange(2), help="Latents.")
+@click.option("--frames", default=8, show_default=True, type=click.IntRange(1),
+              help="Images from one latent to the next.")  # fmt: skip
+@click.option("--rate", default=12, show_default=True, type=click.IntRange(1, 50),
+              help="Images per second.")  # fmt: skip
+@plain_errors
+def interpolate(
+    run_dir: Path,
+    out: Path,
+    space: Any,
+    route: Any,
+    points: int,
+    frames: int,
+    rate: int,
+    seed: int,
+    snapshot: Any,
+    **truncation: Any,
+) -> None:
+    """Walk from latent to latent, and back to the first."""
+    from runs.latent import interpolation, write_animation
+    from runs.pictures import save_images
+    from runs.sampling import open_sampler
+
+    needs_suffix(out, ".png", ".gif", ".mp4")
+    sampler, name = open_sampler(run_dir, snapshot)
+    sampler = sampler.truncated(**truncation)
+    images = interpolation(sampler, seed, points, frames, space, route)
+    if out.suffix.lower() == ".png":
+        save_images(images, out, frames)
+    else:
+        write_animation(images, out, rate)
+    click.echo(f"{out}: a {route} walk through {points} latents in {space}, of the {name}")
+
+
+@main.command()
+@latent_options
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
+@click.option("--columns", default=4, show_default=True, type=click.IntRange(1), help="Noises.")
+@click.option("--rows", default=4, show_default=True, type=click.IntRange(1), help="Latents.")
+@plain_errors
+def noise(
+    run_dir: Path, out: Path, columns: int, rows: int, seed: int, snapshot: Any, **truncation: Any
+) -> None:
+    """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
+    from runs.latent import noise_variation
+    from runs.pictures import save_images
+    from runs.sampling import open_sampler
+
+    needs_suffix(out, ".png")
+    sampler, name = open_sampler(run_dir, snapshot)
+    found = noise_variation(sampler.truncated(**truncation), seed, rows, columns)
+    save_images(found.cells, out, found.columns)
+    click.echo(
+        f"{out}: noise of the {name}; white in the last column is a standard deviation of "
+        f"{found.largest:.2f} of 255"
+    )
 
 
 @main.command()

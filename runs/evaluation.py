@@ -1,7 +1,6 @@
 """How good a generator is: metrics of a run, or of any images, in one stated protocol."""
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from pydantic import BaseModel, Field, field_validator, model_validator
 from torch import Tensor
 
+from egan.cache import cache_folder
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
 from fitness.evaluation import (
@@ -288,9 +288,3 @@ def batches_of(images: np.ndarray, chosen: np.ndarray) -> Iterator[Tensor]:
     """Yield the chosen ones of images (N, C, H, W) in batches."""
     for start in range(0, len(chosen), BATCH):
         yield torch.from_numpy(images[chosen[start : start + BATCH]])
-
-
-def cache_folder() -> Path:
-    """Return where trained classifiers and statistics of real data are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "evolutionary-gan"

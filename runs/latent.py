@@ -1,4 +1,4 @@
-"""Tools that look into a generator's latent space: style mixing, interpolation, stochastic variation.
+"""Tools for a generator's latent space: style mixing, interpolation, stochastic variation.
 
 The figures are those of Karras et al., arXiv 1812.04948: 3 (mixing) and 4 (noise). Everything is a
 function of a run's snapshot and a seed.
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from egan.backbones import Inputs
 from egan.backbones.function import NetworkFunction
 from egan.backbones.growth import Stage, doublings
 from egan.backbones.progressive import check_stage
@@ -80,7 +81,7 @@ class StyledGenerator:
             return map_latents(self.function, self.weights, z)
 
     def styles(self, w: Tensor) -> Tensor:
-        """Return w (N, style) as the styles of every layer (N, layers, style), truncated if asked."""
+        """Return w (N, style) as every layer's styles (N, layers, style), truncated if asked."""
         styles = every_layer(w, self.layers)
         if self.psi is None:
             return styles
@@ -167,13 +168,18 @@ def walk(points: Tensor, frames: int, route: Route) -> Tensor:
     """Return a closed walk through points (K, D), `frames` from each to the next: (K frames, D)."""
     t = torch.arange(frames) / frames
     legs = zip(points, points.roll(-1, 0), strict=True)
-    if path == "spherical":
+    if route == "spherical":
         return torch.cat([slerp(start, end, t) for start, end in legs])
     return torch.cat([start.lerp(end, t[:, None]) for start, end in legs])
 
 
 def interpolation(
-    sampler: Sampler, seed: int, points: int, frames: int, space: Space = "z", route: Route = "linear"
+    sampler: Sampler,
+    seed: int,
+    points: int,
+    frames: int,
+    space: Space = "z",
+    route: Route = "linear",
 ) -> np.ndarray:
     """Return the images of a closed walk through `points` latents, uint8 (points frames, H, W, C).
 
@@ -186,17 +192,17 @@ def interpolation(
         raise ConfigError("interpolate makes images, and this run's samples are points")
     if space == "w":
         generator = StyledGenerator.of(sampler, "interpolate --space w")
-        if path == "spherical":
+        if route == "spherical":
             raise ConfigError("a spherical path is in z, whose prior is spherical; w takes linear")
         latents = _latents(sampler, seed, points)
-        styles = generator.styles(walk(generator.map(latents.z), frames, path))
+        styles = generator.styles(walk(generator.map(latents.z), frames, route))
         return _as_arrays(generator.images(styles, latents.seeds[:1].expand(len(styles))))
     inputs = _inputs(sampler, seed, points)
     if isinstance(inputs, Latents):
-        z = walk(inputs.z, frames, path)
+        z = walk(inputs.z, frames, route)
         return _as_arrays(sampler.make(Latents(z, inputs.seeds[:1].expand(len(z)))))
     assert isinstance(inputs, Tensor)
-    return _as_arrays(sampler.make(walk(inputs, frames, path)))
+    return _as_arrays(sampler.make(walk(inputs, frames, route)))
 
 
 # ------------------------------------------------------------------------------------------- noise
@@ -228,12 +234,14 @@ def noise_variation(
     latents = _latents(sampler, seed, rows)
     seeds = torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
     lines, maps = [], []
-    for w in generator.map(latents.z).split(1):
-        styles = generator.styles(w).expand(count, -1, -1)
+    for style in generator.styles(generator.map(latents.z)):
+        styles = style.expand(count, -1, -1)
         images = torch.cat(list(generator.parts(styles, seeds)))
         lines.append(to_uint8(images[:columns]))
         # (r, r): over the noises, then averaged over the channels, in units of 1/255.
-        maps.append(images[:realisations].double().std(0, correction=0).mean(0) * 127.5)
+        maps.append(
+            images[:realisations].double().clamp(-1, 1).std(0, correction=0).mean(0) * 127.5
+        )
     largest = float(torch.stack(maps).max())
     scale = 255 / largest if largest else 0.0
     cells = []
@@ -246,7 +254,7 @@ def noise_variation(
 # ------------------------------------------------------------------------------------------ common
 
 
-def _inputs(sampler: Sampler, seed: int, count: int) -> object:
+def _inputs(sampler: Sampler, seed: int, count: int) -> Inputs:
     if count > BATCH:
         raise ConfigError(f"at most {BATCH} latents at a time, not {count}")
     return sampler.inputs(count, seed)
@@ -279,9 +287,9 @@ def write_animation(images: np.ndarray, path: Path, rate: int) -> None:
     Raises:
         ConfigError: another suffix, or no ffmpeg for an .mp4, or ffmpeg fails.
     """
-    if path.suffix == ".gif":
+    if path.suffix.lower() == ".gif":
         _write_gif(_frames(images), path, rate)
-    elif path.suffix == ".mp4":
+    elif path.suffix.lower() == ".mp4":
         _write_mp4(_frames(images), path, rate)
     else:
         raise ConfigError(f"{path}: an animation's name ends in .gif or .mp4")

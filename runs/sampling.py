@@ -89,24 +89,26 @@ class Sampler:
         """Return what the first `count` samples are made from, of `BATCH` at the most."""
         return self._inputs(0, seed)[:count]
 
-    def truncated(self, psi: float | None, cutoff: int | None = None) -> "Sampler":
-        """Return a sampler whose styles are truncated in W (1812.04948, appendix B).
+    def truncated(self, truncation: float | None, cutoff: int | None = None) -> "Sampler":
+        """Return a sampler with styles truncated in W by psi = `truncation` (None: as it is).
+
+        1812.04948, appendix B; on the first `cutoff` layers alone, if given.
 
         Raises:
             ConfigError: the generator has no styles, or not so many layers.
         """
-        if psi is None and cutoff is None:
+        if truncation is None and cutoff is None:
             return self
         try:
             tracked_mean(self.weights["generator"])
         except ValueError as error:
             raise ConfigError(f"truncation: {error}") from None
-        if psi is None:
-            raise ConfigError("the cutoff is of a truncation: give its psi too")
+        if truncation is None:
+            raise ConfigError("the cutoff is of a truncation: give --truncation PSI too")
         most = layers(self.sample_shape[-1])
         if cutoff is not None and not 0 <= cutoff <= most:
             raise ConfigError(f"cutoff is a number of layers from 0 to {most}, not {cutoff}")
-        return replace(self, psi=psi, cutoff=cutoff)
+        return replace(self, psi=truncation, cutoff=cutoff)
 
     def make(self, inputs: Inputs) -> torch.Tensor:
         """Return uint8 images (N, C, H, W), or float32 points (N, D), of `inputs`."""

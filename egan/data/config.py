@@ -52,6 +52,21 @@ class DigitsConfig(_Config):
     flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
 
 
+class AvatarsConfig(_Config):
+    """Colour avatars, drawn once by optional packages (see `egan.data.avatars`)."""
+
+    source: Literal["avatars"] = "avatars"
+    style: Literal["critters", "landscape", "pixel-art", "planets"] = "critters"
+    count: int = Field(default=20_000, ge=1, le=1_000_000)
+    resolution: Resolution = 32
+    label: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9]+$",
+        description="what labels them, such as hairColor or eyesVariant; None: the style's own",
+    )
+    flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
+
+
 class IdxConfig(_FileConfig):
     """MNIST-format files, plain or .gz: an image file, or a folder with the usual four names."""
 
@@ -105,6 +120,7 @@ class PackedConfig(_FileConfig):
 DataConfig = Annotated[
     GaussiansConfig
     | DigitsConfig
+    | AvatarsConfig
     | IdxConfig
     | CifarConfig
     | ImagesConfig

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from egan.data.array import open_array
+from egan.data.avatars import open_avatars
 from egan.data.cifar import is_cifar, open_cifar
 from egan.data.config import (
     ArrayConfig,
+    AvatarsConfig,
     CifarConfig,
     DataConfig,
     DigitsConfig,
@@ -39,6 +41,8 @@ def open_source(config: DataConfig) -> Source:
             return open_gaussians(config)
         case DigitsConfig():
             return open_digits(config)
+        case AvatarsConfig():
+            return open_avatars(config)
         case IdxConfig():
             return open_idx(config)
         case CifarConfig():

@@ -8,6 +8,7 @@ store. A lost worker's children go to the others; its successor joins when it ha
 
 import logging
 import os
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -17,10 +18,12 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry leaves
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CPU actors from a warning
-# `ray start` protects a cluster by the token it finds; Ray reads only at import whether to show it.
-if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or (
-    Path.home() / ".ray" / "auth_token"
-).exists():
+# `ray start` protects a cluster by the token it finds. Ray decides once, when it is imported,
+# whether to show it; a program that imports Ray before us decides for itself.
+TOKEN = Path.home() / ".ray" / "auth_token"
+if "ray" not in sys.modules and (
+    {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or TOKEN.exists()
+):
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
