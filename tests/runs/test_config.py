@@ -10,7 +10,14 @@ from runs.config import TOP_LEVEL, RunConfig, load_config, parse_yaml, validate
 from runs.mistakes import ConfigError
 from runs.presets import preset_names
 
-NEED_A_PATH = {"fashion-mnist", "paper-cifar10", "images64"}
+NEED_A_PATH = {
+    "fashion-mnist",
+    "paper-cifar10",
+    "images64",
+    "progan-fashion",
+    "stylegan-fashion",
+    "stylegan-images",
+}
 SECTIONS = sorted(set(TOP_LEVEL) - {"name", "seed", "generations"})
 
 

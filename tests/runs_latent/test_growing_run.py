@@ -1,8 +1,9 @@
 """A run that grows: killed in a fade-in, on several replicas, sampled and scored at every stage."""
 
-import json
+import re
 import signal
 import time
+from math import isfinite
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from egan.backbones.growth import Stage
 from runs.checkpoint import newest
 from runs.config import load_config
 from runs.driver import evolve, resume
+from runs.journal import Scoring, read_journal
 from runs.sampling import load_sampler, open_sampler, sample, save_generator
 
 
@@ -77,9 +79,10 @@ def test_a_growing_run_is_scored_at_every_stage(growing_yaml, tmp_path):
     scoring = {"every": 3, "metrics": ["fid"], "space": "pixels", "count": 30}
     config = load_config(growing_yaml, evaluation=scoring)
     evolve(config, tmp_path / "scored")
-    lines = map(json.loads, (tmp_path / "scored" / "journal.jsonl").read_text().splitlines())
-    scorings = [line for line in lines if "generation" in line and "values" in json.dumps(line)]
-    assert scorings
+    lines = read_journal(tmp_path / "scored" / "journal.jsonl")
+    scorings = [line for line in lines if isinstance(line, Scoring)]
+    assert [scoring.generation for scoring in scorings] == [3, 6]
+    assert all(isfinite(scoring.values["fid-pixels-30"]) for scoring in scorings)
 
 
 def test_a_saved_generator_keeps_its_stage(growing, growing_yaml, tmp_path):
@@ -123,8 +126,6 @@ def test_truncation_draws_samples_to_one(grown, plain, invoke, refusal, tmp_path
     ],
 )
 def test_a_bad_request_is_named_and_leaves_nothing(change, message, growing_yaml, invoke, tmp_path):
-    import re
-
     result = invoke("train", growing_yaml, "--output", tmp_path / "run", "--set", change)
     assert result.exit_code == 2 and re.search(message, result.stderr)
     assert not (tmp_path / "run").exists()

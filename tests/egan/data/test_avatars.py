@@ -1,0 +1,83 @@
+"""Avatars: drawn once, labelled by an attribute, refused with a hint where the packages lack."""
+
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from egan.data import DataError, avatars, open_source
+from egan.data.config import AvatarsConfig
+
+INSTALLED = all(find_spec(name) for name in ("dicebear", "dicebear_styles", "resvg_py"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def drawings(monkeypatch):
+    """Stand in for the packages; note what is drawn."""
+    drawn = []
+
+    def draw(style, count, resolution, label):
+        drawn.append((style, count, resolution, label))
+        images = np.full((count, 3, resolution, resolution), len(drawn), np.uint8)
+        return images, np.arange(count) % 2, ("round", "tall")
+
+    monkeypatch.setattr(avatars, "version", lambda package: "1.0")
+    monkeypatch.setattr(avatars, "draw_avatars", draw)
+    return drawn
+
+
+def test_avatars_are_drawn_once_and_kept(drawings, tmp_path):
+    config = AvatarsConfig(count=6, resolution=8)
+    first, second = open_source(config), open_source(config)
+    assert drawings == [("critters", 6, 8, "bodyVariant")]
+    assert first.fingerprint == second.fingerprint
+    assert second.shape == (3, 8, 8) and second.classes == ("round", "tall")
+    assert second.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".npz"]
+
+
+def test_other_avatars_are_drawn_anew(drawings):
+    for changes in ({}, {"style": "pixel-art"}, {"label": "eyesVariant"}, {"resolution": 16}):
+        open_source(AvatarsConfig(**{"count": 2, "resolution": 8} | changes))
+    assert len(drawings) == 4
+
+
+def test_a_damaged_cache_is_drawn_again(drawings, tmp_path):
+    config = AvatarsConfig(count=2, resolution=8)
+    open_source(config)
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:100])
+    assert len(open_source(config)) == 2 and len(drawings) == 2
+
+
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
+    def missing(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(avatars, "version", missing)
+    with pytest.raises(DataError, match=r"pip install evolutionary-gan\[avatars\]"):
+        open_source(AvatarsConfig())
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the packages of the extra `avatars` are not installed")
+@pytest.mark.parametrize("style", sorted(avatars.LABELS))
+def test_every_style_draws_varied_and_labelled_avatars(style):
+    source = open_source(AvatarsConfig(style=style, count=40, resolution=16))
+    assert source.images.shape == (40, 3, 16, 16)
+    assert len(np.unique(source.images, axis=0)) > 30
+    assert len(set(source.labels.tolist())) == len(source.classes) > 1
+    assert np.array_equal(
+        source.images[:5], avatars.draw_avatars(style, 5, 16, avatars.LABELS[style])[0]
+    )
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the packages of the extra `avatars` are not installed")
+def test_an_unknown_attribute_is_refused_and_the_parts_are_named():
+    with pytest.raises(DataError, match=r"no critters avatar has 'wingVariant'.*eyes"):
+        open_source(AvatarsConfig(count=2, label="wingVariant"))
