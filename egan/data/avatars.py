@@ -107,7 +107,7 @@ def _version(package: str) -> str:
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
     """Return what `_write` wrote; None: nothing there, or damaged, so that it is drawn again."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return stored["images"], stored["labels"], tuple(map(str, stored["classes"]))
     except Exception:  # numpy and zipfile raise a dozen kinds on damaged archives
         return None
