@@ -60,6 +60,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's file is the owner's alone; a cache is shared
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

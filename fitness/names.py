@@ -71,7 +71,7 @@ def nearest_name(given: str, known: Iterable[str], what: str) -> ValueError:
     """The error for an unknown name: what arrived, the closest known one, and all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(given, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(known)}.")
 
 

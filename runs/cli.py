@@ -1,6 +1,7 @@
 """The command line. Only click is imported here: every command imports what it needs itself."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -167,7 +168,7 @@ def report(result: Any) -> None:
         click.echo(f"sample grid:   {grids[-1]}")
     click.echo(f"plots:         {path / 'plots'}")
     click.echo(f"look into it:  {program('run-evolution')} inspect {path}")
-    click.echo(f"MLflow pages:  {mlflow_pages(path)}   (then open the address that it prints)")
+    click.echo(f"MLflow pages:  {mlflow_pages(path)}")
     if not result.finished:
         resume_command = f"{program('run-evolution')} resume {shlex.quote(str(path))}"
         click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command}")
@@ -183,11 +184,14 @@ def program(name: str) -> str:
 
 
 def mlflow_pages(path: Path) -> str:
-    """Return the command that opens MLflow's pages on the store of a run."""
+    """Return the command that opens MLflow's pages on the store of a run, or a server's address."""
     try:
         uri = json.loads((path / "tracking.json").read_text(encoding="utf-8")).get("uri")
     except (OSError, ValueError):
         uri = None
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri and uri.startswith(("http://", "https://")):
+        return uri
     default = f"sqlite:///{Path('mlflow.db').absolute()}"
     mlflow = f"{program('mlflow')} ui"
     return mlflow if uri in (None, default) else f"{mlflow} --backend-store-uri {uri}"
@@ -220,11 +224,13 @@ def sample(
     cutoff: int | None,
 ) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
-    from runs.sampling import open_sampler, write_samples
+    from runs.folder import RunFolder
+    from runs.sampling import mixture_centres, open_sampler, write_samples
 
     needs_suffix(out, ".png", ".npz")
     sampler, name = open_sampler(run_dir, snapshot)
-    write_samples(sampler.truncated(truncation, cutoff)(count, seed), out)
+    centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
+    write_samples(sampler.truncated(truncation, cutoff)(count, seed), out, centres)
     click.echo(f"{out}: {count} samples of the {name}")
 
 

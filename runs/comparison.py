@@ -193,7 +193,7 @@ def _warnings(records: Sequence[Record], compared: Sequence[MetricComparison]) -
 
 def _too_few(metric: MetricComparison) -> str | None:
     """Return the warning that no difference could have been found, whatever the data."""
-    pairs = metric.pairs
+    pairs = [pair for pair in metric.pairs if pair.p is not None]
     if not pairs or any(pair.detectable is not None for pair in pairs):
         return None
     fewest, most = min(p.n for p in pairs), max(p.n for p in pairs)
@@ -247,11 +247,11 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def _about_the_best(best: str, metric: MetricComparison) -> str:
-    pairs = [pair for pair in metric.pairs if best in (pair.one, pair.other)]
+    pairs = [p for p in metric.pairs if best in (p.one, p.other) and p.p is not None]
     rivals = [pair.other if pair.one == best else pair.one for pair in pairs]
     beaten = [rival for pair, rival in zip(pairs, rivals, strict=True) if pair.differs()]
     if not pairs:
-        return "There is one strategy only, so nothing to compare it with."
+        return "No other strategy has results, so there is nothing to compare it with."
     if len(beaten) == len(pairs):
         return f"{best} is better than every other strategy, beyond chance."
     rest = [rival for rival in rivals if rival not in beaten]
@@ -267,7 +267,7 @@ def _about_evolution(comparison: Comparison, metric: MetricComparison) -> list[s
     """Say whether evolution beats its controls, and what it cost."""
     if "evolution" not in metric.summaries:
         return []
-    pairs = [pair for pair in metric.pairs if "evolution" in (pair.one, pair.other)]
+    pairs = [p for p in metric.pairs if "evolution" in (p.one, p.other) and p.p is not None]
     won = [_rival(p) for p in pairs if p.differs() and _a_of_evolution(p) > 0.5]
     lost = [_rival(p) for p in pairs if p.differs() and _a_of_evolution(p) < 0.5]
     open_ = [_rival(p) for p in pairs if not p.differs()]

@@ -1,7 +1,6 @@
 """The loop: evolve a population from its configuration, or go on from its journal."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
 from runs.plots import draw_plots
 from runs.progress import Progress, Silent, paced
-from runs.sampling import sampler_of, survivors_of
+from runs.sampling import mixture_centres, sampler_of, survivors_of
 from runs.signals import Stop, graceful_stop
 from runs.tracking import open_tracker
 from runs.watch import Watch
@@ -128,6 +127,7 @@ class Run:
         self._background = Background()
         self._watch = Watch(config.evaluation)
         self._evaluator: Evaluator | None = None
+        self._centres = mixture_centres(config.data)
         self._events: list[dict[str, Any]] = []
         self._saved = -1  # the generation of the newest snapshot
         self._clock = time.perf_counter()
@@ -150,11 +150,13 @@ class Run:
                         f"generations: {config.generations} is less than the {past.end} that "
                         f"{folder.path} has behind it"
                     )
-                write_text(folder.config, config.to_yaml())
                 self._replay_record(selection, past)
+            check_device(config.execution)
             if config.evaluation.every is not None:
                 self._evaluator = self._make_evaluator()
             executor = build_executor(config, partial(read_origin, folder))
+            if resumed:  # not before: a mistake must leave the run as it was
+                write_text(folder.config, config.to_yaml())
             self._progress.message(
                 f"{config.name}: {config.generations} generations, {executor.description}; "
                 f"folder {folder.path}"
@@ -163,7 +165,7 @@ class Run:
             tracker = open_tracker(folder, config, self._progress.message)
             with graceful_stop() as stop:
                 self._progress.start(config, population.generation)
-                self._loop(population, selection, journal, stop, tracker.notify)
+                self._loop(population, selection, journal, stop)
                 checksum = self._snapshot(population, journal)
             self._warn(self._background.wait())
             finished = population.generation >= config.generations or bool(self._watch.stopped)
@@ -187,7 +189,6 @@ class Run:
         selection: Selection,
         journal: Journal,
         stop: Stop,
-        notify: Callable[[], None],
     ) -> None:
         """Algorithm 1 of Wang et al., 1803.00657, with the discriminator's turn at the end."""
         config = self._config
@@ -201,7 +202,6 @@ class Run:
             survivors = selection.select(children)
             self._record(population, children, survivors, journal)
             population.advance(tuple(survivor.job for survivor in survivors))
-            notify()
             self._score(population, journal)  # first: a snapshot is of what a rollback left
             if population.generation % config.checkpoint.every == 0:
                 self._snapshot(population, journal)
@@ -304,7 +304,7 @@ class Run:
         sampler = sampler_of(self._config, self._card.shape, exported)
         count = GRID if sampler.images else GRID * 10
         path = folder.samples / f"generation-{exported.generation:08d}.png"
-        save_samples(sampler(count, GRID_SEED), path)
+        save_samples(sampler(count, GRID_SEED), path, self._centres)
 
     # ------------------------------------------------------------------------------------- scoring
 
@@ -433,9 +433,21 @@ def build_executor(config: RunConfig, recover: Recover) -> Executor:
         raise ConfigError(str(error)) from None
 
 
-def _local_device(execution: ExecutionConfig) -> str:
-    if execution.device == "cuda" and not torch.cuda.is_available():
+def check_device(execution: ExecutionConfig) -> None:
+    """Refuse a device that is not here, before anything slow begins; Ray knows its own.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if (
+        execution.executor == "local"
+        and execution.device == "cuda"
+        and not torch.cuda.is_available()
+    ):
         raise ConfigError("execution.device: cuda was asked for, but torch finds no GPU here")
+
+
+def _local_device(execution: ExecutionConfig) -> str:
     if execution.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return execution.device

@@ -73,7 +73,8 @@ def report_on_folder(
     Args:
         path: the study's folder.
         metrics: short or full names; by default the study's, else all.
-        output: another folder for the report.
+        output: another folder for the report; by default the study's, or where other metrics are
+            named, one inside it.
 
     Raises:
         ConfigError: no study lies there, it has not been scored, or no run has such a metric.
@@ -90,8 +91,10 @@ def report_on_folder(
         "seeds": list(study.config.seeds),
     }
     files = {"study.yaml": study.to_yaml()}
-    command = f"run-evolution study {folder.config}"
-    return _write(comparison, signals, about, files, output or folder.path, command, _shown(study))
+    command = f"run-evolution study {folder.path}"
+    # Other metrics than the study's must not take the place of its own results.
+    place = folder.path / f"compare-{'-'.join(metrics)}" if metrics else folder.path
+    return _write(comparison, signals, about, files, output or place, command, _shown(study))
 
 
 def report_on_store(

@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from egan.backbones import BackboneConfig, Inputs, build_networks
 from egan.backbones.growth import Stage
 from egan.backbones.stylegan import Latents, layers, make_truncated, tracked_mean
+from egan.data.config import DataConfig, GaussiansConfig
+from egan.data.gaussians import open_gaussians
 from egan.data.pixels import to_uint8
 from egan.game import GameConfig
 from egan.replica import ExportedState, import_state
@@ -181,7 +183,9 @@ def load_sampler(folder: Path) -> Sampler:
     tensors = load_file(folder / "weights.safetensors")
     weights = {}
     for role, function in task.functions.items():
-        own = {n.removeprefix(f"{role}."): t for n, t in tensors.items() if n.startswith(role)}
+        own = {
+            n.removeprefix(f"{role}."): t for n, t in tensors.items() if n.startswith(f"{role}.")
+        }
         params = torch.cat([own.pop(name).flatten() for name, _ in function.layout])
         weights[role] = Weights(params, own)
     stage = card.get("stage")
@@ -249,13 +253,20 @@ def open_sampler(run_dir: str | Path, which: Snapshot = "best") -> tuple[Sampler
     return sampler_of(folder.load_config(), folder.load_data().shape, exported), name
 
 
-def write_samples(samples: np.ndarray, path: Path) -> None:
+def mixture_centres(data: DataConfig) -> np.ndarray | None:
+    """Return the true modes (K, 2) of a mixture, to be drawn beside samples; None for images."""
+    if not isinstance(data, GaussiansConfig):
+        return None
+    return open_gaussians(data).centres
+
+
+def write_samples(samples: np.ndarray, path: Path, centres: np.ndarray | None = None) -> None:
     """Write samples as a PNG, or as the array `images` (of points, `points`) of an .npz."""
     if path.suffix.lower() == ".png":
-        save_samples(samples, path)
+        save_samples(samples, path, centres)
         return
-    with atomic_file(path) as temporary:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         if samples.ndim == 4:
-            np.savez_compressed(temporary, images=samples)
+            np.savez_compressed(file, images=samples)
         else:
-            np.savez_compressed(temporary, points=samples)
+            np.savez_compressed(file, points=samples)

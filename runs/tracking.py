@@ -56,18 +56,12 @@ Say = Callable[[str], None]
 class Tracker(Protocol):
     """Where a run's record goes."""
 
-    def notify(self) -> None:
-        """Note that the journal has grown."""
-
     def finish(self, status: str) -> None:
         """Bring the record up to date and close it with MLflow's `status`."""
 
 
 class NoTracking:
     """Keeps no record but the journal."""
-
-    def notify(self) -> None:
-        """Do nothing."""
 
     def finish(self, status: str) -> None:
         """Do nothing."""
@@ -91,9 +85,6 @@ class MlflowTracker:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)
         self._thread.start()
-
-    def notify(self) -> None:
-        """Do nothing: the thread looks at the journal by itself."""
 
     def finish(self, status: str) -> None:
         """Wait for the record to be complete, but not for a store that does not answer."""
@@ -341,8 +332,9 @@ def metrics_of(
         metrics[f"survivor/{name}"] = value
     metrics["survivor/child"] = float(best.job.index)
     metrics["failed_children"] = float(sum(not child.score.finite for child in children))
-    for mutation, share in lineage.shares().items():
-        metrics[f"share_of_wins/{mutation}"] = share
+    shares = lineage.shares()
+    for mutation in config.population.mutations:
+        metrics[f"share_of_wins/{mutation}"] = shares.get(mutation, 0.0)
     metrics |= {f"discriminator/{key}": value for key, value in entry.training.items()}
     metrics |= {f"seconds/{phase}": value for phase, value in entry.seconds.items()}
     reals = config.discriminator.updates * config.population.batch
@@ -633,7 +625,7 @@ def stored_runs(experiment: str, study: str | None, uri: str | None = None) -> l
         ConfigError: the store does not answer, or has no such experiment.
     """
     try:
-        client, uri = open_store(uri)
+        client, uri = open_store(uri, create=False)
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = [e.name for e in client.search_experiments()]
@@ -694,8 +686,12 @@ def fetch_picture(run_id: str, folder: Path, uri: str | None = None) -> Path | N
         return None
 
 
-def open_store(uri: str | None) -> tuple["MlflowClient", str]:
-    """Return a client of a store and the store's address; None: MLFLOW_TRACKING_URI or its own."""
+def open_store(uri: str | None, create: bool = True) -> tuple["MlflowClient", str]:
+    """Return a client of a store and the store's address; None: MLFLOW_TRACKING_URI or its own.
+
+    Raises:
+        ConfigError: there is no such file, and none is to be created.
+    """
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     import mlflow
@@ -703,6 +699,9 @@ def open_store(uri: str | None) -> tuple["MlflowClient", str]:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     address = uri or str(mlflow.get_tracking_uri())
+    file = address.removeprefix("sqlite:///")
+    if not create and file != address and not Path(file).exists():
+        raise ConfigError(f"there is no MLflow store {address}")
     return mlflow.MlflowClient(address), address
 
 

@@ -26,7 +26,7 @@ def import_module_by_path(path: str) -> nn.Module:
         raise ValueError(f"{path!r} is not an import path of the form package.module:Name")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # a user's module may raise anything while it is imported
         raise ValueError(f"{path!r}: cannot import {module_name!r}: {error}") from error
     if not hasattr(module, name):
         public = [known for known in vars(module) if not known.startswith("_")]
@@ -35,7 +35,10 @@ def import_module_by_path(path: str) -> nn.Module:
     if not isinstance(found, nn.Module) and callable(found):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            found = found()
+            try:
+                found = found()
+            except Exception as error:  # as may its constructor
+                raise ValueError(f"{path!r} cannot be called without arguments: {error}") from error
     if not isinstance(found, nn.Module):
         raise ValueError(f"{path!r} gives a {type(found).__name__}; a torch.nn.Module is required")
     return found
