@@ -116,7 +116,7 @@ def test_the_answer_says_whether_evolution_helps_and_its_price(record):
 
 def test_one_strategy_has_nothing_to_be_compared_with(record):
     said = " ".join(answer(compare([record("a", 0, 1.0)])))
-    assert "one strategy only" in said
+    assert "No other strategy has results" in said
 
 
 def test_a_metric_is_found_by_its_short_name_and_a_misspelt_one_is_named(record):
