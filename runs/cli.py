@@ -49,6 +49,8 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ConfigError, DataError, RunBusy) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(MISTAKE)
+        except BrokenPipeError:
+            raise  # `| head` has read enough; click ends quietly
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
             click.echo(f"{command.__name__} failed: {error}", err=True)
             sys.exit(FAILED)
