@@ -81,7 +81,7 @@ def surroundings(cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setattr("runs.driver.draw_plots", lambda folder: None)
-        patch.setattr("runs.driver.save_samples", lambda samples, path: None)
+        patch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
         yield
 
 
