@@ -1,14 +1,11 @@
 """The studies that come with the package, one YAML file each."""
 
-from importlib.resources import files
-
-from runs.mistakes import ConfigError, nearest
+from runs.packaged import packaged_names, packaged_text
 
 
 def study_names() -> list[str]:
     """Return the names of the studies that come with the package."""
-    entries = (entry.name for entry in files("runs.studies").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in entries if name.endswith(".yaml"))
+    return packaged_names("runs.studies")
 
 
 def study_text(name: str) -> str:
@@ -17,10 +14,4 @@ def study_text(name: str) -> str:
     Raises:
         ConfigError: there is no such study; the message names the nearest one.
     """
-    names = study_names()
-    if name not in names:
-        raise ConfigError(
-            f"no study {name!r}{nearest(name, names)} Studies: {', '.join(names)}; "
-            "or the path of a YAML file"
-        )
-    return (files("runs.studies") / f"{name}.yaml").read_text(encoding="utf-8")
+    return packaged_text("runs.studies", name, "study", "Studies")
