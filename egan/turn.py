@@ -50,6 +50,12 @@ class Pace:
         size = config.population.batch
         return cls(size, config.discriminator.updates, networks.schedule(size))
 
+    @classmethod
+    def counting(cls, config: GameConfig) -> "Pace":
+        """Return a pace that tells the batches and the images shown alone; it needs no data."""
+        size = config.population.batch
+        return cls(size, config.discriminator.updates, config.backbone.counted(size))
+
     def stage(self, generation: int) -> Stage | None:
         """Return the stage that a generation computes at; None: the networks do not grow."""
         if self.schedule is None:

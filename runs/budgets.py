@@ -5,11 +5,13 @@ Evolution makes several children where a control makes one, so "equal generation
 one and reports quality against all.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
+from egan.turn import Pace
 from runs.config import RunConfig
 from runs.journal import Entry
 
@@ -55,14 +57,16 @@ class BudgetConfig(BaseModel, extra="forbid", frozen=True):
         return f"{self.amount:,.10g} {self.axis.replace('_', ' ')}"
 
 
-def costs(config: RunConfig) -> dict[Axis, int]:
-    """Return what one generation costs on every axis that can be counted."""
-    updates = config.discriminator.updates
+def cost(config: RunConfig, generations: int) -> dict[Axis, int]:
+    """Return what the first `generations` of a run cost on every axis that can be counted.
+
+    Networks that grow may be shown another number of images at every stage.
+    """
     return {
-        "generations": 1,
-        "discriminator_updates": updates,
-        "generator_steps": config.children * config.population.steps,
-        "images": updates * config.population.batch,
+        "generations": generations,
+        "discriminator_updates": generations * config.discriminator.updates,
+        "generator_steps": generations * config.children * config.population.steps,
+        "images": Pace.counting(config).shown(generations),
     }
 
 
@@ -70,7 +74,8 @@ def generations_within(budget: BudgetConfig, config: RunConfig) -> int:
     """Return how many generations of a config a budget buys; `UNLIMITED` where seconds decide."""
     if budget.axis == "seconds":
         return UNLIMITED
-    return int(budget.amount // costs(config)[budget.axis])
+    longest = range(int(budget.amount) + 2)  # a generation costs at least 1 on every axis
+    return bisect_right(longest, budget.amount, key=lambda g: cost(config, g)[budget.axis]) - 1
 
 
 def seconds_of(phases: Mapping[str, float]) -> float:
@@ -82,8 +87,7 @@ class Spent:
     """A running account of what a run has spent, fed with its journal."""
 
     def __init__(self, config: RunConfig) -> None:
-        self._costs = costs(config)
-        self._steps = config.population.steps
+        self._config = config
         self._children = 0
         self.generations = 0
         self.seconds = 0.0
@@ -98,8 +102,8 @@ class Spent:
 
     def values(self) -> dict[str, float]:
         """Return what was spent so far, on every axis."""
-        fixed: dict[str, float] = {
-            axis: float(self.generations * cost) for axis, cost in self._costs.items()
+        counted: dict[str, float] = {
+            axis: float(spent) for axis, spent in cost(self._config, self.generations).items()
         }
-        fixed["generator_steps"] = float(self._children * self._steps)
-        return {**fixed, "seconds": self.seconds}
+        counted["generator_steps"] = float(self._children * self._config.population.steps)
+        return {**counted, "seconds": self.seconds}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from egan.turn import Pace
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
@@ -337,7 +338,7 @@ def metrics_of(
         metrics[f"share_of_wins/{mutation}"] = shares.get(mutation, 0.0)
     metrics |= {f"discriminator/{key}": value for key, value in entry.training.items()}
     metrics |= {f"seconds/{phase}": value for phase, value in entry.seconds.items()}
-    reals = config.discriminator.updates * config.population.batch
+    reals = config.discriminator.updates * Pace.counting(config).batch(entry.generation)
     metrics["images_per_second"] = reals / max(entry.seconds["total"], 1e-9)
     return {key: value for key, value in metrics.items() if value is not None}
 

@@ -31,6 +31,10 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
         """Return the batches of a run by the keys that set them, `batch` being population.batch."""
         return {"population.batch": batch}
 
+    def counted(self, batch: int) -> Schedule | None:
+        """Return a schedule that counts the images shown; None: every batch is `batch`."""
+        return None
+
     def check_batch(self, key: str, batch: int) -> None:
         """Refuse a batch that the networks cannot judge.
 

@@ -44,6 +44,15 @@ class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
         stages = {f"backbone.growth.batch.{side}": size for side, size in named.items()}
         return stages or super().batches(batch)
 
+    def counted(self, batch: int) -> Schedule | None:
+        """Return a schedule that counts the images shown; None: every batch is `batch`.
+
+        It needs no data: named batches end at the data's resolution, and others are all alike.
+        """
+        if self.growth is None or not self.growth.batch:
+            return None
+        return self.growth.schedule(max(self.growth.batch), batch)
+
     def check_batch(self, key: str, batch: int) -> None:
         """Refuse a batch that does not divide into the groups of the minibatch stddev.
 

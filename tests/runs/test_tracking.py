@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
+from populations.individual import Score
 from populations.lineage import Lineage
 from populations.selection import build_selection
 from runs import load_config, sample
@@ -385,3 +386,17 @@ def test_without_tracking_mlflow_is_not_even_imported(images_yaml, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_images_per_second_follow_the_batch_of_the_stage():
+    growth = {"start": 16, "training_kimg": 0.02, "transition_kimg": 0, "batch": {16: 12, 32: 4}}
+    config = load_config("progan-fashion", data__path="none", backbone__growth=growth)
+    selection = build_selection(config.selection, 1, config.fitness.gamma)
+    jobs = selection.propose(config.population.mutations, 0, 0)
+    scores = (Score((0.5, 1.0)),) * len(jobs)
+
+    def images_per_second(generation):
+        entry = Entry(generation, 0.0, "", jobs, scores, jobs[:1], seconds={"total": 0.5})
+        return metrics_of(entry, Lineage(), selection, config)["images_per_second"]
+
+    assert list(map(images_per_second, (0, 1, 2, 3))) == [24, 24, 8, 8]

@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
-from runs.budgets import BudgetConfig, costs, generations_within
+from runs.budgets import BudgetConfig, Spent, cost, generations_within
+from runs.config import load_config
+from runs.journal import Entry
 from runs.mistakes import ConfigError
 from runs.studies import study_names
 from runs.study import StudyFolder, load_study, parse_study
@@ -57,15 +59,50 @@ def test_equal_generator_steps_make_evolution_pay_for_its_children(changed):
     assert configs["random"].generations == 120
 
 
-def test_what_a_generation_costs(study):
+def test_what_generations_cost(study):
     config = study.configs["evolution"]
-    assert costs(config) == {
-        "generations": 1,
-        "discriminator_updates": 1,
-        "generator_steps": 3,
-        "images": 8,
+    assert cost(config, 10) == {
+        "generations": 10,
+        "discriminator_updates": 10,
+        "generator_steps": 30,
+        "images": 80,
     }
     assert generations_within(BudgetConfig(images=801), config) == 100
+
+
+@pytest.fixture
+def growing():
+    return load_config(
+        "progan-fashion",
+        data__path="none",
+        discriminator__updates=2,
+        backbone__growth={
+            "start": 8,
+            "training_kimg": 0.1,
+            "transition_kimg": 0.1,
+            "batch": {8: 20, 16: 8, 32: 4},
+        },
+    )
+
+
+def test_images_of_a_growing_run_are_counted_by_the_batch_of_every_stage(growing):
+    # 40 a generation until above 100; 16 until above 300; then 8.
+    shown = [cost(growing, generations)["images"] for generations in range(21)]
+    assert shown[:6] == [0, 40, 80, 120, 136, 152]
+    assert shown[14:18] == [296, 312, 320, 328]
+
+
+@pytest.mark.parametrize("images", [39, 40, 119, 120, 311, 312, 1_000_003])
+def test_a_budget_in_images_of_a_growing_run_is_not_overspent(growing, images):
+    bought = generations_within(BudgetConfig(images=images), growing)
+    assert cost(growing, bought)["images"] <= images < cost(growing, bought + 1)["images"]
+
+
+def test_the_account_of_a_growing_run_counts_its_stages(growing):
+    spent = Spent(growing)
+    for generation in range(16):
+        spent.add(Entry(generation, 0.0, "", (), (), ()))
+    assert spent.values()["images"] == 320
 
 
 def test_the_last_generation_is_scored(changed):
