@@ -29,7 +29,7 @@ from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
 from runs.plots import draw_plots
 from runs.progress import Progress, Silent, paced
-from runs.sampling import mixture_centres, sampler_of, survivors_of
+from runs.sampling import check_fits, mixture_centres, sampler_of, survivors_of
 from runs.signals import Stop, graceful_stop
 from runs.tracking import open_tracker
 from runs.watch import Watch
@@ -251,6 +251,8 @@ class Run:
         """Read where to go on from, tell what was passed over, and cut a damaged journal."""
         folder = self._folder
         past = read_past(folder, self._config.evaluation)
+        if past.origin.exported is not None:
+            check_fits(self._config, self._card.shape, past.origin.exported)
         for note in past.notes:
             self._progress.message(note)
         if past.remade:

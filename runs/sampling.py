@@ -141,8 +141,21 @@ class Sampler:
         return make_truncated(generator, weights, inputs, self.psi, self.cutoff, self.stage)
 
 
+def check_fits(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> None:
+    """Refuse a state of other networks than the config's, such as of another resolution.
+
+    Raises:
+        ConfigError: says which network differs, and by how many parameters.
+    """
+    _task_of(config, shape, exported)
+
+
 def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> Sampler:
-    """Return the sampler of a state's best parent, on the CPU."""
+    """Return the sampler of a state's best parent, on the CPU.
+
+    Raises:
+        ConfigError: as for `check_fits`.
+    """
     task, stage = _task_of(config, shape, exported)
     average = import_state(exported, torch.device("cpu")).parents[0].average
     return Sampler(task, average, shape, stage)
@@ -151,9 +164,24 @@ def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedSta
 def _task_of(
     config: GameConfig, shape: tuple[int, ...], exported: ExportedState
 ) -> tuple[NoiseTask, Stage | None]:
-    """Return what a state's networks are for, and the stage that they have reached."""
+    """Return what a state's networks are for, and the stage that they have reached.
+
+    Raises:
+        ConfigError: the state is of other networks than the config's.
+    """
     networks = build_networks(config.backbone, shape)
-    return NoiseTask(networks), Pace.of(config, networks).stage(exported.generation)
+    task = NoiseTask(networks)
+    functions = {f"parents.0.{role}": function for role, function in task.functions.items()}
+    for name, function in (functions | {"discriminator": networks.discriminator}).items():
+        found = exported.arrays[f"{name}.params"].size if f"{name}.params" in exported.arrays else 0
+        if found != function.parameters:
+            raise ConfigError(
+                f"the snapshot of generation {exported.generation} is of other networks: it has "
+                f"{found:,} parameters for {name}, and backbone.name={config.backbone.name} of "
+                f"the config has {function.parameters:,} for data of "
+                f"{' x '.join(map(str, shape))}; take a snapshot of this resolution and config"
+            )
+    return task, Pace.of(config, networks).stage(exported.generation)
 
 
 def save_generator(

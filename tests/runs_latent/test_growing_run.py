@@ -1,6 +1,7 @@
 """A run that grows: killed in a fade-in, on several replicas, sampled and scored at every stage."""
 
 import re
+import shutil
 import signal
 import time
 from math import isfinite
@@ -120,6 +121,10 @@ def test_truncation_draws_samples_to_one(grown, plain, invoke, refusal, tmp_path
         ("backbone.growth.start=32", "above the data's resolution of 16"),
         ("backbone.growth.start=9", "growth.start: 9 is not a power of two"),
         ("backbone.growth.batch={8: 8, 32: 8}", "doubles at every stage"),
+        ("backbone.growth.batch={8: 8}", "growth.batch ends at 8, but the data's resolution is 16"),
+        ("backbone.growth.batch={8: 8, 16: 10}", "growth.batch.16: 10 does not divide into"),
+        ("backbone.growth.batch={8: 8, 16: 1}", "16: a batch is at least 2, not 1"),
+        ("backbone.growth={training_kimg: 0, transition_kimg: 0}", "must not both be 0"),
         ("population.batch=10", "population.batch: 10 does not divide"),
         ("fitness.batch=10", "fitness.batch: 10 does not divide"),
         ("backbone.growth.kimg=3", "unknown key"),
@@ -129,3 +134,28 @@ def test_a_bad_request_is_named_and_leaves_nothing(change, message, growing_yaml
     result = invoke("train", growing_yaml, "--output", tmp_path / "run", "--set", change)
     assert result.exit_code == 2 and re.search(message, result.stderr)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def swapped(growing_yaml, grown, tmp_path):
+    """The folder of a run of 8 pixels, with the snapshots of a run of 16."""
+    small = load_config(growing_yaml, ["data.resolution=8"], generations=2)
+    evolve(small, tmp_path / "small")
+    shutil.rmtree(tmp_path / "small" / "snapshots")
+    shutil.copytree(grown / "snapshots", tmp_path / "small" / "snapshots")
+    return tmp_path / "small"
+
+
+def test_a_snapshot_of_another_resolution_is_refused_and_the_run_stays(swapped, refusal, tmp_path):
+    before = {p: p.read_bytes() for p in swapped.rglob("*") if p.is_file()}
+    out = tmp_path / "grid.png"
+    for command in (
+        ("sample", swapped, "--out", out),
+        ("mix", swapped, "--out", out),
+        ("evaluate", swapped, "--count", "10"),
+        ("resume", swapped, "--generations", "20"),
+    ):
+        message = refusal(*command)
+        assert "generation 16 is of other networks" in message and "1 x 8 x 8" in message
+    assert not out.exists()
+    assert before.items() <= {p: p.read_bytes() for p in swapped.rglob("*") if p.is_file()}.items()
