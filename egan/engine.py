@@ -221,8 +221,8 @@ class Engine:
         if made:  # read together: each reading waits for the device
             rows = torch.stack(reports).tolist()
             children += [
-                Child(job, networks, _failure(*row, step))
-                for (job, networks), row in zip(made, rows, strict=True)
+                Child(job, networks, _failure(loss, total, step))
+                for (job, networks), (loss, total) in zip(made, rows, strict=True)
             ]
         return sorted(children, key=lambda child: jobs.index(child.job))
 
