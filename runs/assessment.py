@@ -122,7 +122,7 @@ def assess(
     write_json(file, _joined(kept, record))
     # Other data than the run's own make other scores, whatever the metric's name.
     own = found["data"] == run.load_data().fingerprint
-    place = "" if own else f"against {_plain(found['against'])}/"
+    place = "" if own or found["against"] is None else f"against {_plain(found['against'])}/"
     values = {f"{place}{name}": value for name, value in found["values"].items()}
     return found | {"file": str(file), "mlflow": log_evaluation(run, values, generation)}
 
@@ -177,18 +177,21 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
     if latent:
         _check_generator(subject, latent, count)
         _check_space(of_images, options)
-    real, name, fingerprint = _real_side(subject, options)
     space = options.space or subject.space
     metrics = of_images if options.metrics else list(subject.metrics)
+    real: Source | Statistics | None = None
+    record: dict[str, Any] = {"against": None, "data": None}
+    if metrics or _learns(latent, space, options):
+        real, record["against"], record["data"] = _real_side(subject, options)
     if isinstance(real, Statistics):
         space, metrics = real.space, of_images if options.metrics else ["fid"]
-    record: dict[str, Any] = {"against": name, "data": fingerprint}
     values: dict[str, float] = {}
     latents = None
     if latent:  # before the images, which may take long: a mistake is told at once
         latents = _Latents(subject, real, space, options, progress)
         record |= latents.open(latent)
     if metrics:
+        assert real is not None
         evaluator = Evaluator(
             real,
             subject.shape,
@@ -218,6 +221,12 @@ def _check_generator(subject: Subject, metrics: list[str], count: int) -> None:
     check_latent_metrics(subject.sampler, metrics, count)
 
 
+def _learns(metrics: list[str], space: str, options: Options) -> bool:
+    """Tell whether a classifier learns from real images for the latent metrics."""
+    told_apart = any(metric.startswith("separability") for metric in metrics)
+    return told_apart or (space == SPACE and options.weights is None)
+
+
 def _check_space(of_images: list[str], options: Options) -> None:
     if of_images and options.space == LPIPS:
         raise ConfigError(
@@ -232,7 +241,7 @@ class _Latents:
     def __init__(
         self,
         subject: Subject,
-        real: Source | Statistics,
+        real: Source | Statistics | None,
         space: str,
         options: Options,
         progress: Progress | None,
@@ -302,8 +311,8 @@ class _Latents:
         return Attributes(".".join((SPACE, *labels)), spaces)
 
 
-def _images_or_statistics(real: Source | Statistics) -> ImageSource | Statistics:
-    assert isinstance(real, ImageSource | Statistics), "of points, nothing is asked"
+def _images_or_statistics(real: Source | Statistics | None) -> ImageSource | Statistics | None:
+    assert real is None or isinstance(real, ImageSource | Statistics), "of points, nothing is asked"
     return real
 
 
@@ -470,7 +479,8 @@ def render(found: dict[str, Any]) -> None:
         up = METRICS[MetricName.parse(name).metric].higher_is_better
         table.add_row(name, f"{value:.5g}", "higher" if up else "lower")
     what = f" ({found['snapshot']})" if "snapshot" in found else ""
-    title = f"{found['subject']}{what} against {found['against']}"
+    against = f" against {found['against']}" if found["against"] else ""
+    title = f"{found['subject']}{what}{against}"
     console.print(escape(title), soft_wrap=True)
     console.print(table)
     for key in ("file", "mlflow"):

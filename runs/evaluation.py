@@ -256,7 +256,7 @@ def _check_kinds(
 
 def open_space(
     name: str,
-    real: ImageSource | Statistics,
+    real: ImageSource | Statistics | None,
     shape: tuple[int, ...],
     weights: Path | None = None,
     device: str = "cpu",

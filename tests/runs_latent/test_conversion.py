@@ -124,6 +124,8 @@ def test_it_is_scored_against_data_that_are_named(converted, port, invoke, refus
     result = invoke("evaluate", converted, "--against", tmp_path / "reals.npz", *protocol, "--json")
     assert set(json.loads(result.stdout)["values"]) == {"fid-pixels-50", "ppl-w-end-pixels-50"}
     assert "name the real images with --against DATA" in refusal("evaluate", converted, *protocol)
+    alone = invoke("evaluate", converted, *protocol[:1], "ppl-w-end", *protocol[2:]).stdout
+    assert "ppl-w-end-pixels-50" in alone and "against" not in alone  # no real image takes part
     assert sorted(path.name for path in converted.iterdir()) == [
         "generator.json",
         "weights.safetensors",
