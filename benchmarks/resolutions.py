@@ -210,21 +210,20 @@ def measure(arguments: argparse.Namespace, side: int, device: torch.device) -> l
     return rows
 
 
-def table(rows: list[dict]) -> str:
-    """Return rows as a table in Markdown; speeds with their ratio to the DCGAN's."""
-    lines = [
-        "| px | network | parameters | G, images/s | D | generation | kept, MiB | peak, MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        speeds = " | ".join(
-            f"{row[task]:.0f} ({row[f'{task} to dcgan']:.2f})" for task in ("G", "D", "generation")
-        )
-        lines.append(
-            f"| {row['side']} | {row['program']} | {row['parameters']:,} | {speeds} | "
-            f"{row['kept MiB']:.1f} | {row['peak MiB']:.1f} |"
-        )
-    return "\n".join(lines)
+HEAD = """\
+| px | network | parameters | G, images/s | D | generation | kept, MiB | peak, MiB |
+| --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def line(row: dict) -> str:
+    """Return a row as a line of a table in Markdown; speeds with their ratio to the DCGAN's."""
+    speeds = " | ".join(
+        f"{row[task]:.3g} ({row[f'{task} to dcgan']:.2f})" for task in ("G", "D", "generation")
+    )
+    return (
+        f"| {row['side']} | {row['program']} | {row['parameters']:,} | {speeds} | "
+        f"{row['kept MiB']:.1f} | {row['peak MiB']:.1f} |"
+    )
 
 
 def main() -> None:
@@ -252,10 +251,11 @@ def main() -> None:
         "rounds": arguments.rounds,
     }
     print(json.dumps(machine))
+    print(HEAD)
     rows = []
     for side in map(int, sides.split(",")):
-        rows += measure(arguments, side, device)
-    print(table(rows))
+        rows += (new := measure(arguments, side, device))
+        print("\n".join(map(line, new)), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2))
 

@@ -176,7 +176,7 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
     of_images = [metric for metric in asked if not is_of_latents(metric)]
     if latent:
         _check_generator(subject, latent, count)
-        _check_space(of_images, options)
+    _check_space(of_images, options)
     space = options.space or subject.space
     metrics = of_images if options.metrics else list(subject.metrics)
     real: Source | Statistics | None = None
@@ -231,7 +231,7 @@ def _check_space(of_images: list[str], options: Options) -> None:
     if of_images and options.space == LPIPS:
         raise ConfigError(
             f"space {LPIPS!r} is of path lengths alone: evaluate {', '.join(of_images)} in another "
-            "call"
+            "space, in a call of their own"
         )
 
 
