@@ -227,11 +227,13 @@ def sample(
 ) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
     from runs.folder import RunFolder
-    from runs.sampling import mixture_centres, open_sampler, write_samples
+    from runs.sampling import is_generator, mixture_centres, open_sampler, write_samples
 
     needs_suffix(out, ".png", ".npz")
     sampler, name = open_sampler(run_dir, snapshot)
-    centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
+    centres = None
+    if not is_generator(run_dir):
+        centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
     write_samples(sampler.truncated(truncation, cutoff)(count, seed), out, centres)
     click.echo(f"{out}: {count} samples of the {name}")
 
@@ -346,6 +348,36 @@ def noise(
 
 
 @main.command()
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="The generator's folder.")  # fmt: skip
+@click.option(
+    "--resolution",
+    type=click.IntRange(8, 1024),
+    help="Of the generator, where the file has higher ones too [default: the highest].",
+)
+@plain_errors
+def convert(weights: Path, out: Path, resolution: int | None) -> None:
+    """Convert a StyleGAN generator's weights from a PyTorch port.
+
+    WEIGHTS is a state dict, .safetensors or torch's format, in one of two layouts: see
+    docs/stylegan.md. sample, mix, interpolate, noise and evaluate take DIR in a run's place, and
+    population.first_parent a run that starts from it.
+    """
+    from runs.conversion import convert_port
+
+    found = convert_port(weights, out, resolution)
+    keys = ("latent", "style", "mapping_layers", "fmap_base", "fmap_max")
+    values = ", ".join(f"{key}: {getattr(found.backbone, key)}" for key in keys)
+    size = " x ".join(map(str, found.shape))
+    click.echo(f"{out}: a StyleGAN generator of images {size}, {found.parameters:,} parameters")
+    click.echo(f"look at it:  {program('run-evolution')} sample {shlex.quote(str(out))} "
+               "--truncation 0.7 --out grid.png")  # fmt: skip
+    click.echo(f"evolve it:   population: {{first_parent: {out}}}\n"
+               f"             backbone: {{name: stylegan, {values}}}")  # fmt: skip
+
+
+@main.command()
 @click.argument("subject", metavar="RUN_DIR|IMAGES", type=click.Path(path_type=Path))
 @click.option(
     "--against",
@@ -356,26 +388,31 @@ def noise(
 @click.option(
     "--metrics",
     metavar="A,B,...",
-    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; "
-    "of a mixture: modes, high-quality, kl [default: what fits the data].",
+    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; of a run's latent space: ppl, "
+    "separability; of a mixture: modes, high-quality, kl [default: what fits the data].",
 )
 @click.option(
     "--space",
     metavar="NAME",
-    help="classifier, inception, efficientnet-lite0, pixels or "
-    "package.module:Name [default: the run's, else classifier].",
+    help="classifier, inception, efficientnet-lite0, pixels, package.module:Name or, "
+    "for ppl, lpips-vgg16 [default: the run's, else classifier].",
 )
 @click.option(
     "--count",
     type=click.IntRange(2),
-    help="How many images [default: 10000 of a run, all of IMAGES].",
+    help="How many images, or pairs of latents [default: 10000 of a run, all of IMAGES].",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
 @click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@click.option("--labels", metavar="A,B,...",
+              help="Of avatars: the parts and colours that are separability's attributes "
+              "[default: the data's labels].")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
-def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) -> None:
+def evaluate(
+    subject: Path, as_json: bool, metrics: str | None, labels: str | None, **options: Any
+) -> None:
     """Score a run's generator, or any system's images, in a stated protocol.
 
     IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
@@ -386,8 +423,9 @@ def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) 
     from runs.progress import bars
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
+    told = tuple(label.strip() for label in labels.split(",")) if labels else None
     with bars() as progress:
-        found = assess(subject, Options(metrics=names, **options), progress)
+        found = assess(subject, Options(metrics=names, labels=told, **options), progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
