@@ -19,7 +19,8 @@ from runs.budgets import Spent
 from runs.config import RunConfig
 from runs.driver import Result, evolve, resume
 from runs.folder import RunFolder
-from runs.journal import Entry, RunBusy, read_journal
+from runs.journal import Entry, read_journal
+from runs.lock import RunBusy
 from runs.records import read_outcome, write_outcome
 from runs.study import StudyFolder
 

@@ -54,6 +54,41 @@ def paced(logits):
     time.sleep(float(os.environ.get("PAUSE", "0")))
     return least_squares(logits)
 """,
+    "stuck": """\
+import os
+import time
+
+from egan.engine import Engine
+from egan.mutations import least_squares
+from runs.evaluation import Evaluator
+
+after = int(os.environ.get("STUCK_AFTER", "1000000"))
+calls = dict.fromkeys(("variation", "advance", "scoring"), 0)
+
+
+def hang(phase):
+    calls[phase] += 1
+    if phase == os.environ.get("STUCK_IN") and calls[phase] > after:
+        time.sleep(600)
+
+
+def stuck(logits):
+    hang("variation")
+    return least_squares(logits)
+
+
+def slowed(call, phase):
+    def wrapped(*arguments):
+        hang(phase)
+        return call(*arguments)
+
+    return wrapped
+
+
+if "STUCK_IN" in os.environ:
+    Engine.advance = slowed(Engine.advance, "advance")
+    Evaluator.score = slowed(Evaluator.score, "scoring")
+""",
     "failing": """\
 calls = 0
 
