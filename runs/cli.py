@@ -58,6 +58,30 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End a run's command with status 3 on SIGTERM or Ctrl-C, from its first moment on.
+
+    While the generations go on, they are finished first: see `runs.signals`.
+    """
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.signals import exit_at_once
+
+        params = click.get_current_context().params
+
+        def advice() -> str:
+            folder = Path(params["output"] or params.get("run_dir") or "")
+            if not (folder / "config.yaml").is_file():
+                return "the run had not begun, so start it again"
+            return f"go on with: {resume_command(folder)}"
+
+        with exit_at_once(STOPPED, advice):
+            return command(*args, **kwargs)
+
+    return wrapped
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evolutionary-gan")
 def main() -> None:
@@ -118,6 +142,7 @@ def execution_of(executor: str | None, workers: str | None, device: str | None) 
               type=click.Choice(["never", "auto"]),
               help="auto: continue the run in --output or checkpoint.mirror, if any.")  # fmt: skip
 @execution_options
+@stoppable
 @plain_errors
 def train(
     source: str,
@@ -135,24 +160,22 @@ def train(
     a snapshot and exits with status 3; `resume`, or the same command with `--resume auto`, goes on
     from there, to the bit.
     """
-    from runs.signals import exit_at_once
-
     if mode == "auto" and output is None:
         raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
-    with exit_at_once(STOPPED, lambda: advice(output)):
-        from runs.config import load_config
-        from runs.continuing import evolve_or_resume
-        from runs.driver import evolve
-        from runs.folder import RunFolder
-        from runs.progress import progress_for_terminal
+    from runs.config import load_config
+    from runs.continuing import evolve_or_resume
+    from runs.driver import evolve
+    from runs.folder import RunFolder
+    from runs.progress import progress_for_terminal
 
-        settings: dict[str, Any] = {} if seed is None else {"seed": seed}
-        for key, value in execution_of(executor, workers, device).items():
-            settings[f"execution__{key}"] = value
-        config = load_config(source, overrides, **settings)
-        output = output or RunFolder.default_path(config)
-        begin = evolve_or_resume if mode == "auto" else evolve
-        report(begin(config, output, progress_for_terminal()))
+    settings: dict[str, Any] = {} if seed is None else {"seed": seed}
+    for key, value in execution_of(executor, workers, device).items():
+        settings[f"execution__{key}"] = value
+    config = load_config(source, overrides, **settings)
+    output = output or RunFolder.default_path(config)
+    click.get_current_context().params["output"] = output  # for `stoppable`
+    begin = evolve_or_resume if mode == "auto" else evolve
+    report(begin(config, output, progress_for_terminal()))
 
 
 @main.command()
@@ -161,6 +184,7 @@ def train(
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Where to fetch a URI's run to [default: outputs/LAST-PART].")  # fmt: skip
 @execution_options
+@stoppable
 @plain_errors
 def resume(
     run_dir: str,
@@ -174,23 +198,13 @@ def resume(
 
     The URI of a mirror, such as s3://bucket/prefix, is fetched into --output first.
     """
-    from runs.signals import exit_at_once
-
     if output is not None and "://" not in run_dir:
         raise click.UsageError("--output is for a URI; a run in a folder goes on in it")
-    with exit_at_once(STOPPED, lambda: advice(output or Path(run_dir))):
-        from runs.driver import resume as continue_run
-        from runs.progress import progress_for_terminal
+    from runs.driver import resume as continue_run
+    from runs.progress import progress_for_terminal
 
-        execution = execution_of(executor, workers, device)
-        report(continue_run(run_dir, generations, progress_for_terminal(), output, **execution))
-
-
-def advice(folder: Path | None) -> str:
-    """Return how to go on after a stop at any moment."""
-    if folder is None or not (folder / "config.yaml").is_file():
-        return "the run had not begun, so start it again"
-    return f"go on with: {resume_command(folder)}"
+    execution = execution_of(executor, workers, device)
+    report(continue_run(run_dir, generations, progress_for_terminal(), output, **execution))
 
 
 def resume_command(path: Path) -> str:

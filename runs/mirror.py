@@ -15,6 +15,7 @@ of these stores; fsspec would want another package for each.
 """
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -42,7 +43,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until a failed copy is tried a
 MARK = re.compile(r"^run-(\d{12})\.json$")
 OURS = re.compile(r"^(run-\d{12}\.json|journal/[0-9a-f-]+|states/[\w.-]+\.safetensors)$")
 PARTS = ("snapshots", "best")
-SMALL = ("config.yaml", "data.json", "tracking.json")
+CONFIG, DATA, TRACKING = SMALL = ("config.yaml", "data.json", "tracking.json")
 Say = Callable[[str], None]
 Report = Callable[[dict[str, Any], str], None]
 
@@ -239,7 +240,7 @@ def open_mirror(folder: RunFolder, uri: str | None, fresh: bool, report: Report)
             f"checkpoint.mirror: {uri} holds another run, of {mark.generation} generations; "
             f"continue that one with `run-evolution resume {uri}`, or choose another place"
         )
-    return RemoteMirror(folder, uri, run, report)
+    return RemoteMirror(Copier(folder, uri, run), report)
 
 
 def identity(folder: RunFolder) -> str:
@@ -259,15 +260,11 @@ def _failure(error: BaseException) -> tuple[dict[str, Any], str]:
 
 
 class RemoteMirror:
-    """Copies a run's folder from a thread, and tries again what failed."""
+    """Copies a run from a thread of its own, and tries again what failed."""
 
-    def __init__(self, folder: RunFolder, uri: str, run: str, report: Report) -> None:
-        self._folder = folder
-        self._uri = uri
-        self._run = run
+    def __init__(self, copier: "Copier", report: Report) -> None:
+        self._copier = copier
         self._report = report
-        self._store: Store | None = None
-        self._blocks: list[Piece] = []  # of the journal, so far
         self._failed = self._ending = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -290,7 +287,7 @@ class RemoteMirror:
             self._wake.clear()
             ending = self._ending
             try:
-                self._copy()
+                self._copier.copy()
             except (OSError, ValueError) as error:
                 pause = min(LONGEST_PAUSE, FIRST_PAUSE if pause is None else 2 * pause)
                 self._tell(error, ending)
@@ -304,17 +301,33 @@ class RemoteMirror:
         if error is not None and not self._failed:
             self._report(*_failure(error))
         if error is None and self._failed:
-            self._report({"event": "mirror-caught-up"}, f"the mirror {self._uri} has caught up")
+            self._report({"event": "mirror-caught-up"}, "the mirror has caught up")
         if error is not None and ending:
             self._report(
                 {"event": "mirror-behind"},
-                f"the mirror {self._uri} is behind; `run-evolution resume {self._folder.path}` "
-                "copies the rest",
+                "the mirror is behind; "
+                f"`run-evolution resume {self._copier.folder.path}` copies the rest",
             )
         self._failed = error is not None
 
-    def _copy(self) -> None:
-        """Copy what is new: contents, then the mark; then remove what is of no use any more."""
+
+class Copier:
+    """Copies a run's folder into a store, as it is now; what was copied before stays as it is."""
+
+    def __init__(self, folder: RunFolder, uri: str, run: str) -> None:
+        self.folder = folder
+        self._uri = uri
+        self._run = run
+        self._store: Store | None = None
+        self._blocks: list[Piece] = []  # of the journal, so far
+
+    def copy(self) -> None:
+        """Copy what is new: contents, then the mark; then remove what is of no use any more.
+
+        Raises:
+            OSError: the store failed, or the folder is gone.
+            ValueError: the store holds another run, or more of this one than the folder.
+        """
         store = self._store = self._store or Store(self._uri)
         names = store.names()
         last = store.newest(names)
@@ -323,23 +336,31 @@ class RemoteMirror:
         with ExitStack() as stack:
             # States before the journal: so every snapshot's generations are in the journal.
             found = list(self._open_states(stack, names))
+            generation = max((generation_of(state) for state, _ in found), default=0)
+            if last is not None and generation < last.generation:
+                raise ValueError(f"it is at generation {last.generation}, ahead of the folder")
             journal = tuple(self._copy_journal(store, names))
             for state, file in found:
-                if names.get(state.object) != file.seek(0, 2):
+                if names.get(state.object) != file.seek(0, os.SEEK_END):
                     file.seek(0)
                     store.put(state.object, file)
-        texts = {path.name: path for path in map(self._folder.path.joinpath, SMALL)}
         mark = Mark(
             number=1 if last is None else last.number + 1,
             run=self._run,
-            generation=max((generation_of(state) for state, _ in found), default=0),
-            files={n: p.read_text(encoding="utf-8") for n, p in texts.items() if p.is_file()},
+            generation=generation,
+            files=dict(self._small_files()),
             journal=journal,
             states=tuple(state for state, _ in found),
         )
         store.put_bytes(mark.name, mark.to_text().encode())
         for name in filter(OURS.match, names.keys() - mark.names()):
             store.remove(name)
+
+    def _small_files(self) -> Iterator[tuple[str, str]]:
+        yield CONFIG, self.folder.config.read_text(encoding="utf-8")
+        for path in (self.folder.data, self.folder.tracking):
+            if path.is_file():
+                yield path.name, path.read_text(encoding="utf-8")
 
     def _open_states(
         self, stack: ExitStack, names: dict[str, int]
@@ -349,7 +370,7 @@ class RemoteMirror:
         An open file stays whole when its snapshot is removed by a loop faster than the network.
         """
         for part in PARTS:
-            for place, snapshot in enumerate(snapshots(self._folder.path / part)):
+            for place, snapshot in enumerate(snapshots(self.folder.path / part)):
                 try:
                     file = stack.enter_context((snapshot.path / STATE).open("rb"))
                     manifest = (snapshot.path / MANIFEST).read_text(encoding="utf-8")
@@ -367,10 +388,10 @@ class RemoteMirror:
 
     def _copy_journal(self, store: Store, names: dict[str, int]) -> Iterator[Piece]:
         """Put the journal's new pieces; yield all of them, up to the last whole line."""
-        if not self._folder.journal.is_file():
+        if not self.folder.journal.is_file():
             return
         blocks = len(self._blocks)
-        with self._folder.journal.open("rb") as file:
+        with self.folder.journal.open("rb") as file:
             for place, block in enumerate(self._blocks):
                 if names.get(block.name) != block.size:  # the store has lost it
                     file.seek(place * BLOCK)
@@ -475,12 +496,12 @@ def _bring_back(store: Store, mark: Mark, folder: RunFolder, say: Say) -> None:
             if zlib.crc32(content) != piece.crc:
                 say(f"{piece.name} is missing or damaged in the mirror; its lines are made again")
             file.write(content)
-    values = parse_yaml(mark.files["config.yaml"], f"{store.uri}/{mark.name}")
+    values = parse_yaml(mark.files[CONFIG], f"{store.uri}/{mark.name}")
     values.setdefault("checkpoint", {})["mirror"] = store.uri
     config = validate(values, f"{store.uri}/{mark.name}")
     for part in (folder.snapshots, folder.samples, folder.plots):
         part.mkdir(exist_ok=True)
-    for name in SMALL[1:]:
+    for name in (DATA, TRACKING):
         if name in mark.files:
             write_text(folder.path / name, mark.files[name])
     write_json(folder.mirror, {"run": mark.run})

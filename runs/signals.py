@@ -1,5 +1,7 @@
 """SIGTERM and Ctrl-C end a run after its generation; a second one ends it at once.
 
+SIGUSR1 ends it after its generation, too, with no limit of time.
+
 A generation that takes longer than the grace is given up: an alarm raises KeyboardInterrupt in the
 main thread, but only inside `Stop.abandonable`, so never while a line or a snapshot is written.
 """
@@ -13,7 +15,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-ASKED = (signal.SIGTERM, signal.SIGINT)
+HARD = (signal.SIGTERM, signal.SIGINT)
+SOFT = signal.SIGUSR1  # finish the generation, and what belongs to it, however long that takes
 SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides
 
 
@@ -49,34 +52,35 @@ class Stop:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Note SIGTERM and SIGINT; the former handlers return with the first one, or afterwards."""
+        """Note the signals; the former handlers return with the first hard one, or afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only a main thread may handle signals
             return
 
         def note(number: int, frame: FrameType | None) -> None:
             self.signal = signal.Signals(number).name
+            if number == SOFT:
+                return
             put_back()
             if self._grace is not None:
                 tell(
                     f"{self.signal}: the generation has {self._grace:g} s to finish, then a "
                     "snapshot is written; another signal ends the run at once"
                 )
+                former[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._alarm)
                 signal.setitimer(signal.ITIMER_REAL, max(self._grace, 1e-3))
 
         def put_back() -> None:
+            if signal.SIGALRM in former:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-        former = {number: signal.signal(number, note) for number in ASKED}
-        alarm = signal.signal(signal.SIGALRM, self._alarm) if self._grace is not None else None
+        former = {number: signal.signal(number, note) for number in (*HARD, SOFT)}
         try:
             yield
         finally:
             put_back()
-            if self._grace is not None:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, alarm)
 
     def _alarm(self, number: int, frame: FrameType | None) -> None:
         self._late = True
@@ -112,7 +116,7 @@ def exit_at_once(status: int, advice: Callable[[], str]) -> Iterator[None]:
         tell(f"stopped at once by {signal.Signals(number).name}; {advice()}")
         os._exit(status)
 
-    former = {number: signal.signal(number, leave) for number in ASKED}
+    former = {number: signal.signal(number, leave) for number in (*HARD, SOFT)}
     try:
         yield
     except SystemExit as error:
@@ -127,7 +131,7 @@ def exit_at_once(status: int, advice: Callable[[], str]) -> Iterator[None]:
 @contextmanager
 def same_handlers() -> Iterator[None]:
     """Put the handlers back that a library replaces, as Ray does when it starts."""
-    former = {number: signal.getsignal(number) for number in ASKED}
+    former = {number: signal.getsignal(number) for number in (*HARD, SOFT)}
     try:
         yield
     finally:

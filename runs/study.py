@@ -128,6 +128,9 @@ class Study:
         values = self.configs[strategy].model_dump(mode="json")
         values |= {"seed": seed, "name": f"{self.name}-{strategy}-{seed}"}
         values["execution"] |= execution or {}
+        if mirror := values["checkpoint"]["mirror"]:  # one place holds one run
+            place, mark, query = mirror.partition("?")
+            values["checkpoint"]["mirror"] = f"{place.rstrip('/')}/{strategy}-{seed}{mark}{query}"
         return validate(values, f"of strategy {strategy}")
 
     def to_yaml(self) -> str:

@@ -89,6 +89,21 @@ if "STUCK_IN" in os.environ:
     Engine.advance = slowed(Engine.advance, "advance")
     Evaluator.score = slowed(Evaluator.score, "scoring")
 """,
+    "backwards": """\
+import time
+
+from egan.mutations import least_squares
+
+calls, now = 0, time.time
+
+
+def backwards(logits):
+    global calls
+    calls += 1
+    if calls == 12:
+        time.time = lambda: now() - 86_400
+    return least_squares(logits)
+""",
     "failing": """\
 calls = 0
 

@@ -15,7 +15,7 @@ import yaml
 from runs import evolve, load_config, mirror, resume
 from runs.folder import RunFolder
 from runs.journal import Entry, read_journal
-from runs.mirror import MARK, Mark, RemoteMirror, Store, catch_up, fetch_run
+from runs.mirror import MARK, Copier, Mark, Store, catch_up, fetch_run
 from runs.mistakes import ConfigError
 from runs.past import read_past
 
@@ -143,9 +143,7 @@ class DyingStore(Store):
 
 def copy_once(folder: Path, uri: str) -> None:
     run = mirror.identity(RunFolder(folder))
-    copier = RemoteMirror(RunFolder(folder), uri, run, lambda event, text: None)
-    copier._thread.join(0)
-    copier._copy()
+    Copier(RunFolder(folder), uri, run).copy()
 
 
 def test_killed_in_any_change_of_the_store_its_newest_mark_is_a_run_to_resume(
@@ -230,6 +228,26 @@ def test_a_mirror_that_never_answers_stops_no_run_and_is_filled_by_resume(
     (tmp_path / "store").unlink()
     resume(tmp_path / "run")
     assert Store(uri).newest().generation == 30
+
+
+def test_a_folder_that_is_removed_takes_nothing_of_its_mirror_with_it(
+    points_run, points_yaml, uri, invoke, tmp_path
+):
+    folder = tmp_path / "run"
+    mirrored(points_yaml, folder, uri)
+    copier = Copier(RunFolder(folder), uri, mirror.identity(RunFolder(folder)))
+    copier.copy()
+    before = Store(uri).names()
+    shutil.rmtree(folder / "snapshots")
+    with pytest.raises(ValueError, match="ahead of the folder"):
+        copier.copy()
+    shutil.rmtree(folder)
+    with pytest.raises((OSError, ValueError)):
+        copier.copy()
+    assert Store(uri).names() == before
+    with pytest.raises(OSError, match=r"config\.yaml"):  # nor where nothing was copied yet
+        Copier(RunFolder(folder), uri + "-new", "another").copy()
+    assert Store(uri + "-new").newest() is None
 
 
 def test_damage_in_the_store_costs_time_and_no_bit(
