@@ -131,7 +131,8 @@ class Mark:
         for state in mark.states:
             if state.part not in PARTS or not NAME.match(state.name):
                 raise ValueError(f"no snapshot's name: {state.part}/{state.name}")
-        if not all(map(OURS.match, mark.names())) or not set(mark.files) <= set(SMALL):
+        named = {CONFIG} <= set(mark.files) <= set(SMALL)
+        if not named or not all(map(OURS.match, mark.names())):
             raise ValueError("it names what is no part of a run")
         return mark
 
@@ -160,7 +161,7 @@ class Store:
                 "gs://bucket/prefix, hdfs://host/path or file:///path"
             ) from None
         self.uri = uri
-        self._root = root.rstrip("/")
+        self._root = self._files.normalize_path(root).rstrip("/")
         self._all = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
 
     def names(self) -> dict[str, int]:
@@ -288,7 +289,7 @@ class RemoteMirror:
             ending = self._ending
             try:
                 self._copier.copy()
-            except (OSError, ValueError) as error:
+            except Exception as error:  # stores raise anything; the run goes on
                 pause = min(LONGEST_PAUSE, FIRST_PAUSE if pause is None else 2 * pause)
                 self._tell(error, ending)
             else:
@@ -479,9 +480,19 @@ def catch_up(folder: RunFolder, uri: str | None, say: Say) -> None:
 
 
 def _bring_back(store: Store, mark: Mark, folder: RunFolder, say: Say) -> None:
-    """Copy what a mark names; the config comes last, for it makes the folder a run's."""
+    """Copy what a mark names.
+
+    The journal comes before the snapshots, so that none is ahead of it, and the config last, for it
+    makes the folder a run's: killed in between, the same call does it again.
+    """
     say(f"fetching the run of {mark.generation} generations from {store.uri}")
     names = store.names()
+    with atomic_file(folder.journal) as temporary, temporary.open("wb") as file:
+        for piece in mark.journal:
+            content = store.read(piece.name) if piece.name in names else b""
+            if zlib.crc32(content) != piece.crc:
+                say(f"{piece.name} is missing or damaged in the mirror; its lines are made again")
+            file.write(content)
     for state in mark.states:
         target = folder.path / state.part / state.name
         if state.object not in names:
@@ -490,15 +501,10 @@ def _bring_back(store: Store, mark: Mark, folder: RunFolder, say: Say) -> None:
         with atomic_folder(target) as temporary:
             store.fetch(state.object, temporary / STATE)
             (temporary / MANIFEST).write_text(state.manifest, encoding="utf-8")
-    with atomic_file(folder.journal) as temporary, temporary.open("wb") as file:
-        for piece in mark.journal:
-            content = store.read(piece.name) if piece.name in names else b""
-            if zlib.crc32(content) != piece.crc:
-                say(f"{piece.name} is missing or damaged in the mirror; its lines are made again")
-            file.write(content)
-    values = parse_yaml(mark.files[CONFIG], f"{store.uri}/{mark.name}")
-    values.setdefault("checkpoint", {})["mirror"] = store.uri
-    config = validate(values, f"{store.uri}/{mark.name}")
+    source = f"{store.uri}/{mark.name}"
+    config = validate(parse_yaml(mark.files[CONFIG], source), source)
+    here = config.checkpoint.model_copy(update={"mirror": store.uri})
+    config = config.model_copy(update={"checkpoint": here})
     for part in (folder.snapshots, folder.samples, folder.plots):
         part.mkdir(exist_ok=True)
     for name in (DATA, TRACKING):

@@ -155,6 +155,13 @@ def images_yaml(tmp_path_factory) -> str:
     return str(path)
 
 
+@pytest.fixture
+def without_pictures(monkeypatch) -> None:
+    """Leave out what takes most of a small run's time, and is tested elsewhere."""
+    monkeypatch.setattr("runs.driver.draw_plots", lambda folder: None)
+    monkeypatch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
+
+
 @pytest.fixture(scope="session")
 def invoke() -> Callable[..., Result]:
     """Call the command in this process; anything but an exit status is raised."""

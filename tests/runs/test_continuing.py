@@ -3,10 +3,13 @@
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from runs.checkpoint import snapshots
 from runs.journal import Entry, read_journal
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def checksum(output: str) -> str:

@@ -13,6 +13,8 @@ from runs import evolve, load_config, resume
 from runs.checkpoint import snapshots, verify
 from runs.journal import Damage, Entry, read_journal
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 class At:
     """A progress that does something after a generation, and remembers what was said."""

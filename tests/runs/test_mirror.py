@@ -19,6 +19,8 @@ from runs.mirror import MARK, Copier, Mark, Store, catch_up, fetch_run
 from runs.mistakes import ConfigError
 from runs.past import read_past
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def selected(folder: Path) -> list[tuple]:
     """Return what a journal says of the run's course."""
@@ -314,6 +316,7 @@ def test_where_no_run_is_mirrored_none_is_fetched(uri, mistake, tmp_path):
         lambda mark: {"states": [{**mark["states"][0], "part": ".."}]},
         lambda mark: {"states": [{**mark["states"][0], "object": "../evil"}]},
         lambda mark: {"journal": [{"name": "../../x", "size": 1, "crc": 1}]},
+        lambda mark: {"files": {}},
         lambda mark: {"format": 99},
         lambda mark: {"more": 1},
     ],
