@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from egan.data import open_source
 from egan.engine import Child, Engine
@@ -52,6 +53,8 @@ class EngineReplica:
         # One value, replaced at once: another thread, or after an interrupt, may export it.
         self._held: tuple[EvolutionState, dict[str, float]] = (engine.initial_state(), {})
         self._children: dict[Job, Child] = {}
+        self._checksum: str | None = None  # of the present state, as is the next
+        self._gradient_real: Tensor | None = None
 
     @property
     def state(self) -> EvolutionState:
@@ -66,7 +69,7 @@ class EngineReplica:
             self._advance(survivors)
         state, training = self._held
         assert state.generation == generation, (state.generation, generation)
-        fingerprint = checksum(state)
+        fingerprint = self._checksum = self._checksum or checksum(state)
         seconds["advance"] = perf_counter() - start
         start = perf_counter()
         children = self._engine.vary(state, jobs)
@@ -74,7 +77,9 @@ class EngineReplica:
         start = perf_counter()
         scores: dict[int, Score] = {}
         if children:
-            scores = self._engine.evaluate(state, children)
+            if self._gradient_real is None:
+                self._gradient_real = self._engine.gradient_on_reals(state)
+            scores = self._engine.evaluate(state, children, self._gradient_real)
             self._children.update((child.job, child) for child in children)
         seconds["evaluation"] = perf_counter() - start
         return Outcome(generation, fingerprint, scores, training, seconds)
@@ -90,8 +95,7 @@ class EngineReplica:
         state = (
             engine.initial_state() if exported is None else import_state(exported, engine.device)
         )
-        self._held = state, dict(exported.training) if exported else {}
-        self._children = {}
+        self._enter(state, dict(exported.training) if exported else {})
         for survivors in history:
             self._advance(survivors)
         return checksum(self.state)
@@ -101,8 +105,12 @@ class EngineReplica:
         missing = [job for job in dict.fromkeys(survivors) if job not in self._children]
         made = {child.job: child for child in self._engine.vary(self.state, missing)}
         chosen = [self._children.get(job) or made[job] for job in survivors]
-        self._held = self._engine.advance(self.state, chosen)
-        self._children = {}
+        self._enter(*self._engine.advance(self.state, chosen))
+
+    def _enter(self, state: EvolutionState, training: dict[str, float]) -> None:
+        """Take a state, and forget what was kept of the one before."""
+        self._held = state, training
+        self._children, self._checksum, self._gradient_real = {}, None, None
 
 
 @dataclass(frozen=True)
