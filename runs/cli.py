@@ -41,7 +41,7 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         from egan.engine import Diverged
         from populations.executors.base import WorkerLost
         from populations.selection import NoFiniteChild
-        from runs.journal import RunBusy
+        from runs.lock import RunBusy
         from runs.mistakes import ConfigError
 
         try:
@@ -54,6 +54,30 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
             click.echo(f"{command.__name__} failed: {error}", err=True)
             sys.exit(FAILED)
+
+    return wrapped
+
+
+def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End a run's command with status 3 on SIGTERM or Ctrl-C, from its first moment on.
+
+    While the generations go on, they are finished first: see `runs.signals`.
+    """
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.signals import exit_at_once
+
+        params = click.get_current_context().params
+
+        def advice() -> str:
+            folder = Path(params["output"] or params.get("run_dir") or "")
+            if not (folder / "config.yaml").is_file():
+                return "the run had not begun, so start it again"
+            return f"go on with: {resume_command(folder)}"
+
+        with exit_at_once(STOPPED, advice):
+            return command(*args, **kwargs)
 
     return wrapped
 
@@ -114,57 +138,85 @@ def execution_of(executor: str | None, workers: str | None, device: str | None) 
 @click.option("--seed", type=int, help="The run's seed: the same as --set seed=S.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="The run's folder [default: outputs/NAME-TIME].")  # fmt: skip
+@click.option("--resume", "mode", default="never", show_default=True,
+              type=click.Choice(["never", "auto"]),
+              help="auto: continue the run in --output or checkpoint.mirror, if any.")  # fmt: skip
 @execution_options
+@stoppable
 @plain_errors
 def train(
     source: str,
     overrides: tuple[str, ...],
     seed: int | None,
     output: Path | None,
+    mode: str,
     executor: str | None,
     workers: str | None,
     device: str | None,
 ) -> None:
     """Evolve a population from a preset or a config file.
 
-    Ctrl-C or SIGTERM finishes the generation, writes a snapshot and exits with status 3;
-    `resume` goes on from there, to the bit.
+    Ctrl-C or SIGTERM finishes the generation, or gives it up after checkpoint.grace seconds, writes
+    a snapshot and exits with status 3; `resume`, or the same command with `--resume auto`, goes on
+    from there, to the bit.
     """
+    if mode == "auto" and output is None:
+        raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
     from runs.config import load_config
+    from runs.continuing import evolve_or_resume
     from runs.driver import evolve
+    from runs.folder import RunFolder
     from runs.progress import progress_for_terminal
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
     for key, value in execution_of(executor, workers, device).items():
         settings[f"execution__{key}"] = value
     config = load_config(source, overrides, **settings)
-    report(evolve(config, output, progress_for_terminal()))
+    output = output or RunFolder.default_path(config)
+    click.get_current_context().params["output"] = output  # for `stoppable`
+    begin = evolve_or_resume if mode == "auto" else evolve
+    report(begin(config, output, progress_for_terminal()))
 
 
 @main.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", metavar="RUN_DIR|URI")
 @click.option("--generations", type=click.IntRange(1), help="A new total of generations.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to fetch a URI's run to [default: outputs/LAST-PART].")  # fmt: skip
 @execution_options
+@stoppable
 @plain_errors
 def resume(
-    run_dir: Path,
+    run_dir: str,
     generations: int | None,
+    output: Path | None,
     executor: str | None,
     workers: str | None,
     device: str | None,
 ) -> None:
-    """Continue a run that was stopped or killed; it ends in the bits of one that was not."""
+    """Continue a run that was stopped or killed; it ends in the bits of one that was not.
+
+    The URI of a mirror, such as s3://bucket/prefix, is fetched into --output first.
+    """
+    if output is not None and "://" not in run_dir:
+        raise click.UsageError("--output is for a URI; a run in a folder goes on in it")
     from runs.driver import resume as continue_run
     from runs.progress import progress_for_terminal
 
     execution = execution_of(executor, workers, device)
-    report(continue_run(run_dir, generations, progress_for_terminal(), **execution))
+    report(continue_run(run_dir, generations, progress_for_terminal(), output, **execution))
+
+
+def resume_command(path: Path) -> str:
+    """Return the command that continues a run."""
+    return f"{program('run-evolution')} resume {shlex.quote(str(path))}"
 
 
 def report(result: Any) -> None:
     """Print where the run's results lie, and exit with status 3 if a signal stopped it."""
     path = result.path
-    click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
+    if result.checksum:
+        click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
     grids = sorted((path / "samples").glob("*.png"))
     if grids:
         click.echo(f"sample grid:   {grids[-1]}")
@@ -172,8 +224,7 @@ def report(result: Any) -> None:
     click.echo(f"look into it:  {program('run-evolution')} inspect {path}")
     click.echo(f"MLflow pages:  {mlflow_pages(path)}")
     if not result.finished:
-        resume_command = f"{program('run-evolution')} resume {shlex.quote(str(path))}"
-        click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command}")
+        click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command(path)}")
         sys.exit(STOPPED)
 
 

@@ -41,6 +41,7 @@ from populations.executors.base import (
 )
 from populations.individual import Job, Score
 
+HELD_TIMEOUT = 10.0  # seconds for a replica to give its state while a step runs
 START_TIMEOUT = 300.0  # seconds for a worker process to start and open its data
 LOST = (
     exceptions.RayActorError,
@@ -100,6 +101,22 @@ class RayExecutor:
                 except LOST as error:
                     self._crew.unreported.append(self._crew.replace(worker, error))
             self._crew.unreported += self._crew.rebuild()
+
+    def held(self) -> Exported | None:
+        """Return the state of the first replica that answers, though its step still runs."""
+        # A concurrency group has a thread of its own, so it answers while a step runs.
+        exports = [w.actor.export.options(concurrency_group="held") for w in self._crew.joined()]
+        calls = [export.remote() for export in exports]
+        give_up = time.monotonic() + HELD_TIMEOUT
+        while calls:
+            ready, calls = ray.wait(calls, timeout=max(0.0, give_up - time.monotonic()))
+            if not ready:
+                break
+            try:
+                return get(ready[0], None)
+            except LOST:
+                continue
+        return None
 
     def restore(self, origin: Origin) -> str:
         """Bring every replica to the end of `origin`; return the state's checksum."""
@@ -436,10 +453,9 @@ def worker_count(config: ExecutionConfig, device: str, children: int) -> int:
     return count
 
 
-def _resources(config: ExecutionConfig, device: str) -> dict[str, float]:
-    if device == "cuda":
-        return {"num_cpus": config.threads, "num_gpus": config.gpus}
-    return {"num_cpus": config.threads}
+def _resources(config: ExecutionConfig, device: str) -> dict[str, Any]:
+    gpus = {"num_gpus": config.gpus} if device == "cuda" else {}
+    return {"num_cpus": config.threads, **gpus, "concurrency_groups": {"held": 1}}
 
 
 def get(reference: Any, timeout: float | None) -> Any:
