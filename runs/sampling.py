@@ -1,9 +1,8 @@
 """Samples from a run: by the averaged generator of its best parent, in inference mode."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +24,8 @@ from egan.tasks.noise import NoiseTask
 from egan.turn import Pace
 from populations.seeding import Purpose, torch_seed
 from runs.checkpoint import newest
-from runs.files import atomic_file, write_json
-from runs.folder import RunFolder
+from runs.files import atomic_file, read_json, write_json
+from runs.folder import SHAPE, RunFolder
 from runs.mistakes import ConfigError
 from runs.pictures import save_samples
 
@@ -142,10 +141,31 @@ class Sampler:
 
 
 def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> Sampler:
-    """Return the sampler of a state's best parent, on the CPU."""
+    """Return the sampler of a state's best parent, on the CPU.
+
+    Raises:
+        ConfigError: the state's networks are not those that the config describes.
+    """
     task, stage = _task_of(config, shape, exported)
     average = import_state(exported, torch.device("cpu")).parents[0].average
+    _check_fit(task, average)
     return Sampler(task, average, shape, stage)
+
+
+def _check_fit(task: NoiseTask, weights: Mapping[str, Weights]) -> None:
+    for role, function in task.functions.items():
+        found = weights.get(role)
+        numbers = sum(prod(shape) for _, shape in function.layout)
+        buffers = {name: buffer.shape for name, buffer in function.module.named_buffers()}
+        if (
+            found is None
+            or found.params.shape != (numbers,)
+            or {name: buffer.shape for name, buffer in found.buffers.items()} != buffers
+        ):
+            raise ConfigError(
+                f"the snapshot's {role} is not the one that config.yaml and data.json describe, of "
+                f"{numbers} weights; one of these files is of another run, or was changed"
+            )
 
 
 def _task_of(
@@ -175,10 +195,21 @@ def save_generator(
 
 
 def load_sampler(folder: Path) -> Sampler:
-    """Return the sampler of a generator that `save_generator` wrote."""
-    card = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
+    """Return the sampler of a generator that `save_generator` wrote.
+
+    Raises:
+        ValueError: something of it is missing or damaged.
+    """
+    try:
+        return _load_sampler(folder)
+    except Exception as error:  # any JSON and any tensors may lie there
+        raise ValueError(f"the generator in {folder} cannot be read: {error!r}") from error
+
+
+def _load_sampler(folder: Path) -> Sampler:
+    card = read_json(folder / "generator.json")
     backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
-    shape = tuple(card["shape"])
+    shape = SHAPE.validate_python(card["shape"])
     task = NoiseTask(build_networks(backbone, shape))
     tensors = load_file(folder / "weights.safetensors")
     weights = {}
@@ -186,6 +217,9 @@ def load_sampler(folder: Path) -> Sampler:
         own = {
             n.removeprefix(f"{role}."): t for n, t in tensors.items() if n.startswith(f"{role}.")
         }
+        for name, wanted in function.layout:
+            if own[name].shape != wanted or own[name].dtype != torch.float32:
+                raise ValueError(f"{role}.{name} is {own[name].dtype} {tuple(own[name].shape)}")
         params = torch.cat([own.pop(name).flatten() for name, _ in function.layout])
         weights[role] = Weights(params, own)
     stage = card.get("stage")
