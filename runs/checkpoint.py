@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,14 +94,12 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
             raise SnapshotError(f"{MANIFEST} is damaged: its SHA-256 is not the one it names")
         if generation != snapshot.generation:
             raise SnapshotError("its manifest is of another snapshot")
-        if not {"discriminator", "parents.0.generator"} <= steps.keys():
-            raise SnapshotError(f"{MANIFEST} is damaged: its steps are not of a whole state")
         if not (_numbers(steps, int) and _numbers(manifest["training"], (int, float))):
             raise SnapshotError(f"{MANIFEST} is damaged: steps or training are no numbers by name")
         actual = sha256(snapshot.path / STATE)
     except OSError as error:
         raise SnapshotError(f"{Path(error.filename or '').name}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, SnapshotError):
             raise
         raise SnapshotError(f"{MANIFEST} is damaged: {error}") from None
@@ -133,18 +130,8 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
         arrays = load_file(snapshot.path / STATE)
     except Exception as error:  # of a type that numpy lacks, it raises more than its own error
         raise SnapshotError(f"{STATE} cannot be read: {error}") from None
-    if missing := [name for name in _needed(manifest["steps"]) if name not in arrays]:
-        raise SnapshotError(f"{STATE} lacks {missing[0]}, and {len(missing) - 1} more")
     state = ExportedState(arrays, snapshot.generation, manifest["steps"], manifest["training"])
     return state, str(manifest["checksum"])
-
-
-def _needed(steps: Mapping[str, int]) -> Iterator[str]:
-    """Yield the arrays that a state with these networks cannot be without."""
-    for network in steps:
-        yield from (f"{network}.{part}" for part in ("params", "first_moment", "second_moment"))
-        if network.startswith("parents."):
-            yield f"{network}.average.params"
 
 
 def newest(

@@ -147,7 +147,10 @@ def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedSta
         ConfigError: the state's networks are not those that the config describes.
     """
     task, stage = _task_of(config, shape, exported)
-    average = import_state(exported, torch.device("cpu")).parents[0].average
+    try:
+        average = import_state(exported, torch.device("cpu")).parents[0].average
+    except (KeyError, IndexError) as error:
+        raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
     _check_fit(task, average)
     return Sampler(task, average, shape, stage)
 

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from egan.backbones.stylegan_convert import read_port
+from egan.data import prepare
 from fitness.features.base import WeightsError
 from fitness.features.inception import load_network
 from runs.cli import main
@@ -183,8 +184,7 @@ def test_a_link_out_of_a_data_folder_is_refused(tmp_path):
 def test_a_link_out_of_a_folder_of_another_format_is_refused(name, tmp_path):
     np.save(tmp_path / "a.npy", RED[None])
     folder = tmp_path / "in"
-    done = command("prepare", tmp_path / "a.npy", folder, "--resolution", 8)
-    assert done.returncode == 0
+    prepare(tmp_path / "a.npy", folder, 8)
     (folder / "images.npy").rename(tmp_path / "elsewhere")
     if name != "images.npy":
         (folder / "manifest.json").unlink()
@@ -198,12 +198,7 @@ def test_a_link_out_of_a_folder_of_another_format_is_refused(name, tmp_path):
             [path.unlink() for path in folder.glob("*.bin")]
         (tmp_path / "elsewhere").write_bytes(content)
     (folder / name).symlink_to(tmp_path / "elsewhere")
-    message = prepared_at(folder, tmp_path / "other")
-    assert f"{name}: a symbolic link out of" in message
-
-
-def prepared_at(source, dest):
-    return refusal("prepare", source, dest, "--resolution", 8)
+    assert f"{name}: a symbolic link out of" in prepared(folder, tmp_path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
