@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from egan.data import open_source
 from egan.engine import Child, Engine
@@ -47,6 +48,8 @@ class EngineReplica:
         self._state = engine.initial_state()
         self._children: dict[Job, Child] = {}
         self._training: dict[str, float] = {}
+        self._checksum: str | None = None  # of the present state, as is the next
+        self._gradient_real: Tensor | None = None
 
     @property
     def state(self) -> EvolutionState:
@@ -60,7 +63,7 @@ class EngineReplica:
         if survivors is not None and self._state.generation == generation - 1:
             self._advance(survivors)
         assert self._state.generation == generation, (self._state.generation, generation)
-        fingerprint = checksum(self._state)
+        fingerprint = self._checksum = self._checksum or checksum(self._state)
         seconds["advance"] = perf_counter() - start
         start = perf_counter()
         children = self._engine.vary(self._state, jobs)
@@ -68,7 +71,9 @@ class EngineReplica:
         start = perf_counter()
         scores: dict[int, Score] = {}
         if children:
-            scores = self._engine.evaluate(self._state, children)
+            if self._gradient_real is None:
+                self._gradient_real = self._engine.gradient_on_reals(self._state)
+            scores = self._engine.evaluate(self._state, children, self._gradient_real)
             self._children.update((child.job, child) for child in children)
         seconds["evaluation"] = perf_counter() - start
         return Outcome(generation, fingerprint, scores, self._training, seconds)
@@ -83,8 +88,7 @@ class EngineReplica:
         state = (
             engine.initial_state() if exported is None else import_state(exported, engine.device)
         )
-        self._state, self._children = state, {}
-        self._training = dict(exported.training) if exported else {}
+        self._enter(state, dict(exported.training) if exported else {})
         for survivors in history:
             self._advance(survivors)
         return checksum(self._state)
@@ -94,8 +98,12 @@ class EngineReplica:
         missing = [job for job in dict.fromkeys(survivors) if job not in self._children]
         made = {child.job: child for child in self._engine.vary(self._state, missing)}
         chosen = [self._children.get(job) or made[job] for job in survivors]
-        self._state, self._training = self._engine.advance(self._state, chosen)
-        self._children = {}
+        self._enter(*self._engine.advance(self._state, chosen))
+
+    def _enter(self, state: EvolutionState, training: dict[str, float]) -> None:
+        """Take a state, and forget what was kept of the one before."""
+        self._state, self._training = state, training
+        self._children, self._checksum, self._gradient_real = {}, None, None
 
 
 @dataclass(frozen=True)
