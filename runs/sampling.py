@@ -175,7 +175,11 @@ def _task_of(
     config: GameConfig, shape: tuple[int, ...], exported: ExportedState
 ) -> tuple[NoiseTask, Stage | None]:
     """Return what a state's networks are for, and the stage that they have reached."""
-    networks = build_networks(config.backbone, shape)
+    try:
+        networks = build_networks(config.backbone, shape)
+    except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
     return NoiseTask(networks), Pace.of(config, networks).stage(exported.generation)
 
 

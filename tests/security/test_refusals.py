@@ -342,3 +342,10 @@ def test_no_pickle_is_run(tmp_path):
         with pytest.raises(WeightsError, match="cannot be read as PyTorch weights"):
             load_network(tmp_path / name, check_hash=False)
     assert not (tmp_path / "pwned").exists()
+
+
+def test_data_of_another_kind_than_the_networks_are_refused_in_a_line(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    card = folder / "data.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"shape": [1, 8, 8]}))
+    assert "do not fit each other" in refusal("sample", folder, "--out", "x.npz")
