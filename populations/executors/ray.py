@@ -11,7 +11,8 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -422,7 +423,25 @@ def connect(config: ExecutionConfig) -> None:
         return
     wanted = 0 if config.workers == "auto" else config.workers * config.threads
     cpus = max(os.cpu_count() or 1, wanted)
-    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+    with on_loopback():
+        ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Let what Ray starts here listen on 127.0.0.1 alone, as it does by itself outside Linux.
+
+    On Linux it takes the machine's address and has no setting for it: `_node_ip_address` is
+    resolved away from loopback.
+    """
+    from ray._private import ray_constants
+
+    former = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = former
 
 
 def choose_device(config: ExecutionConfig) -> str:
