@@ -25,6 +25,7 @@ from egan.data import Source
 from egan.data.draws import Draws
 from egan.discriminator import LOSSES, penalties
 from egan.game import GameConfig
+from egan.generator_file import first_parent
 from egan.mutations import Mutation
 from egan.optimizer import adam
 from egan.state import EvolutionState, Genome, Moments, Network, Weights
@@ -89,7 +90,11 @@ class Engine:
     # ------------------------------------------------------------------ the four steps of the game
 
     def initial_state(self) -> EvolutionState:
-        """Return generation 0: mu different parents and a discriminator, all from the seed."""
+        """Return generation 0: mu different parents and a discriminator, all from the seed.
+
+        The first parent has the weights of `population.first_parent` if that is given.
+        """
+        given = first_parent(self.config.population.first_parent, self.task.functions)
         parents = []
         for index in range(self.config.population.survivors):
             stream = self._stream(0, Purpose.INITIALISE, 1 + index)
@@ -97,6 +102,8 @@ class Engine:
                 role: self._to_device(function.initialise(stream))
                 for role, function in self.task.functions.items()
             }
+            if index == 0:
+                weights |= {role: self._to_device(own) for role, own in given.items()}
             networks = {
                 role: Network(w, Moments.zeros_like(w.params)) for role, w in weights.items()
             }
@@ -221,8 +228,8 @@ class Engine:
         if made:  # read together: each reading waits for the device
             rows = torch.stack(reports).tolist()
             children += [
-                Child(job, networks, _failure(*row, step))
-                for (job, networks), row in zip(made, rows, strict=True)
+                Child(job, networks, _failure(loss, total, step))
+                for (job, networks), (loss, total) in zip(made, rows, strict=True)
             ]
         return sorted(children, key=lambda child: jobs.index(child.job))
 

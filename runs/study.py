@@ -27,9 +27,9 @@ from pydantic_core import ErrorDetails
 
 from fitness.names import expand_metrics
 from runs.budgets import UNLIMITED, BudgetConfig, generations_within
-from runs.config import RunConfig, load_config, parse_yaml, validate
-from runs.files import write_text
-from runs.journal import RunBusy
+from runs.config import LARGEST_CONFIG, RunConfig, load_config, parse_yaml, validate
+from runs.files import read_text, write_text
+from runs.lock import RunBusy
 from runs.mistakes import ConfigError, nearest
 from runs.queue import Task
 from runs.strategies import BUILT_IN, check_choice, strategy_overrides, with_overrides
@@ -128,6 +128,9 @@ class Study:
         values = self.configs[strategy].model_dump(mode="json")
         values |= {"seed": seed, "name": f"{self.name}-{strategy}-{seed}"}
         values["execution"] |= execution or {}
+        if mirror := values["checkpoint"]["mirror"]:  # one place holds one run
+            place, mark, query = mirror.partition("?")
+            values["checkpoint"]["mirror"] = f"{place.rstrip('/')}/{strategy}-{seed}{mark}{query}"
         return validate(values, f"of strategy {strategy}")
 
     def to_yaml(self) -> str:
@@ -195,7 +198,7 @@ def load_study(path: str | Path) -> Study:
     file = Path(path)
     if file.suffix in (".yaml", ".yml") or file.is_file():
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_text(file, LARGEST_CONFIG)
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read the study {file}: {error}") from None
     else:
@@ -290,7 +293,10 @@ class StudyFolder:
         """
         if not self.config.is_file():
             raise ConfigError(f"{self.path} is not a study's folder: it has no study.yaml")
-        text = self.config.read_text(encoding="utf-8")
+        try:
+            text = read_text(self.config, LARGEST_CONFIG)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read the study {self.config}: {error}") from None
         return parse_study(text, str(self.config), self.path)
 
     def keep(self, study: Study) -> None:

@@ -89,6 +89,12 @@ class Executor(Protocol):
     def export(self) -> Exported:
         """Return the state of a replica."""
 
+    def held(self) -> Exported | None:
+        """Return the state that a replica holds at this moment, whatever it is doing.
+
+        For the end of a run whose step was given up; only `close` may follow. None: none answers.
+        """
+
     def restore(self, origin: Origin) -> str:
         """Bring every replica to the end of `origin`; return the state's checksum."""
 

@@ -21,6 +21,10 @@ class LocalExecutor:
         """Return the replica's state."""
         return self._replica.export()
 
+    def held(self) -> Exported | None:
+        """Return the replica's state: whole at any moment, for it is never changed in place."""
+        return self._replica.export()
+
     def restore(self, origin: Origin) -> str:
         """Bring the replica to the end of `origin`; return the state's checksum."""
         return self._replica.restore(origin.exported, origin.history)

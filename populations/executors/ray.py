@@ -11,7 +11,8 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from populations.executors.base import (
 )
 from populations.individual import Job, Score
 
+HELD_TIMEOUT = 10.0  # seconds for a replica to give its state while a step runs
 START_TIMEOUT = 300.0  # seconds for a worker process to start and open its data
 LOST = (
     exceptions.RayActorError,
@@ -100,6 +102,22 @@ class RayExecutor:
                 except LOST as error:
                     self._crew.unreported.append(self._crew.replace(worker, error))
             self._crew.unreported += self._crew.rebuild()
+
+    def held(self) -> Exported | None:
+        """Return the state of the first replica that answers, though its step still runs."""
+        # A concurrency group has a thread of its own, so it answers while a step runs.
+        exports = [w.actor.export.options(concurrency_group="held") for w in self._crew.joined()]
+        calls = [export.remote() for export in exports]
+        give_up = time.monotonic() + HELD_TIMEOUT
+        while calls:
+            ready, calls = ray.wait(calls, timeout=max(0.0, give_up - time.monotonic()))
+            if not ready:
+                break
+            try:
+                return get(ready[0], None)
+            except LOST:
+                continue
+        return None
 
     def restore(self, origin: Origin) -> str:
         """Bring every replica to the end of `origin`; return the state's checksum."""
@@ -405,7 +423,25 @@ def connect(config: ExecutionConfig) -> None:
         return
     wanted = 0 if config.workers == "auto" else config.workers * config.threads
     cpus = max(os.cpu_count() or 1, wanted)
-    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+    with on_loopback():
+        ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Let what Ray starts here listen on 127.0.0.1 alone, as it does by itself outside Linux.
+
+    On Linux it takes the machine's address and has no setting for it: `_node_ip_address` is
+    resolved away from loopback.
+    """
+    from ray._private import ray_constants
+
+    former = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = former
 
 
 def choose_device(config: ExecutionConfig) -> str:
@@ -436,10 +472,9 @@ def worker_count(config: ExecutionConfig, device: str, children: int) -> int:
     return count
 
 
-def _resources(config: ExecutionConfig, device: str) -> dict[str, float]:
-    if device == "cuda":
-        return {"num_cpus": config.threads, "num_gpus": config.gpus}
-    return {"num_cpus": config.threads}
+def _resources(config: ExecutionConfig, device: str) -> dict[str, Any]:
+    gpus = {"num_gpus": config.gpus} if device == "cuda" else {}
+    return {"num_cpus": config.threads, **gpus, "concurrency_groups": {"held": 1}}
 
 
 def get(reference: Any, timeout: float | None) -> Any:
