@@ -76,6 +76,11 @@ class RunFolder:
         """Which MLflow run this is, and how far it is logged."""
         return self.path / "tracking.json"
 
+    @property
+    def replicas(self) -> Path:
+        """Where the replicas of a living run are."""
+        return self.path / "replicas.json"
+
     @classmethod
     def create(cls, config: RunConfig, card: DataCard, output: Path | None) -> "RunFolder":
         """Make the folder of a new run and write its configuration.
