@@ -31,6 +31,7 @@ from populations.executors.base import ExecutionConfig, WorkerLost
 KNOCK_TIMEOUT = 20.0  # seconds for a head's machine to take a connection
 LOOK = 2.0  # seconds between looks at the head
 HEAD_PATIENCE = 40.0  # seconds until a silent head counts as lost
+SECOND_LOOK = 5.0  # seconds that it then has to prove itself
 CLOSE_TIMEOUT = 20.0  # seconds that leaving a cluster may take
 RAY_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # read when Ray is imported
 LOOPBACK_BEFORE, BEYOND_BEFORE = os.environ.get(RAY_CLUSTERS), ray_constants.ENABLE_RAY_CLUSTER
@@ -267,6 +268,7 @@ class Head:
     def __init__(self) -> None:
         self._address = ray.get_runtime_context().gcs_address
         self._answered = time.monotonic()
+        self._suspected: float | None = None
         self._gone: frozenset[str] = frozenset()
         self._changed = threading.Condition()
         self._wanted = threading.Event()
@@ -280,8 +282,13 @@ class Head:
         Raises:
             WorkerLost: it has not for too long.
         """
-        silent = time.monotonic() - self._answered
-        if silent > HEAD_PATIENCE:
+        now = time.monotonic()
+        silent = now - self._answered
+        if silent <= HEAD_PATIENCE:
+            self._suspected = None
+            return
+        self._suspected = self._suspected or now
+        if now - self._suspected > SECOND_LOOK:  # else it may be we who were stopped for a while
             raise WorkerLost(
                 f"the Ray cluster's head at {self._address} has not answered for {silent:.0f} s. "
                 "Start the cluster again, then resume the run"

@@ -99,7 +99,7 @@ class Worker:
     actor: Any
     placed: Any  # the reference of the call `place`
     started: Any  # the reference of the call `start`
-    state: str = "waiting"  # for a place; starting; started (without the state); joined
+    state: str = "waiting"  # for a place; starting; started (without the state); joined; lost
     place: Place | None = None
     hardware: str = ""
     since: float = 0.0  # when it got its place
@@ -148,7 +148,7 @@ class Crew:
         self._workers = [Worker(slot, *self._launch()) for slot in range(count)]
         try:
             room = places(ray.cluster_resources(), self._options)
-            self._assemble(min(count, room), first=True)
+            self.unreported += self._assemble(min(count, room), first=True)
         except BaseException:
             self.dismiss()  # else a joined cluster's share stays taken
             raise
@@ -313,7 +313,7 @@ class Crew:
         """
         ray.kill(worker.actor)
         reason = " ".join(str(error).split())[:300]
-        worker.state = "waiting"
+        worker.state = "lost"
         told = tells_of_lost_node(error)
         if not told:
             worker.lost_on.append(worker.place.node_id if worker.place else "")
@@ -325,7 +325,7 @@ class Crew:
         events = [event | {"cause": cause, "reason": reason}]
         if too_often:
             times = len(worker.lost_on)
-            if not self.joined():
+            if not self._in("joined", "started", "starting"):
                 raise WorkerLost(
                     f"worker {worker.slot} was lost {times} times in a row; "
                     f"execution.restarts allows {self.restarts}. The last reason: {reason}"
@@ -441,8 +441,14 @@ class Crew:
             ray.kill(worker.actor)
 
     def _avoid(self, worker: Worker, reason: str) -> Event:
+        """Let nobody start on a worker's node any more, nor those that wait for a place."""
         if worker.place:
             self._avoided.add(worker.place.node_id)
+            for other in self._in("waiting"):
+                ray.kill(other.actor)
+                told = other.told
+                self._relaunch(other)
+                other.told = told
         event = {"event": "node-avoided", "worker": worker.slot, "node": worker.node}
         return event | {"reason": reason}
 
