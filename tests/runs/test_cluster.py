@@ -78,7 +78,7 @@ class ByHand:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.address = socket.gethostbyname(socket.gethostname())
+        self.address = own_address()
         self.port = free_port()
         (folder / "sitecustomize.py").write_text(WITHOUT_PROJECT)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -124,6 +124,13 @@ class ByHand:
             for process in self.processes():
                 process.kill()
             time.sleep(0.5)
+
+
+def own_address() -> str:
+    """Return the address that this machine has in its network; nothing is sent."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
 
 
 def free_port() -> int:

@@ -327,7 +327,7 @@ def test_a_run_starts_with_what_fits_and_asks_for_the_rest_once(settings, here, 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"workers": 1, "device": "cuda"}, r"1 GPU, 1 CPU, .*free in the cluster: 8 CPU"),
+        ({"workers": 1, "device": "cuda"}, r"1 GPU, 1 CPU, .*free in the cluster: \d CPU"),
         ({"workers": 1, "threads": 9}, "each needs 9 CPU"),
         ({"workers": 1, "resources": {"tape": 2}}, "1 CPU, 2 tape"),
         ({"workers": 1, "labels": {"disk": "fast"}}, "1 CPU, a node with disk=fast"),
