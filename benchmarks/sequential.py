@@ -18,18 +18,40 @@ from egan.mutations import heuristic, least_squares, minimax
 MUTATIONS = (minimax, heuristic, least_squares)
 
 
-def real_module(function, device: torch.device, seed: int) -> nn.Module:
-    """Return an ordinary module with weights from a network function."""
-    weights = function.initialise(torch.Generator().manual_seed(seed))
-    module = copy.deepcopy(function.module).to_empty(device=device)
-    with torch.no_grad():
-        for (_, tensor), (_, value) in zip(
-            module.named_parameters(), function.named(weights.params).items(), strict=True
-        ):
-            tensor.copy_(value)
-        for name, buffer in module.named_buffers():
-            buffer.copy_(weights.buffers[name])
-    return module.train()
+def library_layers(layers: nn.Sequential) -> nn.Sequential:
+    """Return the same layers as published code has them: the library's own, none of ours."""
+
+    def plain(layer: nn.Module) -> nn.Module:
+        for kind in (nn.Conv2d, nn.ConvTranspose2d):
+            if isinstance(layer, kind):
+                bias = layer.bias is not None
+                sizes = (layer.in_channels, layer.out_channels, layer.kernel_size)
+                return kind(*sizes, layer.stride, layer.padding, bias=bias)
+        return copy.deepcopy(layer)
+
+    return nn.Sequential(*map(plain, layers))
+
+
+class Plain(nn.Module):
+    """A network of `egan.backbones` as an ordinary module, its tensors in torch's default layout.
+
+    `egan` computes convolutions channels-last; published code does not.
+    """
+
+    def __init__(self, function, device: torch.device, seed: int) -> None:
+        super().__init__()
+        with torch.device("meta"):
+            self.layers = library_layers(function.module.layers)
+        self.layers.to_empty(device=device)
+        weights = function.initialise(torch.Generator().manual_seed(seed))
+        self.load_state_dict(function.named(weights.params) | dict(weights.buffers))
+        self.convolves = any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in self.layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return fakes of noise (N, latent), or logits (N,) of samples."""
+        latent = self.convolves and x.dim() == 2
+        y = self.layers(x[:, :, None, None] if latent else x)
+        return y.flatten() if y.numel() == len(y) else y
 
 
 class SequentialEGAN:
@@ -37,8 +59,8 @@ class SequentialEGAN:
 
     def __init__(self, networks, config, reals: Iterator[Tensor], device: torch.device) -> None:
         self.networks, self.config, self.reals, self.device = networks, config, reals, device
-        self.generator = real_module(networks.generator, device, 1)
-        self.discriminator = real_module(networks.discriminator, device, 2)
+        self.generator = Plain(networks.generator, device, 1)
+        self.discriminator = Plain(networks.discriminator, device, 2)
         rate, betas = config.optimizer.learning_rate, config.optimizer.betas
         self.optimizer_g = torch.optim.Adam(self.generator.parameters(), rate, betas)
         self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), rate, betas)
@@ -88,7 +110,8 @@ class SequentialEGAN:
         order = torch.randperm(len(fakes), generator=self.noise).to(self.device)
         for update in range(self.config.discriminator.updates):
             real = next(self.reals)[:batch]
-            fake = fakes[order[update * batch : (update + 1) * batch]]
+            places = torch.arange(update * batch, (update + 1) * batch) % len(fakes)
+            fake = fakes[order[places.to(self.device)]]
             self.optimizer_d.zero_grad()
             loss = softplus(-self.discriminator(real)).mean()
             loss = loss + softplus(self.discriminator(fake)).mean()

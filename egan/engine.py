@@ -11,9 +11,10 @@ vector-Jacobian product from there, bit-equal to making the children one at a ti
 discriminator on the evaluation reals, and its gradient, is computed once for all children.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from egan.data import Source
 from egan.data.draws import Draws
 from egan.discriminator import LOSSES, penalties
 from egan.game import GameConfig
+from egan.generator_file import first_parent
 from egan.mutations import Mutation
 from egan.optimizer import adam
 from egan.state import EvolutionState, Genome, Moments, Network, Weights
@@ -88,7 +90,11 @@ class Engine:
     # ------------------------------------------------------------------ the four steps of the game
 
     def initial_state(self) -> EvolutionState:
-        """Return generation 0: mu different parents and a discriminator, all from the seed."""
+        """Return generation 0: mu different parents and a discriminator, all from the seed.
+
+        The first parent has the weights of `population.first_parent` if that is given.
+        """
+        given = first_parent(self.config.population.first_parent, self.task.functions)
         parents = []
         for index in range(self.config.population.survivors):
             stream = self._stream(0, Purpose.INITIALISE, 1 + index)
@@ -96,6 +102,8 @@ class Engine:
                 role: self._to_device(function.initialise(stream))
                 for role, function in self.task.functions.items()
             }
+            if index == 0:
+                weights |= {role: self._to_device(own) for role, own in given.items()}
             networks = {
                 role: Network(w, Moments.zeros_like(w.params)) for role, w in weights.items()
             }
@@ -116,29 +124,40 @@ class Engine:
             children += self._vary_parent(turn, state, list(siblings))
         return children
 
-    def evaluate(self, state: EvolutionState, children: Iterable[Child]) -> dict[int, Score]:
+    def evaluate(
+        self,
+        state: EvolutionState,
+        children: Sequence[Child],
+        gradient_real: Tensor | None = None,
+    ) -> dict[int, Score]:
         """Score each child: (Fq, Fd) of Wang et al., section 3.3, by the index of its job.
 
         D judges in training mode, on the statistics of the batch; no buffer changes.
+        `gradient_real` is that of `gradient_on_reals`, where the caller has kept it.
         """
         turn = self.turn(state.generation)
-        gradient_real = self._gradient_on_reals(turn, state.discriminator.weights)
-        scores: dict[int, Score] = {}
-        for child in children:
-            if child.failure:
-                scores[child.job.index] = Score((float("nan"),) * 2, child.failure)
-                continue
-            inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
-            with torch.no_grad():
-                fakes, _ = turn.generate(_weights(child.networks), inputs)
-            params = state.discriminator.weights.params.detach().requires_grad_()
-            logits, _ = turn.judge(replace(state.discriminator.weights, params=params), fakes)
-            (gradient_fake,) = torch.autograd.grad(softplus(logits).mean(), params)
-            values = torch.stack(
-                [quality(logits.detach()).double(), diversity(gradient_real + gradient_fake)]
-            ).tolist()
-            scores[child.job.index] = Score(tuple(values))
+        if gradient_real is None:
+            gradient_real = self.gradient_on_reals(state)
+        scores = {
+            child.job.index: Score((float("nan"),) * 2, child.failure)
+            for child in children
+            if child.failure
+        }
+        alive = [child for child in children if not child.failure]
+        objectives = [self._objectives(turn, state, child, gradient_real) for child in alive]
+        if alive:  # read together: each reading waits for the device
+            rows = torch.stack(objectives).tolist()
+            scores |= {c.job.index: Score(tuple(row)) for c, row in zip(alive, rows, strict=True)}
         return scores
+
+    def gradient_on_reals(self, state: EvolutionState) -> Tensor:
+        """Return grad_D(-E log D(x)) (P,), the part of Fd that all children of a state share."""
+        turn, weights = self.turn(state.generation), state.discriminator.weights
+        reals = turn.reals(Purpose.EVALUATION_DATA)
+        params = weights.params.detach().requires_grad_()
+        logits, _ = turn.judge(replace(weights, params=params), reals)
+        (gradient,) = torch.autograd.grad(softplus(-logits).mean(), params)
+        return gradient
 
     def advance(
         self, state: EvolutionState, survivors: Sequence[Child]
@@ -189,7 +208,7 @@ class Engine:
         fakes, buffers = turn.generate(leaves, inputs)
         logits, _ = turn.judge(judge, fakes)
         params = [weights.params for weights in leaves.values()]
-        children = []
+        children, made, reports = [], [], []
         for job in jobs:
             try:
                 # A copy: a mutation that works in place must not reach its siblings.
@@ -200,17 +219,19 @@ class Engine:
             except Exception as error:  # a user's mutation may raise anything; it fails its child
                 children.append(Child(job, parent, f"{type(error).__name__}: {error}"))
                 continue
-            if not bool(torch.isfinite(loss)):
-                children.append(Child(job, parent, f"loss is {loss.item()} at step {step}"))
-                continue
             networks = {
                 role: self._descend(network, gradient, buffers[role], self._late[role])
                 for (role, network), gradient in zip(parent.items(), gradients, strict=True)
             }
-            finite = all(map(_finite, networks.values()))
-            failure = None if finite else f"weights or moments are not finite after step {step}"
-            children.append(Child(job, networks, failure))
-        return children
+            made.append((job, networks))
+            reports.append(torch.stack([loss.detach().double(), _total(*networks.values())]))
+        if made:  # read together: each reading waits for the device
+            rows = torch.stack(reports).tolist()
+            children += [
+                Child(job, networks, _failure(loss, total, step))
+                for (job, networks), (loss, total) in zip(made, rows, strict=True)
+            ]
+        return sorted(children, key=lambda child: jobs.index(child.job))
 
     def _descend(
         self,
@@ -233,13 +254,19 @@ class Engine:
 
     # ----------------------------------------------------------------------------------- evaluation
 
-    def _gradient_on_reals(self, turn: Turn, weights: Weights) -> Tensor:
-        """Return grad_D(-E log D(x)) (P,), the part of Fd that all children share."""
-        reals = turn.reals(Purpose.EVALUATION_DATA)
-        params = weights.params.detach().requires_grad_()
-        logits, _ = turn.judge(replace(weights, params=params), reals)
-        (gradient,) = torch.autograd.grad(softplus(-logits).mean(), params)
-        return gradient
+    def _objectives(
+        self, turn: Turn, state: EvolutionState, child: Child, gradient_real: Tensor
+    ) -> Tensor:
+        """Return a child's (Fq, Fd), (2,) in float64, still on the device."""
+        inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
+        with torch.no_grad():
+            fakes, _ = turn.generate(_weights(child.networks), inputs)
+        params = state.discriminator.weights.params.detach().requires_grad_()
+        logits, _ = turn.judge(replace(state.discriminator.weights, params=params), fakes)
+        (gradient_fake,) = torch.autograd.grad(softplus(logits).mean(), params)
+        return torch.stack(
+            [quality(logits.detach()).double(), diversity(gradient_real + gradient_fake)]
+        )
 
     # -------------------------------------------------------------------------------------- advance
 
@@ -281,11 +308,6 @@ class Engine:
             loss, gradient, buffers = self._discriminator_gradient(
                 turn, discriminator, real, fake, mix, update
             )
-            if not bool(torch.isfinite(loss)):
-                raise Diverged(
-                    f"generation {generation}: the discriminator's loss is {loss.item()} "
-                    f"in update {update + 1} of {config.discriminator.updates}"
-                )
             params, moments = adam(
                 discriminator.weights.params,
                 gradient,
@@ -297,12 +319,21 @@ class Engine:
             )
             discriminator = Network(Weights(params, buffers), moments)
             losses.append(loss)
-        if not _finite(discriminator):
+        # Read together, once: each reading waits for the device. Nothing is adopted before.
+        report = [*losses, torch.stack(losses).mean(), _total(discriminator)]
+        *values, mean, total = torch.stack([value.double() for value in report]).tolist()
+        for update, value in enumerate(values, 1):
+            if not isfinite(value):
+                raise Diverged(
+                    f"generation {generation}: the discriminator's loss is {value} "
+                    f"in update {update} of {config.discriminator.updates}"
+                )
+        if not isfinite(total):
             raise Diverged(
                 f"generation {generation}: the discriminator's weights or moments are not "
                 f"finite after update {config.discriminator.updates}, though its losses were"
             )
-        return discriminator, {"loss": torch.stack(losses).mean().item()}
+        return discriminator, {"loss": mean}
 
     def _survivors_fakes(self, turn: Turn, parents: Sequence[Genome], update: int) -> Tensor:
         """Return a batch of fakes (N, ...), each parent's share equal, the remainder in turn."""
@@ -372,11 +403,23 @@ def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
     return {role: network.weights for role, network in networks.items()}
 
 
-def _finite(network: Network) -> bool:
-    """Return whether Adam can go on: an infinite second moment would freeze a weight for good."""
-    tensors = (network.weights.params, network.moments.first, network.moments.second)
-    total = sum(tensor.sum(dtype=torch.float64) for tensor in tensors)  # NaN and infinity stay
-    return bool(torch.isfinite(torch.as_tensor(total)))
+def _total(*networks: Network) -> Tensor:
+    """Return a number, in float64, that is finite if Adam can go on from all of these networks.
+
+    An infinite second moment would freeze a weight for good, so the moments count, too.
+    """
+    tensors = [
+        tensor
+        for network in networks
+        for tensor in (network.weights.params, network.moments.first, network.moments.second)
+    ]
+    return torch.stack([tensor.sum(dtype=torch.float64) for tensor in tensors]).sum()
+
+
+def _failure(loss: float, total: float, step: int) -> str | None:
+    if not isfinite(loss):
+        return f"loss is {loss} at step {step}"
+    return None if isfinite(total) else f"weights or moments are not finite after step {step}"
 
 
 def _frozen(weights: Weights) -> Weights:

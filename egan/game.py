@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from egan.backbones import BackboneConfig
 from egan.data.config import DataConfig
 from egan.discriminator import DiscriminatorConfig
+from egan.generator_file import FirstParent
 from egan.mutations import canonical, resolve
 from egan.optimizer import OptimizerConfig
 from fitness.scores import FitnessConfig
@@ -23,6 +24,9 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
         "common",
         description="common: siblings share all noise, so selection compares like with like; "
         "fresh: each child draws its own, as in the published code",
+    )
+    first_parent: FirstParent | None = Field(
+        None, description="a generator's folder that the first parent's weights come from"
     )
     average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged generator")
     average_kimg: float | None = Field(

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from egan.data import open_source
 from egan.engine import Child, Engine
@@ -44,19 +45,26 @@ def import_state(exported: ExportedState, device: torch.device) -> EvolutionStat
     return unpack(tensors, exported.generation, exported.steps)
 
 
+def exported_checksum(exported: ExportedState) -> str:
+    """Return the checksum of a state as a replica would give it."""
+    return checksum(import_state(exported, torch.device("cpu")))
+
+
 class EngineReplica:
     """Keeps one state; makes, scores and adopts children as the executor asks."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._state = engine.initial_state()
+        # One value, replaced at once: another thread, or after an interrupt, may export it.
+        self._held: tuple[EvolutionState, dict[str, float]] = (engine.initial_state(), {})
         self._children: dict[Job, Child] = {}
-        self._training: dict[str, float] = {}
+        self._checksum: str | None = None  # of the present state, as is the next
+        self._gradient_real: Tensor | None = None
 
     @property
     def state(self) -> EvolutionState:
         """Return the current state."""
-        return self._state
+        return self._held[0]
 
     @property
     def hardware(self) -> str:
@@ -68,25 +76,29 @@ class EngineReplica:
         """Advance to `generation` unless it is there already, then make and score `jobs`."""
         seconds = {}
         start = perf_counter()
-        if survivors is not None and self._state.generation == generation - 1:
+        if survivors is not None and self.state.generation == generation - 1:
             self._advance(survivors)
-        assert self._state.generation == generation, (self._state.generation, generation)
-        fingerprint = checksum(self._state)
+        state, training = self._held
+        assert state.generation == generation, (state.generation, generation)
+        fingerprint = self._checksum = self._checksum or checksum(state)
         seconds["advance"] = perf_counter() - start
         start = perf_counter()
-        children = self._engine.vary(self._state, jobs)
+        children = self._engine.vary(state, jobs)
         seconds["variation"] = perf_counter() - start
         start = perf_counter()
         scores: dict[int, Score] = {}
         if children:
-            scores = self._engine.evaluate(self._state, children)
+            if self._gradient_real is None:
+                self._gradient_real = self._engine.gradient_on_reals(state)
+            scores = self._engine.evaluate(state, children, self._gradient_real)
             self._children.update((child.job, child) for child in children)
         seconds["evaluation"] = perf_counter() - start
-        return Outcome(generation, fingerprint, scores, self._training, seconds)
+        return Outcome(generation, fingerprint, scores, training, seconds)
 
     def export(self) -> ExportedState:
         """Return the state as plain arrays."""
-        return replace(export_state(self._state), training=self._training)
+        state, training = self._held
+        return replace(export_state(state), training=training)
 
     def restore(self, exported: ExportedState | None, history: Sequence[Survivors]) -> str:
         """Take a state (None: the initial one), replay the survivors, return the checksum."""
@@ -94,19 +106,22 @@ class EngineReplica:
         state = (
             engine.initial_state() if exported is None else import_state(exported, engine.device)
         )
-        self._state, self._children = state, {}
-        self._training = dict(exported.training) if exported else {}
+        self._enter(state, dict(exported.training) if exported else {})
         for survivors in history:
             self._advance(survivors)
-        return checksum(self._state)
+        return checksum(self.state)
 
     def _advance(self, survivors: Survivors) -> None:
         """Adopt children it has, make again those that another replica made."""
         missing = [job for job in dict.fromkeys(survivors) if job not in self._children]
-        made = {child.job: child for child in self._engine.vary(self._state, missing)}
+        made = {child.job: child for child in self._engine.vary(self.state, missing)}
         chosen = [self._children.get(job) or made[job] for job in survivors]
-        self._state, self._training = self._engine.advance(self._state, chosen)
-        self._children = {}
+        self._enter(*self._engine.advance(self.state, chosen))
+
+    def _enter(self, state: EvolutionState, training: dict[str, float]) -> None:
+        """Take a state, and forget what was kept of the one before."""
+        self._held = state, training
+        self._children, self._checksum, self._gradient_real = {}, None, None
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,8 @@ def check_metrics(
         metric = METRICS[name]
         if metric.need == "points":
             raise ValueError(f"metric {name!r} is of points with known modes: evaluate_mixture")
+        if metric.need == "latents":
+            raise ValueError(f"metric {name!r} is of a generator's latent space, not of images")
         if metric.need == "logits" and space.classes is None:
             raise ValueError(
                 f"metric {name!r} needs a classifier's logits, which space {space.name!r} lacks; "

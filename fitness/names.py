@@ -6,6 +6,7 @@ so a metric is never written without them (the habit of StyleGAN's ``fid50k_full
     METRIC-SPACE-COUNT            COUNT images generated, and as many real ones
     METRIC-SPACE-COUNT-vs-REALS   another number of real images
     METRIC-SPACE-COUNT-vs-file    real statistics from a file that does not say how many
+    ppl-w-end-SPACE-COUNT         COUNT pairs of latents
     COUNT, REALS                  10000 or 10k; thousands are printed with k
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Need = Literal["statistics", "features", "logits", "pairs", "points"]
+Need = Literal["statistics", "features", "logits", "pairs", "points", "latents"]
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,22 @@ METRICS: dict[str, Metric] = {
         Metric("modes", "points", True, True, 1),
         Metric("high-quality", "points", True, True, 1),
         Metric("kl", "points", False, True, 1),
+        # Of a generator, not of images: its latent space, Z or W (Karras et al. 2018, section 4).
+        Metric("ppl-z-full", "latents", False, False, 1),
+        Metric("ppl-z-end", "latents", False, False, 1),
+        Metric("ppl-w-full", "latents", False, False, 1),
+        Metric("ppl-w-end", "latents", False, False, 1),
+        Metric("separability-z", "latents", False, False, 2),
+        Metric("separability-w", "latents", False, False, 2),
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "prdc": ("precision", "recall", "density", "coverage"),
     "mixture": ("modes", "high-quality", "kl"),
+    "ppl": ("ppl-z-full", "ppl-z-end", "ppl-w-full", "ppl-w-end"),
+    "ppl-z": ("ppl-z-full", "ppl-z-end"),
+    "ppl-w": ("ppl-w-full", "ppl-w-end"),
+    "separability": ("separability-z", "separability-w"),
 }
 
 

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     PROPOSAL = 8
     SAMPLE = 9
     PENALTY = 10
+    PATH = 11
 
 
 def seed_sequence(

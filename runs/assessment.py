@@ -1,4 +1,4 @@
-"""The `evaluate` and `statistics` commands: a run, or any system's images, against real data."""
+"""The `evaluate` and `statistics` commands: a generator, or any images, against real data."""
 
 import json
 import re
@@ -15,9 +15,10 @@ from rich.table import Table
 from torch import Tensor
 
 from egan.data import ImageSource, Source, detect_source, open_source
-from egan.data.config import DigitsConfig, ImagesConfig
+from egan.data.config import AvatarsConfig, DataConfig, DigitsConfig, ImagesConfig
 from fitness.evaluation import observe
 from fitness.features import Progress
+from fitness.lpips import LPIPS, PerceptualDistance, distance_in, lpips_vgg16
 from fitness.names import METRICS, MetricName, expand_metrics
 from fitness.statistics import Statistics, read_arrays
 from runs.evaluation import (
@@ -30,8 +31,9 @@ from runs.evaluation import (
 )
 from runs.files import write_json
 from runs.folder import RunFolder
+from runs.latent_metrics import Attributes, check_latent_metrics, is_of_latents, score_latents
 from runs.mistakes import ConfigError
-from runs.sampling import chosen_snapshot, sampler_of
+from runs.sampling import Sampler, chosen_snapshot, is_generator, load_sampler, sampler_of
 from runs.tracking import log_evaluation
 
 POINTS = 2500  # the usual number in the papers on mixtures
@@ -53,6 +55,7 @@ class Options:
         seed: of the samples, and of the metrics' own draws.
         weights: a file of the space's weights.
         resolution: side that images are brought to.
+        labels: what separability's attributes are; None: the data's own labels.
     """
 
     against: str | None = None
@@ -62,6 +65,7 @@ class Options:
     seed: int = 0
     weights: Path | None = None
     resolution: int | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Subject:
         space: the feature space.
         real: opens the data that it was trained on, if they are known.
         about: what is reported of it.
+        sampler: the generator, if it is one.
+        data: the config of the data that it was trained on, if they are known.
     """
 
     shape: tuple[int, ...]
@@ -85,6 +91,8 @@ class Subject:
     space: str
     real: Callable[[], Source] | None
     about: dict[str, str]
+    sampler: Sampler | None = None
+    data: DataConfig | None = None
 
 
 def assess(
@@ -93,7 +101,7 @@ def assess(
     """Score a run's generator or a set of images; return JSON values.
 
     Args:
-        path: a run's folder; or images: a folder, .zip, .npy or .npz.
+        path: the folder of a run or of a generator; or images: a folder, .zip, .npy or .npz.
         options: what is asked for.
         progress: called as `progress(stage, done, total)`.
 
@@ -102,6 +110,8 @@ def assess(
     """
     options = options or Options()
     run = RunFolder(path)
+    if is_generator(path):
+        return _score(_generator_subject(path), options, progress)
     if not run.config.is_file():
         return _score(_images_subject(path, options.resolution), options, progress)
     subject, generation = _run_subject(run)
@@ -112,7 +122,7 @@ def assess(
     write_json(file, _joined(kept, record))
     # Other data than the run's own make other scores, whatever the metric's name.
     own = found["data"] == run.load_data().fingerprint
-    place = "" if own else f"against {_plain(found['against'])}/"
+    place = "" if own or found["against"] is None else f"against {_plain(found['against'])}/"
     values = {f"{place}{name}": value for name, value in found["values"].items()}
     return found | {"file": str(file), "mlflow": log_evaluation(run, values, generation)}
 
@@ -160,27 +170,150 @@ def write_statistics(
 def _score(subject: Subject, options: Options, progress: Progress | None) -> dict[str, Any]:
     count = options.count or subject.count
     samples = subject.draw(count, options.seed)
-    real, name, fingerprint = _real_side(subject, options)
-    metrics, space = subject.metrics, options.space or subject.space
+    with user_mistakes():
+        asked = expand_metrics(options.metrics or ("fid",))
+    latent = [metric for metric in asked if is_of_latents(metric)]
+    of_images = [metric for metric in asked if not is_of_latents(metric)]
+    if latent:
+        _check_generator(subject, latent, count)
+    _check_space(of_images, options)
+    space = options.space or subject.space
+    metrics = of_images if options.metrics else list(subject.metrics)
+    real: Source | Statistics | None = None
+    record: dict[str, Any] = {"against": None, "data": None}
+    if metrics or _learns(latent, space, options):
+        real, record["against"], record["data"] = _real_side(subject, options)
     if isinstance(real, Statistics):
-        metrics, space = ("fid",), real.space
-    evaluator = Evaluator(
-        real,
-        subject.shape,
-        options.metrics or metrics,
-        space,
-        count,
-        weights=options.weights,
-        device=best_device(),
-        progress=progress,
-    )
-    return subject.about | {
-        "against": name,
-        "data": fingerprint,
-        "space_identity": evaluator.identity,
-        "seed": options.seed,
-        "values": evaluator.score(samples, options.seed),
-    }
+        space, metrics = real.space, of_images if options.metrics else ["fid"]
+    values: dict[str, float] = {}
+    latents = None
+    if latent:  # before the images, which may take long: a mistake is told at once
+        latents = _Latents(subject, real, space, options, progress)
+        record |= latents.open(latent)
+    if metrics:
+        assert real is not None
+        evaluator = Evaluator(
+            real,
+            subject.shape,
+            metrics,
+            space,
+            count,
+            weights=options.weights,
+            device=best_device(),
+            progress=progress,
+        )
+        record["space_identity"] = evaluator.identity
+        values = evaluator.score(samples, options.seed)
+    if latents:
+        values |= latents.score(latent, count)
+    return subject.about | record | {"seed": options.seed, "values": values}
+
+
+# ------------------------------------------------------------------------------------ latent space
+
+
+def _check_generator(subject: Subject, metrics: list[str], count: int) -> None:
+    if subject.sampler is None:
+        raise ConfigError(
+            f"{', '.join(metrics)} look into a generator's latent space, and "
+            f"{subject.about['subject']} holds images: name a run's folder"
+        )
+    check_latent_metrics(subject.sampler, metrics, count)
+
+
+def _learns(metrics: list[str], space: str, options: Options) -> bool:
+    """Tell whether a classifier learns from real images for the latent metrics."""
+    told_apart = any(metric.startswith("separability") for metric in metrics)
+    return told_apart or (space == SPACE and options.weights is None)
+
+
+def _check_space(of_images: list[str], options: Options) -> None:
+    if of_images and options.space == LPIPS:
+        raise ConfigError(
+            f"space {LPIPS!r} is of path lengths alone: evaluate {', '.join(of_images)} in another "
+            "space, in a call of their own"
+        )
+
+
+class _Latents:
+    """What a generator's latent metrics are computed with, made ready before anything long."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        real: Source | Statistics | None,
+        space: str,
+        options: Options,
+        progress: Progress | None,
+    ) -> None:
+        assert subject.sampler is not None
+        self._sampler, self._shape = subject.sampler, subject.shape
+        self._real, self._config = real, subject.data
+        self._space, self._options, self._progress = space, options, progress
+        self._distance: PerceptualDistance | None = None
+        self._attributes: Attributes | None = None
+
+    def open(self, metrics: list[str]) -> dict[str, Any]:
+        """Open the spaces that metrics need; return what a record says of them."""
+        said: dict[str, Any] = {}
+        with user_mistakes():
+            if any(metric.startswith("ppl") for metric in metrics):
+                self._distance = self._open_distance()
+                said["space_identity"] = self._distance.identity
+            if any(metric.startswith("separability") for metric in metrics):
+                self._attributes = self._open_attributes()
+                identities = [space.identity for space in self._attributes.spaces]
+                said["attributes_identity"] = identities
+        return said
+
+    def score(self, metrics: list[str], count: int) -> dict[str, float]:
+        """Return the values by full name."""
+        with user_mistakes():
+            return score_latents(
+                self._sampler,
+                metrics,
+                count,
+                self._options.seed,
+                distance=self._distance,
+                attributes=self._attributes,
+                device=best_device(),
+                progress=self._progress,
+            )
+
+    def _open_distance(self) -> PerceptualDistance:
+        weights, device = self._options.weights, best_device()
+        if self._space == LPIPS:
+            return lpips_vgg16(weights, device=device)
+        real = _images_or_statistics(self._real)
+        space = open_space(self._space, real, self._shape, weights, device, self._progress)
+        return distance_in(space)
+
+    def _open_attributes(self) -> Attributes:
+        labels, weights, device = self._options.labels, self._options.weights, best_device()
+        if self._options.space not in (None, SPACE, LPIPS):
+            raise ValueError(
+                f"separability's attributes are told apart by space {SPACE!r}, which learns them "
+                f"from labels; {self._options.space!r} was asked for"
+            )
+        if self._options.space == LPIPS:
+            weights = None  # they are VGG-16's
+        if labels is None:
+            real = _images_or_statistics(self._real)
+            space = open_space(SPACE, real, self._shape, weights, device, self._progress)
+            return Attributes(SPACE, [space])
+        if not isinstance(self._config, AvatarsConfig):
+            raise ValueError("--labels: only data.source=avatars has labels to choose from")
+        spaces = []
+        for label in labels:
+            data = open_source(self._config.model_copy(update={"label": label}))
+            assert isinstance(data, ImageSource)
+            spaces.append(open_space(SPACE, data, self._shape, None, device, self._progress))
+        return Attributes(".".join((SPACE, *labels)), spaces)
+
+
+def _images_or_statistics(real: Source | Statistics | None) -> ImageSource | Statistics | None:
+    assert real is None or isinstance(real, ImageSource | Statistics), "of points, nothing is asked"
+    return real
 
 
 # --------------------------------------------------------------------------------------- two sides
@@ -203,8 +336,26 @@ def _run_subject(run: RunFolder) -> tuple[Subject, int]:
         asked.space,
         lambda: open_source(config.data),
         {"subject": str(run.path), "snapshot": name},
+        sampler,
+        config.data,
     )
     return subject, exported.generation
+
+
+def _generator_subject(path: Path) -> Subject:
+    """Return a generator without a run: what it was trained on is not known."""
+    sampler = load_sampler(path)
+    points = not sampler.images
+    return Subject(
+        sampler.shape,
+        sampler.batches,
+        POINTS if points else IMAGES,
+        POINT_METRICS if points else IMAGE_METRICS,
+        SPACE,
+        None,
+        {"subject": str(path), "snapshot": "generator"},
+        sampler,
+    )
 
 
 def _images_subject(path: Path, resolution: int | None) -> Subject:
@@ -227,8 +378,8 @@ def _real_side(subject: Subject, options: Options) -> tuple[Source | Statistics,
     if options.against is None:
         if subject.real is None:
             raise ConfigError(
-                f"{subject.about['subject']} holds images, not a run: name the real ones with "
-                "--against DATA"
+                f"{subject.about['subject']} holds no run, and so does not say what it was made "
+                "from: name the real images with --against DATA"
             )
         if options.resolution is not None:
             raise ConfigError(
@@ -328,7 +479,8 @@ def render(found: dict[str, Any]) -> None:
         up = METRICS[MetricName.parse(name).metric].higher_is_better
         table.add_row(name, f"{value:.5g}", "higher" if up else "lower")
     what = f" ({found['snapshot']})" if "snapshot" in found else ""
-    title = f"{found['subject']}{what} against {found['against']}"
+    against = f" against {found['against']}" if found["against"] else ""
+    title = f"{found['subject']}{what}{against}"
     console.print(escape(title), soft_wrap=True)
     console.print(table)
     for key in ("file", "mlflow"):

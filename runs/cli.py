@@ -41,7 +41,7 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         from egan.engine import Diverged
         from populations.executors.base import WorkerLost
         from populations.selection import NoFiniteChild
-        from runs.journal import RunBusy
+        from runs.lock import RunBusy
         from runs.mistakes import ConfigError
 
         try:
@@ -54,6 +54,30 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
             click.echo(f"{command.__name__} failed: {error}", err=True)
             sys.exit(FAILED)
+
+    return wrapped
+
+
+def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End a run's command with status 3 on SIGTERM or Ctrl-C, from its first moment on.
+
+    While the generations go on, they are finished first: see `runs.signals`.
+    """
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.signals import exit_at_once
+
+        params = click.get_current_context().params
+
+        def advice() -> str:
+            folder = Path(params["output"] or params.get("run_dir") or "")
+            if not (folder / "config.yaml").is_file():
+                return "the run had not begun, so start it again"
+            return f"go on with: {resume_command(folder)}"
+
+        with exit_at_once(STOPPED, advice):
+            return command(*args, **kwargs)
 
     return wrapped
 
@@ -114,53 +138,81 @@ def execution_of(**options: str | None) -> dict[str, str]:
 @click.option("--seed", type=int, help="The run's seed: the same as --set seed=S.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="The run's folder [default: outputs/NAME-TIME].")  # fmt: skip
+@click.option("--resume", "mode", default="never", show_default=True,
+              type=click.Choice(["never", "auto"]),
+              help="auto: continue the run in --output or checkpoint.mirror, if any.")  # fmt: skip
 @execution_options
+@stoppable
 @plain_errors
 def train(
     source: str,
     overrides: tuple[str, ...],
     seed: int | None,
     output: Path | None,
+    mode: str,
     **execution: str | None,
 ) -> None:
     """Evolve a population from a preset or a config file.
 
-    Ctrl-C or SIGTERM finishes the generation, writes a snapshot and exits with status 3;
-    `resume` goes on from there, to the bit.
+    Ctrl-C or SIGTERM finishes the generation, or gives it up after checkpoint.grace seconds, writes
+    a snapshot and exits with status 3; `resume`, or the same command with `--resume auto`, goes on
+    from there, to the bit.
     """
+    if mode == "auto" and output is None:
+        raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
     from runs.config import load_config
+    from runs.continuing import evolve_or_resume
     from runs.driver import evolve
+    from runs.folder import RunFolder
     from runs.progress import progress_for_terminal
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
     for key, value in execution_of(**execution).items():
         settings[f"execution__{key}"] = value
     config = load_config(source, overrides, **settings)
-    report(evolve(config, output, progress_for_terminal()))
+    output = output or RunFolder.default_path(config)
+    click.get_current_context().params["output"] = output  # for `stoppable`
+    begin = evolve_or_resume if mode == "auto" else evolve
+    report(begin(config, output, progress_for_terminal()))
 
 
 @main.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", metavar="RUN_DIR|URI")
 @click.option("--generations", type=click.IntRange(1), help="A new total of generations.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to fetch a URI's run to [default: outputs/LAST-PART].")  # fmt: skip
 @execution_options
+@stoppable
 @plain_errors
 def resume(
-    run_dir: Path,
+    run_dir: str,
     generations: int | None,
+    output: Path | None,
     **execution: str | None,
 ) -> None:
-    """Continue a run that was stopped or killed; it ends in the bits of one that was not."""
+    """Continue a run that was stopped or killed; it ends in the bits of one that was not.
+
+    The URI of a mirror, such as s3://bucket/prefix, is fetched into --output first.
+    """
+    if output is not None and "://" not in run_dir:
+        raise click.UsageError("--output is for a URI; a run in a folder goes on in it")
     from runs.driver import resume as continue_run
     from runs.progress import progress_for_terminal
 
     settings = execution_of(**execution)
-    report(continue_run(run_dir, generations, progress_for_terminal(), **settings))
+    report(continue_run(run_dir, generations, progress_for_terminal(), output, **settings))
+
+
+def resume_command(path: Path) -> str:
+    """Return the command that continues a run."""
+    return f"{program('run-evolution')} resume {shlex.quote(str(path))}"
 
 
 def report(result: Any) -> None:
     """Print where the run's results lie, and exit with status 3 if a signal stopped it."""
     path = result.path
-    click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
+    if result.checksum:
+        click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
     grids = sorted((path / "samples").glob("*.png"))
     if grids:
         click.echo(f"sample grid:   {grids[-1]}")
@@ -168,8 +220,7 @@ def report(result: Any) -> None:
     click.echo(f"look into it:  {program('run-evolution')} inspect {path}")
     click.echo(f"MLflow pages:  {mlflow_pages(path)}")
     if not result.finished:
-        resume_command = f"{program('run-evolution')} resume {shlex.quote(str(path))}"
-        click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command}")
+        click.echo(f"\nstopped by {result.stopped_by}; go on with: {resume_command(path)}")
         sys.exit(STOPPED)
 
 
@@ -223,11 +274,13 @@ def sample(
 ) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
     from runs.folder import RunFolder
-    from runs.sampling import mixture_centres, open_sampler, write_samples
+    from runs.sampling import is_generator, mixture_centres, open_sampler, write_samples
 
     needs_suffix(out, ".png", ".npz")
     sampler, name = open_sampler(run_dir, snapshot)
-    centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
+    centres = None
+    if not is_generator(run_dir):
+        centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
     write_samples(sampler.truncated(truncation, cutoff)(count, seed), out, centres)
     click.echo(f"{out}: {count} samples of the {name}")
 
@@ -342,6 +395,36 @@ def noise(
 
 
 @main.command()
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="The generator's folder.")  # fmt: skip
+@click.option(
+    "--resolution",
+    type=click.IntRange(8, 1024),
+    help="Of the generator, where the file has higher ones too [default: the highest].",
+)
+@plain_errors
+def convert(weights: Path, out: Path, resolution: int | None) -> None:
+    """Convert a StyleGAN generator's weights from a PyTorch port.
+
+    WEIGHTS is a state dict, .safetensors or torch's format, in one of two layouts: see
+    docs/stylegan.md. sample, mix, interpolate, noise and evaluate take DIR in a run's place, and
+    population.first_parent a run that starts from it.
+    """
+    from runs.conversion import convert_port
+
+    found = convert_port(weights, out, resolution)
+    keys = ("latent", "style", "mapping_layers", "fmap_base", "fmap_max")
+    values = ", ".join(f"{key}: {getattr(found.backbone, key)}" for key in keys)
+    size = " x ".join(map(str, found.shape))
+    click.echo(f"{out}: a StyleGAN generator of images {size}, {found.parameters:,} parameters")
+    click.echo(f"look at it:  {program('run-evolution')} sample {shlex.quote(str(out))} "
+               "--truncation 0.7 --out grid.png")  # fmt: skip
+    click.echo(f"evolve it:   population: {{first_parent: {out}}}\n"
+               f"             backbone: {{name: stylegan, {values}}}")  # fmt: skip
+
+
+@main.command()
 @click.argument("subject", metavar="RUN_DIR|IMAGES", type=click.Path(path_type=Path))
 @click.option(
     "--against",
@@ -352,26 +435,31 @@ def noise(
 @click.option(
     "--metrics",
     metavar="A,B,...",
-    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; "
-    "of a mixture: modes, high-quality, kl [default: what fits the data].",
+    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; of a run's latent space: ppl, "
+    "separability; of a mixture: modes, high-quality, kl [default: what fits the data].",
 )
 @click.option(
     "--space",
     metavar="NAME",
-    help="classifier, inception, efficientnet-lite0, pixels or "
-    "package.module:Name [default: the run's, else classifier].",
+    help="classifier, inception, efficientnet-lite0, pixels, package.module:Name or, "
+    "for ppl, lpips-vgg16 [default: the run's, else classifier].",
 )
 @click.option(
     "--count",
     type=click.IntRange(2),
-    help="How many images [default: 10000 of a run, all of IMAGES].",
+    help="How many images, or pairs of latents [default: 10000 of a run, all of IMAGES].",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
 @click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@click.option("--labels", metavar="A,B,...",
+              help="Of avatars: the parts and colours that are separability's attributes "
+              "[default: the data's labels].")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
-def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) -> None:
+def evaluate(
+    subject: Path, as_json: bool, metrics: str | None, labels: str | None, **options: Any
+) -> None:
     """Score a run's generator, or any system's images, in a stated protocol.
 
     IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
@@ -382,8 +470,9 @@ def evaluate(subject: Path, as_json: bool, metrics: str | None, **options: Any) 
     from runs.progress import bars
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
+    told = tuple(label.strip() for label in labels.split(",")) if labels else None
     with bars() as progress:
-        found = assess(subject, Options(metrics=names, **options), progress)
+        found = assess(subject, Options(metrics=names, labels=told, **options), progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -4,14 +4,16 @@ Each part's model stands beside what it configures; this module puts them togeth
 mistake into a message that names the key, what arrived and what is allowed.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from egan.game import GameConfig
@@ -42,6 +44,7 @@ TAGS = ("data.source", "backbone.name")  # the keys that say which model a secti
 BRIEF = Repr()  # aliases can make a short text a value that no memory holds
 BRIEF.maxstring = BRIEF.maxother = 60
 BRIEF.maxlevel = 2
+SECRET = re.compile(r"secret|password|access_key|token", re.IGNORECASE)
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
 
 
@@ -50,6 +53,28 @@ class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
 
     every: int = Field(100, ge=1, description="generations between snapshots")
     keep: int = Field(3, ge=1, description="how many of the newest snapshots stay")
+    grace: float = Field(
+        20.0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="seconds from SIGTERM or Ctrl-C until the generation is given up",
+    )
+    mirror: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9+.-]*://.",
+        description="a copy of the run elsewhere, such as s3://bucket/prefix; null: none",
+    )
+
+    @field_validator("mirror")
+    @classmethod
+    def _no_secrets(cls, mirror: str | None) -> str | None:
+        if mirror and (urlsplit(mirror).password or SECRET.search(urlsplit(mirror).query)):
+            raise ValueError(
+                "holds a secret, which the run's folder and MLflow would show; the store's own "
+                "environment variables or files are the place for it"
+            )
+        return mirror
 
 
 class TrackingConfig(BaseModel, extra="forbid", frozen=True):

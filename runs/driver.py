@@ -1,13 +1,16 @@
 """The loop: evolve a population from its configuration, or go on from its journal."""
 
+import sys
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from egan.data import open_source
-from egan.replica import ExportedState, prepare_device
+from egan.replica import ExportedState, exported_checksum, prepare_device
 from populations.executors.base import Executor, Origin, Outcome, WorkerLost
 from populations.individual import Individual
 from populations.lineage import Lineage
@@ -19,7 +22,9 @@ from runs.config import RunConfig, validate
 from runs.evaluation import Evaluator, best_device
 from runs.files import write_json, write_text
 from runs.folder import DataCard, RunFolder
+from runs.interruption import InterruptibleExecutor
 from runs.journal import Entry, Journal, Scoring
+from runs.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirror
 from runs.mistakes import ConfigError
 from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
@@ -27,8 +32,8 @@ from runs.placement import build_executor, check_device, choose_executor
 from runs.plots import draw_plots
 from runs.progress import Progress, Silent, paced
 from runs.sampling import mixture_centres, sampler_of, survivors_of
-from runs.signals import Stop, graceful_stop
-from runs.tracking import open_tracker
+from runs.signals import Stop, same_handlers
+from runs.tracking import Tracker, open_tracker
 from runs.watch import Watch
 
 GRID = 100  # samples in a grid; of points, ten times as many
@@ -78,36 +83,53 @@ def resume(
     run_dir: str | Path,
     generations: int | None = None,
     progress: Progress | None = None,
+    output: str | Path | None = None,
     **execution: Any,
 ) -> Result:
     """Continue a run to the bit: newest snapshot that verifies, journal replayed, then on.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder, or the URI of its mirror, which is fetched first.
         generations: a new total number of generations; by default the config's.
         progress: where to report to; by default nowhere.
+        output: the folder for a fetched run; by default `outputs/<the URI's last part>`.
         execution: other values for keys of `execution`, such as `workers=2`; the result's bits
             do not depend on them, but on `threads` and `device`.
 
     Raises:
         ConfigError: no such run, a bad value, or its data have changed.
+        OSError: the mirror cannot be read.
         RunBusy: another process writes to it.
         NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
     """
-    folder = RunFolder.open(run_dir)
-    config, card = folder.load_config(), folder.load_data()
+    progress = progress or Silent()
+    if is_uri(run_dir):
+        folder = fetch_run(str(run_dir), RunFolder.of(run_dir, output), progress.message)
+    else:
+        folder = RunFolder.open(run_dir)
+    catch_up(folder, folder.load_config().checkpoint.mirror, progress.message)
+    config = folder.load_config()
     if generations is not None or execution:
         values = config.model_dump(mode="json")
         values["generations"] = generations or config.generations
         values["execution"] |= execution
         config = validate(values, str(folder.config))
-    found = DataCard.of(open_source(config.data))
+    return go_on(folder, config, progress)
+
+
+def go_on(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
+    """Continue the run in a folder as `config` says, which may differ from the one that lies there.
+
+    Raises:
+        ConfigError: its data have changed; or as `resume`.
+    """
+    card, found = folder.load_data(), DataCard.of(open_source(config.data))
     if found.fingerprint != card.fingerprint:
         raise ConfigError(
-            f"the data have changed since {run_dir} began: {found.name} is now "
+            f"the data have changed since {folder.path} began: {found.name} is now "
             f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
         )
-    return Run(folder, config, card, progress or Silent()).go(resumed=True)
+    return Run(folder, config, card, progress).go(resumed=True)
 
 
 class Run:
@@ -125,9 +147,11 @@ class Run:
         self._watch = Watch(config.evaluation)
         self._evaluator: Evaluator | None = None
         self._centres = mixture_centres(config.data)
-        self._events: list[dict[str, Any]] = []
+        self._events: deque[dict[str, Any]] = deque()  # that the next line of the journal takes
         self._replicas: tuple[dict[str, Any], ...] = ()  # as written down last
+        self._mirror: Mirror = NoMirror()
         self._saved = -1  # the generation of the newest snapshot
+        self._stop = Stop(config.checkpoint.grace)
         self._clock = time.perf_counter()
 
     def go(self, resumed: bool = False) -> Result:
@@ -142,6 +166,7 @@ class Run:
         try:
             past = Past(Origin(None, ()), 0)
             if resumed:
+                folder.sweep()
                 past = self._read_past(journal)
                 if past.end > config.generations:
                     raise ConfigError(
@@ -154,7 +179,10 @@ class Run:
             if config.evaluation.every is not None:
                 self._evaluator = self._make_evaluator()
             say = self._progress.message
-            executor = build_executor(config, choice, partial(read_origin, folder), say)
+            with same_handlers():
+                replicas = build_executor(config, choice, partial(read_origin, folder), say)
+            executor = InterruptibleExecutor(replicas, self._stop)
+            self._mirror = open_mirror(folder, config.checkpoint.mirror, not resumed, self._report)
             if resumed:  # not before: a mistake must leave the run as it was
                 write_text(folder.config, config.to_yaml())
             self._progress.message(
@@ -163,14 +191,15 @@ class Run:
             )
             population = self._population(executor, past)
             tracker = open_tracker(folder, config, self._progress.message)
-            with graceful_stop() as stop:
+            self._mirror.update()
+            with self._stop.listen():
                 self._progress.start(config, population.generation)
-                self._loop(population, selection, journal, stop)
-                checksum = self._snapshot(population, journal)
-            self._warn(self._background.wait())
-            finished = population.generation >= config.generations or bool(self._watch.stopped)
+                generation, checksum = self._evolve(population, selection, journal, executor)
+                self._warn(self._background.wait())
+            whole = generation >= config.generations or bool(self._watch.stopped)
+            finished = whole and not self._stop.abandoned
             status = "FINISHED" if finished else "KILLED"
-            return Result(folder.path, population.generation, checksum, finished, stop.signal)
+            return Result(folder.path, generation, checksum, finished, self._stop.signal)
         except WorkerLost as error:
             raise WorkerLost(f"{error}. Go on with: run-evolution resume {folder.path}") from error
         finally:
@@ -178,25 +207,32 @@ class Run:
             self._background.close()
             if executor is not None:
                 executor.close()
-            journal.close()
+            if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # a second one: be gone
+                self._mirror.finish()
+                if tracker is not None:
+                    self._end_record(tracker, status)
             folder.replicas.unlink(missing_ok=True)
-            if tracker is not None:
-                draw_plots(folder)
-                tracker.finish(status)
+            journal.close()
 
     # ------------------------------------------------------------------------------------ the loop
 
-    def _loop(
-        self,
-        population: Population,
-        selection: Selection,
-        journal: Journal,
-        stop: Stop,
-    ) -> None:
+    def _evolve(
+        self, population: Population, selection: Selection, journal: Journal, executor: Executor
+    ) -> tuple[int, str]:
+        """Run the loop; return the generation that the run ends at, and the checksum there."""
+        try:
+            self._loop(population, selection, journal)
+            return population.generation, self._snapshot(population, journal)
+        except KeyboardInterrupt:
+            if not self._stop.abandoned:
+                raise
+            return self._save_held(executor)
+
+    def _loop(self, population: Population, selection: Selection, journal: Journal) -> None:
         """Algorithm 1 of Wang et al., 1803.00657, with the discriminator's turn at the end."""
         config = self._config
         self._score(population, journal)
-        while self._goes_on(population) and stop.signal is None:
+        while self._goes_on(population):
             jobs = selection.propose(
                 config.population.mutations, config.seed, population.generation
             )
@@ -215,7 +251,7 @@ class Run:
                 f"stopped early at generation {population.generation}: {self._watch.stopped}"
             )
             return False
-        return population.generation < self._config.generations
+        return population.generation < self._config.generations and self._stop.signal is None
 
     def _record(
         self,
@@ -232,8 +268,7 @@ class Run:
         for event in outcome.events:
             self._progress.message(describe(event))
         self._show_replicas(outcome)
-        events = (*self._events, *outcome.events)
-        self._events = []
+        events = (*drained(self._events), *outcome.events)
         entry = Entry(
             outcome.generation,
             time.time(),
@@ -318,10 +353,37 @@ class Run:
     def _save(self, exported: ExportedState, checksum: str) -> None:
         folder, keep = self._folder, self._config.checkpoint.keep
         write_snapshot(folder.snapshots, exported, checksum, keep)
+        self._mirror.update()
         sampler = sampler_of(self._config, self._card.shape, exported)
         count = GRID if sampler.images else GRID * 10
         path = folder.samples / f"generation-{exported.generation:08d}.png"
         save_samples(sampler(count, GRID_SEED), path, self._centres)
+
+    def _save_held(self, executor: Executor) -> tuple[int, str]:
+        """Write a snapshot of what a replica holds of a generation that was given up.
+
+        It may be one generation behind the journal, which `resume` replays.
+        """
+        self._progress.message(
+            f"gave up the generation after {self._config.checkpoint.grace:g} s; "
+            "it is made again, to the bit"
+        )
+        held = executor.held()
+        if held is None:
+            self._progress.message("no worker answers: `resume` goes on from the snapshot before")
+            return max(self._saved, 0), ""
+        checksum = exported_checksum(held)
+        if held.generation > self._saved:
+            self._warn(self._background.submit(partial(self._save, held, checksum)))
+        return held.generation, checksum
+
+    def _end_record(self, tracker: Tracker, status: str) -> None:
+        """Draw the plots and close the record."""
+        try:
+            draw_plots(self._folder)
+        except OSError as error:
+            self._progress.message(f"warning: the plots could not be drawn: {error}")
+        tracker.finish(status)
 
     # ------------------------------------------------------------------------------------- scoring
 
@@ -378,10 +440,11 @@ class Run:
         if config.evaluation.survivors:
             samplers += survivors_of(config, shape, exported)
         count = config.evaluation.count
-        values, *survivors = (
-            self._evaluator.score(sampler.batches(count, EVALUATION_SEED), EVALUATION_SEED)
-            for sampler in samplers
-        )
+        with self._stop.abandonable():
+            values, *survivors = (
+                self._evaluator.score(sampler.batches(count, EVALUATION_SEED), EVALUATION_SEED)
+                for sampler in samplers
+            )
         return values, tuple(survivors)
 
     def _keep_best(self, exported: ExportedState, checksum: str) -> None:
@@ -414,11 +477,22 @@ class Run:
 
     def _warn(self, error: OSError | None) -> None:
         if error is not None:
-            self._events.append({"event": "snapshot-failed", "reason": str(error)})
-            self._progress.message(
+            self._report(
+                {"event": "snapshot-failed", "reason": str(error)},
                 f"warning: a snapshot could not be written ({error}); the run goes on, and the "
-                "snapshots before it are intact"
+                "snapshots before it are intact",
             )
+
+    def _report(self, event: dict[str, Any], text: str) -> None:
+        """Say that something failed, here and in the journal; other threads call it too."""
+        self._events.append(event)
+        self._progress.message(text)
+
+
+def drained(events: deque[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Take what is there now, oldest first, while other threads may add more."""
+    for _ in range(len(events)):
+        yield events.popleft()
 
 
 def describe(event: dict[str, Any]) -> str:

@@ -66,6 +66,12 @@ class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="after")
     def _metrics_fit(self) -> "EvaluationConfig":
         expanded = expand_metrics(self.metrics)
+        if of_latents := [metric for metric in expanded if METRICS[metric].need == "latents"]:
+            raise ValueError(
+                f"metrics: {', '.join(of_latents)} look into a generator's latent space, which is "
+                f"for `run-evolution evaluate RUN_DIR --metrics {of_latents[0]}`, not for every "
+                "scoring of a run"
+            )
         wanted = {"best": self.best, "collapse.metric": self.collapse and self.collapse.metric}
         for key, metric in wanted.items():
             if metric is not None and metric not in expanded:
@@ -237,7 +243,11 @@ def _check_kinds(
             "one size and number of channels"
         )
     if wrong := [m for m in metrics if (METRICS[m].need == "points") != points]:
-        known = [m for m in METRICS if (METRICS[m].need == "points") == points]
+        known = [
+            m
+            for m in METRICS
+            if METRICS[m].need != "latents" and (METRICS[m].need == "points") == points
+        ]
         raise ValueError(
             f"{', '.join(wrong)} cannot score {'points' if points else 'images'}, such as those of "
             f"{name}; take some of: {', '.join(known)}"
@@ -246,7 +256,7 @@ def _check_kinds(
 
 def open_space(
     name: str,
-    real: ImageSource | Statistics,
+    real: ImageSource | Statistics | None,
     shape: tuple[int, ...],
     weights: Path | None = None,
     device: str = "cpu",

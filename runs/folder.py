@@ -1,6 +1,8 @@
 """A run's folder: what lies where."""
 
 import json
+import re
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -8,9 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from egan.data import Source
+from runs.checkpoint import snapshots
 from runs.config import RunConfig, parse_yaml, validate
 from runs.files import write_json, write_text
+from runs.lock import RunLock
 from runs.mistakes import ConfigError
+
+# The names that `runs.files` gives to what is not whole yet.
+HALF_WRITTEN = re.compile(
+    r"^\.(config|data|journal|tracking|mirror|replicas|scores|wins|training|generation-\d+)"
+    r"-\d+(\.(yaml|json|jsonl|png))?$"
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,16 @@ class RunFolder:
         """Where the replicas of a living run are."""
         return self.path / "replicas.json"
 
+    @property
+    def lock(self) -> Path:
+        """Who writes to the run."""
+        return self.path / "journal.lock"
+
+    @property
+    def mirror(self) -> Path:
+        """What tells this run from others in its mirror."""
+        return self.path / "mirror.json"
+
     @classmethod
     def create(cls, config: RunConfig, card: DataCard, output: Path | None) -> "RunFolder":
         """Make the folder of a new run and write its configuration.
@@ -88,27 +108,57 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds a run already, or cannot be made.
         """
-        path = output or Path("outputs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path = output or cls.default_path(config)
         folder = cls(path)
-        if folder.config.exists() or folder.journal.exists():
-            raise ConfigError(
-                f"{path} holds a run already: continue it with `run-evolution resume {path}`, "
-                "or choose another --output"
-            )
+        folder.refuse_a_second_run()  # before anything is touched
         try:
-            for part in (folder.snapshots, folder.samples, folder.plots):
-                part.mkdir(parents=True, exist_ok=True)
-            write_json(folder.data, asdict(card))
-            write_text(folder.config, config.to_yaml())
+            path.mkdir(parents=True, exist_ok=True)
+            with RunLock(folder.lock):
+                folder.refuse_a_second_run()
+                for part in (folder.snapshots, folder.samples, folder.plots):
+                    part.mkdir(exist_ok=True)
+                write_json(folder.data, asdict(card))
+                write_text(folder.config, config.to_yaml())
         except OSError as error:
             raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
         return folder
+
+    @staticmethod
+    def default_path(config: RunConfig) -> Path:
+        """Return where a run lies that was given no place."""
+        return Path("outputs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+    @classmethod
+    def of(cls, uri: str | Path, output: str | Path | None) -> "RunFolder":
+        """Return the folder for a run that is fetched from a URI."""
+        last = str(uri).partition("?")[0].rstrip("/").rpartition("/")[2]
+        return cls(Path(output) if output else Path("outputs") / last)
+
+    def refuse_a_second_run(self) -> None:
+        """Check that the folder holds no run, nor what is left of one.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if self.config.exists() or self.journal.exists() or snapshots(self.snapshots):
+            raise ConfigError(
+                f"{self.path} holds a run already: continue it with `run-evolution resume "
+                f"{self.path}`, or choose another --output"
+            )
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written; whoever calls holds the run's lock."""
+        for folder in (self.path, self.snapshots, self.best, self.samples, self.plots):
+            for path in folder.glob(".*"):
+                if HALF_WRITTEN.match(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+                    path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what `create` made if nothing was evolved: the folder may be used again."""
         if self.journal.exists() and self.journal.stat().st_size:
             return
-        for file in (self.config, self.data, self.journal, self.journal.with_suffix(".lock")):
+        for file in (self.config, self.data, self.journal, self.mirror, self.lock):
             file.unlink(missing_ok=True)
         for part in (self.snapshots, self.samples, self.plots, self.path):
             with suppress(OSError):  # it holds something of the user's

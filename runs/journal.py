@@ -5,12 +5,12 @@ Each line is a JSON object with a CRC-32 of itself, so that a torn or damaged li
 Since a run is deterministic, a lost line costs its generation's time and nothing else.
 """
 
-import fcntl
 import json
 import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,9 @@ from typing import Any
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
 from runs.files import atomic_file
+from runs.lock import RunLock
 
 SEAL = ',"crc":"'
-
-
-class RunBusy(RuntimeError):
-    """Another living process writes to this run."""
 
 
 @dataclass(frozen=True)
@@ -142,21 +139,35 @@ class Journal:
     """An open journal that one process appends to."""
 
     def __init__(self, path: Path) -> None:
+        """Take the run's lock and open its journal.
+
+        Raises:
+            RunBusy: another process writes to it.
+            OSError: it cannot be written to.
+        """
         self._path = path
-        self._lock = path.with_suffix(".lock").open("w")
+        self._lock = RunLock(path.with_suffix(".lock"))
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a dead process holds no lock
-        except OSError:
+            self._file = path.open("ab", buffering=0)
+        except BaseException:
             self._lock.close()
-            raise RunBusy(
-                f"another process is writing to the run {path.parent}; wait for it or stop it"
-            ) from None
-        self._file = path.open("a", encoding="utf-8")
+            raise
 
     def append(self, entry: Entry | Scoring) -> None:
-        """Write one line; it outlives this process from here on."""
-        self._file.write(seal(entry.to_json()))
-        self._file.flush()
+        """Write one line, or nothing of it; it outlives this process from here on.
+
+        Raises:
+            OSError: the disk is full, or the file is not where it was.
+        """
+        end = self._end()
+        rest = memoryview(seal(entry.to_json()).encode())
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise self._lost(f"cannot be written to ({error.strerror})") from None
 
     def sync(self) -> None:
         """Force the lines to the disk, so that they outlive the machine."""
@@ -167,12 +178,29 @@ class Journal:
         with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(seal(entry.to_json()) for entry in entries)
         self._file.close()
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = self._path.open("ab", buffering=0)
 
     def close(self) -> None:
         """Close the file and let go of the run."""
         self._file.close()
         self._lock.close()
+
+    def _end(self) -> int:
+        """Return the file's length; refuse to write to one that nobody would find."""
+        status = os.fstat(self._file.fileno())
+        try:
+            there = os.path.samestat(status, self._path.stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise self._lost("was removed or replaced while the run wrote to it")
+        return status.st_size
+
+    def _lost(self, what: str) -> OSError:
+        return OSError(
+            f"the journal {self._path} {what}, so the run stops here. What it wrote before is as "
+            f"it was; put the cause right, then: run-evolution resume {self._path.parent}"
+        )
 
 
 def seal(value: dict[str, Any]) -> str:

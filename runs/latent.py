@@ -55,8 +55,8 @@ class StyledGenerator:
     cutoff: int | None
 
     @classmethod
-    def of(cls, sampler: Sampler, tool: str) -> "StyledGenerator":
-        """Return a sampler's generator.
+    def of(cls, sampler: Sampler, tool: str, hint: str = "") -> "StyledGenerator":
+        """Return a sampler's generator; `hint` ends the message where it cannot be.
 
         Raises:
             ConfigError: it has no styles, which `tool` needs.
@@ -65,7 +65,7 @@ class StyledGenerator:
         if not isinstance(function.module, Generator):
             raise ConfigError(
                 f"{tool} needs a generator with styles (backbone.name: stylegan); this run's has "
-                "none"
+                f"none{hint}"
             )
         stage = check_stage(sampler.stage, function.module.resolution)
         return cls(function, sampler.weights["generator"], stage, sampler.psi, sampler.cutoff)

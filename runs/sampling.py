@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save_file
 
 from egan.backbones import BackboneConfig, Inputs, build_networks
 from egan.backbones.growth import Stage
@@ -19,6 +18,7 @@ from egan.data.config import DataConfig, GaussiansConfig
 from egan.data.gaussians import open_gaussians
 from egan.data.pixels import to_uint8
 from egan.game import GameConfig
+from egan.generator_file import WEIGHTS, read_weights, write_weights
 from egan.replica import ExportedState, import_state
 from egan.state import Weights
 from egan.tasks.noise import NoiseTask
@@ -31,6 +31,7 @@ from runs.mistakes import ConfigError
 from runs.pictures import save_samples
 
 Snapshot = Literal["best", "newest"]
+CARD = "generator.json"
 BATCH = 256  # rows of noise drawn at a time
 PIXELS = BATCH * 64**2  # of the images made at a time
 
@@ -89,7 +90,12 @@ class Sampler:
 
     def inputs(self, count: int, seed: int) -> Inputs:
         """Return what the first `count` samples are made from, of `BATCH` at the most."""
-        return self._inputs(0, seed)[:count]
+        return self.rows(0, seed)[:count]
+
+    def rows(self, start: int, seed: int) -> Inputs:
+        """Return what `BATCH` samples are made from, of which `start`, a multiple, is the first."""
+        stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
+        return self.task.inputs(BATCH, stream)
 
     def truncated(self, truncation: float | None, cutoff: int | None = None) -> "Sampler":
         """Return a sampler with styles truncated in W by psi = `truncation` (None: as it is).
@@ -114,24 +120,26 @@ class Sampler:
 
     def make(self, inputs: Inputs) -> torch.Tensor:
         """Return uint8 images (N, C, H, W), or float32 points (N, D), of `inputs`."""
+        parts = self.floats(inputs)
+        return torch.cat([to_uint8(part) for part in parts] if self.images else list(parts))
+
+    def floats(self, inputs: Inputs) -> Iterator[torch.Tensor]:
+        """Yield images in [-1, 1] as the generator makes them, or points, a few at a time."""
         step = self._at_once
-        with torch.no_grad():
-            parts = [self._fakes(inputs[at : at + step]) for at in range(0, len(inputs), step)]
-        return torch.cat([to_uint8(part) for part in parts] if self.images else parts)
+        for at in range(0, len(inputs), step):
+            with torch.no_grad():
+                fakes = self._fakes(inputs[at : at + step])
+            yield fakes
 
     def _samples(self, count: int, seed: int) -> Iterator[torch.Tensor]:
         for start in range(0, count, BATCH):
             rest = count - start
             whole = ceil(rest / self._at_once) * self._at_once  # another number gives other bits
-            yield self.make(self._inputs(start, seed)[:whole])[:rest]
+            yield self.make(self.rows(start, seed)[:whole])[:rest]
 
     @property
     def _at_once(self) -> int:
         return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
-
-    def _inputs(self, start: int, seed: int) -> Inputs:
-        stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
-        return self.task.inputs(BATCH, stream)
 
     def _fakes(self, inputs: Inputs) -> torch.Tensor:
         if self.psi is None:
@@ -162,34 +170,42 @@ def save_generator(
     """Write a state's averaged generator, and what is needed to build it again; return it."""
     sampler = sampler_of(config, shape, exported)
     folder.mkdir(parents=True)
-    tensors: dict[str, torch.Tensor] = {}
-    for role, weights in sampler.weights.items():
-        named = sampler.task.functions[role].named(weights.params)
-        tensors |= {f"{role}.{name}": tensor.clone() for name, tensor in named.items()}
-        tensors |= {f"{role}.{name}": buffer for name, buffer in weights.buffers.items()}
-    save_file(tensors, folder / "weights.safetensors")
-    backbone, stage = config.backbone.model_dump(mode="json"), sampler.stage
-    card = {"backbone": backbone, "shape": shape, "stage": stage and asdict(stage)}
-    write_json(folder / "generator.json", card)
+    write_generator(folder, config.backbone, sampler)
     return sampler
 
 
+def write_generator(folder: Path, backbone: BackboneConfig, sampler: Sampler) -> None:
+    """Write a sampler's generator into a folder, for `load_sampler` and as a first parent."""
+    write_weights(folder / WEIGHTS, sampler.task.functions, sampler.weights)
+    stage = sampler.stage and asdict(sampler.stage)
+    card = {
+        "backbone": backbone.model_dump(mode="json"),
+        "shape": sampler.shape,
+        "stage": stage,
+    }
+    write_json(folder / CARD, card)
+
+
+def is_generator(path: Path) -> bool:
+    """Tell whether a folder holds a generator alone, as `convert` writes it, and no run."""
+    return (path / CARD).is_file() and not RunFolder(path).config.is_file()
+
+
 def load_sampler(folder: Path) -> Sampler:
-    """Return the sampler of a generator that `save_generator` wrote."""
-    card = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
-    backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
-    shape = tuple(card["shape"])
-    task = NoiseTask(build_networks(backbone, shape))
-    tensors = load_file(folder / "weights.safetensors")
-    weights = {}
-    for role, function in task.functions.items():
-        own = {
-            n.removeprefix(f"{role}."): t for n, t in tensors.items() if n.startswith(f"{role}.")
-        }
-        params = torch.cat([own.pop(name).flatten() for name, _ in function.layout])
-        weights[role] = Weights(params, own)
-    stage = card.get("stage")
-    return Sampler(task, weights, shape, stage and Stage(**stage))
+    """Return the sampler of a generator that `write_generator` wrote.
+
+    Raises:
+        ConfigError: the folder's files are damaged.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
+        shape, stage = tuple(card["shape"]), card.get("stage")
+        task = NoiseTask(build_networks(backbone, shape))
+        weights = read_weights(folder / WEIGHTS, task.functions)
+        return Sampler(task, weights, shape, stage and Stage(**stage))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder} does not hold a whole generator: {error}") from None
 
 
 def survivors_of(
@@ -243,11 +259,13 @@ def sample(
 
 
 def open_sampler(run_dir: str | Path, which: Snapshot = "best") -> tuple[Sampler, str]:
-    """Return the sampler of a run, and the name of the snapshot that it comes from.
+    """Return the sampler of a run or of a generator's folder, and the name of what it comes from.
 
     Raises:
         ConfigError: there is no such run, or no snapshot of it verifies.
     """
+    if is_generator(Path(run_dir)):
+        return load_sampler(Path(run_dir)), "generator"
     folder = RunFolder.open(run_dir)
     exported, name = chosen_snapshot(folder, which)
     return sampler_of(folder.load_config(), folder.load_data().shape, exported), name

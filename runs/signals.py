@@ -1,36 +1,146 @@
-"""SIGTERM and Ctrl-C end a run between two generations; a second Ctrl-C ends it at once."""
+"""SIGTERM and Ctrl-C end a run after its generation; a second one ends it at once.
 
+SIGUSR1 ends it after its generation, too, with no limit of time.
+
+A generation that takes longer than the grace is given up: an alarm raises KeyboardInterrupt in the
+main thread, but only inside `Stop.abandonable`, so never while a line or a snapshot is written.
+"""
+
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
+
+HARD = (signal.SIGTERM, signal.SIGINT)
+SOFT = signal.SIGUSR1  # finish the generation, and what belongs to it, however long that takes
+SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides
 
 
-@dataclass
 class Stop:
-    """Whether the run was asked to stop, and by which signal."""
+    """Whether the run was asked to stop, by which signal, and whether its grace is over.
 
-    signal: str | None = None
+    Attributes:
+        signal: the name of the signal, once one has come.
+        abandoned: whether something was given up because the grace was over.
+    """
+
+    def __init__(self, grace: float | None = None) -> None:
+        """Give up what is abandonable `grace` seconds after a signal; None: never."""
+        self.signal: str | None = None
+        self.abandoned = False
+        self._grace = grace
+        self._inside = self._late = False
+
+    @contextmanager
+    def abandonable(self) -> Iterator[None]:
+        """Let what is inside be given up when the grace is over.
+
+        Raises:
+            KeyboardInterrupt: it was; `abandoned` tells it from a user's Ctrl-C.
+        """
+        self._inside = True
+        try:
+            if self._late:
+                self._give_up()
+            yield
+        finally:
+            self._inside = False
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Note the signals; the former handlers return with the first hard one, or afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only a main thread may handle signals
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.signal = signal.Signals(number).name
+            if number == SOFT:
+                return
+            put_back()
+            if self._grace is not None:
+                tell(
+                    f"{self.signal}: the generation has {self._grace:g} s to finish, then a "
+                    "snapshot is written; another signal ends the run at once"
+                )
+                former[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._alarm)
+                signal.setitimer(signal.ITIMER_REAL, max(self._grace, 1e-3))
+
+        def put_back() -> None:
+            if signal.SIGALRM in former:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+        former = {number: signal.signal(number, note) for number in (*HARD, SOFT)}
+        try:
+            yield
+        finally:
+            put_back()
+
+    def _alarm(self, number: int, frame: FrameType | None) -> None:
+        self._late = True
+        if self._inside:
+            self._give_up()
+
+    def _give_up(self) -> NoReturn:
+        self.abandoned = True
+        raise KeyboardInterrupt
 
 
 @contextmanager
 def graceful_stop() -> Iterator[Stop]:
-    """Note SIGTERM and SIGINT in the `Stop` it gives; the former handlers return afterwards."""
+    """Give a `Stop` that notes signals and lets everything be finished."""
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only a main thread may handle signals
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.signal = signal.Signals(number).name
-
-    former = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with stop.listen():
         yield stop
+
+
+@contextmanager
+def exit_at_once(status: int, advice: Callable[[], str]) -> Iterator[None]:
+    """End the process at once on SIGTERM or SIGINT, with a status and a line of advice.
+
+    For a command's start, when nothing was begun that could be lost, and for the second signal,
+    after which nothing is waited for.
+    """
+
+    def leave(number: int, frame: FrameType | None = None) -> None:
+        with suppress(Exception):  # it may be in the middle of a write
+            sys.stdout.flush()
+            if sys.stdout.isatty():
+                os.write(sys.stdout.fileno(), SHOW_CURSOR)
+        tell(f"stopped at once by {signal.Signals(number).name}; {advice()}")
+        os._exit(status)
+
+    former = {number: signal.signal(number, leave) for number in (*HARD, SOFT)}
+    try:
+        yield
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:  # raised by Ray's handler, which it sets while it starts
+            leave(signal.SIGTERM)
+        raise
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def same_handlers() -> Iterator[None]:
+    """Put the handlers back that a library replaces, as Ray does when it starts."""
+    former = {number: signal.getsignal(number) for number in (*HARD, SOFT)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def tell(text: str) -> None:
+    """Write a line to standard error from a handler, in which Python's streams may be busy."""
+    with suppress(OSError):
+        os.write(2, f"\n{text}\n".encode())

@@ -29,7 +29,7 @@ from fitness.names import expand_metrics
 from runs.budgets import UNLIMITED, BudgetConfig, generations_within
 from runs.config import RunConfig, load_config, parse_yaml, validate
 from runs.files import write_text
-from runs.journal import RunBusy
+from runs.lock import RunBusy
 from runs.mistakes import ConfigError, nearest
 from runs.queue import Task
 from runs.strategies import BUILT_IN, check_choice, strategy_overrides, with_overrides
@@ -128,6 +128,9 @@ class Study:
         values = self.configs[strategy].model_dump(mode="json")
         values |= {"seed": seed, "name": f"{self.name}-{strategy}-{seed}"}
         values["execution"] |= execution or {}
+        if mirror := values["checkpoint"]["mirror"]:  # one place holds one run
+            place, mark, query = mirror.partition("?")
+            values["checkpoint"]["mirror"] = f"{place.rstrip('/')}/{strategy}-{seed}{mark}{query}"
         return validate(values, f"of strategy {strategy}")
 
     def to_yaml(self) -> str:

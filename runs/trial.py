@@ -19,8 +19,10 @@ from runs.budgets import Spent
 from runs.config import RunConfig
 from runs.driver import Result, evolve, resume
 from runs.folder import RunFolder
-from runs.journal import Entry, RunBusy, read_journal
+from runs.journal import Entry, read_journal
+from runs.lock import RunBusy
 from runs.records import read_outcome, write_outcome
+from runs.signals import SOFT
 from runs.study import StudyFolder
 
 DONE, FAILED, STOPPED = 0, 1, 3
@@ -46,7 +48,7 @@ class Reporter:
         self._spent.add(entry)
         if self._limit is not None and self._spent.seconds >= self._limit and not self.exhausted:
             self.exhausted = True
-            signal.raise_signal(signal.SIGTERM)  # as a person would: the generation is finished
+            signal.raise_signal(SOFT)  # the generation is finished and scored
         if time.monotonic() - self._reported >= INTERVAL:
             self._say(generation=entry.generation + 1, seconds=self._spent.seconds)
 

@@ -21,6 +21,7 @@ HOMES = {
     "ray": ("populations/executors/ray",),
     "mlflow": ("runs/tracking.py",),
     "deap": ("populations/",),
+    "pyarrow": ("runs/mirror.py",),
     "torchvision": (),
 }
 HEAVY = {"torch", "ray", "mlflow"}

@@ -4,11 +4,11 @@ The module itself stays on torch's `meta` device: it is the shape of a computati
 weights, so one skeleton serves every genome of a population.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from egan.backbones.growth import Stage
 from egan.state import Weights
@@ -25,6 +25,8 @@ class NetworkFunction:
         self._initialise = initialise
         self.layout = [(name, tensor.shape) for name, tensor in self.module.named_parameters()]
         self._sizes = [shape.numel() for _, shape in self.layout]
+        self._parameters = [_slot(self.module, name) for name, _ in self.layout]
+        self._buffers = {name: _slot(self.module, name) for name, _ in self.module.named_buffers()}
         self.bfloat16 = False  # compute in mixed precision; weights and output stay float32
 
     @property
@@ -44,10 +46,12 @@ class NetworkFunction:
 
     def named(self, params: Tensor) -> dict[str, Tensor]:
         """Return `params` (P,) as named tensors, views into it."""
+        names = (name for name, _ in self.layout)
+        return dict(zip(names, self._views(params), strict=True))
+
+    def _views(self, params: Tensor) -> list[Tensor]:
         parts = torch.split(params, self._sizes)
-        return {
-            name: part.view(shape) for (name, shape), part in zip(self.layout, parts, strict=True)
-        }
+        return [part.view(shape) for (_, shape), part in zip(self.layout, parts, strict=True)]
 
     def __call__(
         self,
@@ -65,10 +69,38 @@ class NetworkFunction:
         buffers = {name: buffer.clone() for name, buffer in weights.buffers.items()}
         if self.module.training != training:  # it walks the whole module
             self.module.train(training)
-        tensors = {**self.named(weights.params), **buffers}
+        slots = self._parameters + [self._buffers[name] for name in buffers]
         options = {} if stage is None else {"stage": stage}
-        with torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16):
-            output: Tensor = functional_call(
-                self.module, tensors, inputs, options, tie_weights=False
-            )
+        with (
+            torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16),
+            _filled(slots, [*self._views(weights.params), *buffers.values()]),
+        ):
+            output: Tensor = self.module(*inputs, **options)
         return output.float(), buffers
+
+
+Slot = tuple[dict[str, Tensor], str]  # the table of a submodule that holds a tensor, and its key
+
+
+def _slot(module: nn.Module, name: str) -> Slot:
+    path, _, key = name.rpartition(".")
+    owner = module.get_submodule(path)
+    table = owner._parameters if key in owner._parameters else owner._buffers
+    return table, key  # type: ignore[return-value]
+
+
+@contextmanager
+def _filled(slots: Sequence[Slot], tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Put tensors into a module's slots for one call.
+
+    What `torch.func.functional_call` does, without looking up every name at every call: that took
+    longer than a small network's own arithmetic.
+    """
+    own = [table[key] for table, key in slots]
+    try:
+        for (table, key), tensor in zip(slots, tensors, strict=True):
+            table[key] = tensor
+        yield
+    finally:
+        for (table, key), tensor in zip(slots, own, strict=True):
+            table[key] = tensor

@@ -18,6 +18,7 @@ from egan.backbones.progressive import (
     ToRGB,
     check_shape,
     check_stage,
+    run_block,
 )
 from egan.backbones.style_layers import (
     RELU_GAIN,
@@ -82,6 +83,7 @@ class Generator(nn.Module):
         for side in doublings(LOWEST * 2, resolution):
             self.blocks[str(side)] = UpBlock(config, side)
         self.to_rgb = ToRGB(config, channels, resolution)
+        self.again = config.checkpoint
 
     def forward(
         self, z: Tensor, condition: Tensor | None = None, stage: Stage | None = None
@@ -93,8 +95,7 @@ class Generator(nn.Module):
         """
 
         def grow(side: int, x: Tensor | None) -> Tensor:
-            features: Tensor = self.blocks[str(side)](z if x is None else x)
-            return features
+            return run_block(self.blocks[str(side)], z if x is None else x, again=self.again)
 
         images: Tensor = self.to_rgb(grow, check_stage(stage, self.resolution))
         return images

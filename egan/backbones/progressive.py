@@ -7,8 +7,11 @@ the discriminator.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from egan.backbones.growth import LOWEST, GrowthConfig, Schedule, Stage, doublings
 from egan.backbones.networks import Backbone, Networks, refuse
@@ -33,6 +36,9 @@ class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
     fmap_max: int = Field(512, ge=1, description="... fmap_max")
     stddev_group: int = Field(4, ge=2, description="samples per group of the minibatch stddev")
     growth: GrowthConfig | None = Field(None, description="progressive growing; null: fixed size")
+    checkpoint: bool = Field(
+        False, description="compute activations again in the backward pass, not keep them"
+    )
 
     def channels(self, resolution: int) -> int:
         """Return the feature maps of the layers at `resolution`."""
@@ -102,6 +108,23 @@ def check_stage(stage: Stage | None, resolution: int) -> Stage:
     if not 0 <= stage.alpha <= 1:
         raise ValueError(f"a stage's alpha lies in [0, 1], not at {stage.alpha}")
     return stage
+
+
+def run_block(block: nn.Module, *inputs: object, again: bool) -> Tensor:
+    """Return a block's features; with `again`, it keeps its inputs alone for the backward pass.
+
+    Gradient checkpointing, Chen et al., arXiv 1604.06174: the block is computed once more for each
+    backward pass, from the same weights to the same bits. The module is a shape without weights
+    (`egan.backbones.function`), which are gone by then: so they are handed over by name.
+    """
+    if not (again and torch.is_grad_enabled()):
+        features: Tensor = block(*inputs)
+        return features
+    weights = dict(block.named_parameters())
+    found: Tensor = checkpoint(
+        functional_call, block, weights, inputs, use_reentrant=False, preserve_rng_state=False
+    )
+    return found
 
 
 class ToRGB(nn.Module):
@@ -181,6 +204,7 @@ class Discriminator(nn.Module):
             {str(side): DownBlock(config, side, blurred) for side in sides[1:]}
         )
         self.verdict = Verdict(config)
+        self.again = config.checkpoint
 
     def forward(
         self, x: Tensor, condition: Tensor | None = None, stage: Stage | None = None
@@ -198,7 +222,7 @@ class Discriminator(nn.Module):
             )
         features = self._features(x, stage.resolution)
         for side in reversed(doublings(LOWEST * 2, stage.resolution)):
-            features = self.blocks[str(side)](features)
+            features = run_block(self.blocks[str(side)], features, again=self.again)
             if side == stage.resolution and stage.alpha < 1:
                 skip = self._features(downsample(x), side // 2)
                 features = skip.lerp(features, stage.alpha)

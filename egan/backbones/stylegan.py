@@ -27,6 +27,7 @@ from egan.backbones.progressive import (
     ToRGB,
     check_shape,
     check_stage,
+    run_block,
 )
 from egan.backbones.style_layers import (
     EqualConv2d,
@@ -259,15 +260,15 @@ class Synthesis(nn.Module):
         for side in doublings(LOWEST * 2, resolution):
             self.blocks[str(side)] = UpBlock(config, side)
         self.to_rgb = ToRGB(config, channels, resolution)
+        self.again = config.checkpoint
 
     def forward(self, styles: Tensor, noise: list[Tensor], stage: Stage) -> Tensor:
         """Return images; `noise` holds an (N, 1, s, s) for each layer, as `noise_images` does."""
 
         def grow(side: int, x: Tensor | None) -> Tensor:
             layer = layers(side) - 2
-            block = self.blocks[str(side)]
-            features: Tensor = block(x, noise[layer : layer + 2], styles[:, layer : layer + 2])
-            return features
+            own = noise[layer : layer + 2], styles[:, layer : layer + 2]
+            return run_block(self.blocks[str(side)], x, *own, again=self.again)
 
         images: Tensor = self.to_rgb(grow, stage)
         return images

@@ -50,7 +50,7 @@ from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.growth import LOWEST, doublings
-from egan.backbones.stylegan import Generator, map_latents
+from egan.backbones.stylegan import Generator, StyleGANConfig, map_latents
 from egan.state import Weights
 
 FUSED_FROM = 128  # the lowest resolution that the published code upsamples by transposition
@@ -172,6 +172,111 @@ def published_origins(generator: Generator, tensors: Mapping[str, Tensor]) -> di
     return origins
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a layout names things.
+
+    Attributes:
+        prefix: what names of the layout start with.
+        origins: gives the origins of our parameters.
+        side: of a block, from the number in its name.
+        conv: pattern of a block's second convolution, its number as the group.
+        mapping: pattern of the mapping's weights, the layer's number as the group.
+        rgb: the name of toRGB's bias, for the number of blocks.
+    """
+
+    prefix: str
+    origins: Callable[[Generator, Mapping[str, Tensor]], dict[str, Origin]]
+    side: Callable[[int], int]
+    conv: str
+    mapping: str
+    rgb: Callable[[int], str]
+
+
+LAYOUTS = (
+    Layout(
+        "generator.progression.",
+        progression_origins,
+        lambda number: LOWEST << number,
+        r"generator\.progression\.(\d+)\.conv2\.conv\.weight_orig",
+        r"style\.(\d+)\.linear\.weight_orig",
+        lambda blocks: f"generator.to_rgb.{blocks - 1}.conv.bias",
+    ),
+    Layout(
+        "g_synthesis.",
+        published_origins,
+        lambda number: number,
+        r"g_synthesis\.blocks\.(\d+)x\d+\.conv1?\.weight",
+        r"g_mapping\.dense(\d+)\.weight",
+        lambda blocks: "g_synthesis.torgb.bias",
+    ),
+)
+
+
+def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
+    """Return the layout of a port's named tensors.
+
+    Raises:
+        ValueError: it is none of `LAYOUTS`.
+    """
+    for layout in LAYOUTS:
+        if any(name.startswith(layout.prefix) for name in tensors):
+            return layout
+    raise ValueError(
+        f"not a known layout: names start with neither "
+        f"{' nor '.join(layout.prefix for layout in LAYOUTS)} but are {_listed(tensors)}"
+    )
+
+
+def backbone_of(
+    tensors: Mapping[str, Tensor], resolution: int | None = None
+) -> tuple[StyleGANConfig, tuple[int, int, int]]:
+    """Return the config that a port's named tensors fit, and the shape (C, R, R) of its images.
+
+    `resolution` is that of the generator. By default it is the highest of the file, to which a file
+    of the progression layout need not have been trained.
+
+    Raises:
+        ValueError: an unknown layout, or sizes that no config has.
+    """
+    layout = layout_of(tensors)
+    channels = {layout.side(n): t.shape[0] for n, t in _numbered(layout.conv, tensors).items()}
+    mapping = [tensor for _, tensor in sorted(_numbered(layout.mapping, tensors).items())]
+    rgb = tensors.get(layout.rgb(len(channels)))
+    if not channels or not mapping or rgb is None or mapping[0].dim() != 2:
+        raise ValueError(
+            f"names that start with {layout.prefix} are there, but no whole generator: "
+            f"{_listed(tensors)}"
+        )
+    widest, highest = max(channels.values()), max(channels)
+    thinner = [side for side in channels if channels[side] < widest]
+    side = min(thinner, default=highest)
+    config = StyleGANConfig(
+        latent=mapping[0].shape[1],
+        style=mapping[0].shape[0],
+        mapping_layers=len(mapping),
+        fmap_base=channels[side] * side // 2,
+        fmap_max=widest,
+    )
+    wrong = [side for side, width in channels.items() if config.channels(side) != width]
+    if wrong:
+        raise ValueError(
+            f"the channels {channels} by resolution follow no backbone.fmap_base and fmap_max"
+        )
+    if resolution is not None and resolution not in channels:
+        raise ValueError(
+            f"resolution {resolution}: the file's generator has {', '.join(map(str, channels))}"
+        )
+    chosen = resolution or highest
+    return config, (len(rgb), chosen, chosen)
+
+
+def _numbered(pattern: str, tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
+    """Return the tensors whose names fit a pattern, by the number that is its group."""
+    found = ((re.fullmatch(pattern, name), tensor) for name, tensor in tensors.items())
+    return {int(match[1]): tensor for match, tensor in found if match}
+
+
 # ----------------------------------------------------------------------------------- reading a file
 
 
@@ -232,15 +337,7 @@ def convert(
     module = generator.module
     if not isinstance(module, Generator):
         raise ValueError("StyleGAN weights fit a generator with backbone.name=stylegan alone")
-    if any(name.startswith("generator.progression.") for name in tensors):
-        origins = progression_origins(module, tensors)
-    elif any(name.startswith("g_synthesis.") for name in tensors):
-        origins = published_origins(module, tensors)
-    else:
-        raise ValueError(
-            "not a known layout: names start with neither generator.progression. nor g_synthesis. "
-            f"but are {_listed(tensors)}"
-        )
+    origins = layout_of(tensors).origins(module, tensors)
     _check_names(tensors, origins, module.resolution)
     initial = generator.initialise(stream)
     values = {

@@ -1,9 +1,12 @@
 """Packing any image source once, in bounded memory, into what `egan.data.packed` opens."""
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -51,13 +54,15 @@ def prepare(
     config = detect_source(source) if isinstance(source, Path | str) else source
     frames = _open_frames(config, resolution, skip_bad)
     dest.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(dest)
     folder = _beside(dest)
     folder.mkdir()
-    try:
-        manifest = _write(folder, frames, config, progress or (lambda done, total: None))
-        _publish(folder, dest)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with _held(folder):
+        try:
+            manifest = _write(folder, frames, config, progress or (lambda done, total: None))
+            _publish(folder, dest)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     return manifest
 
 
@@ -167,6 +172,30 @@ def _check_destination(dest: Path, force: bool) -> None:
 
 def _beside(dest: Path) -> Path:
     return dest.with_name(f".{dest.name}-{uuid4().hex}")
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold a folder, so that it is seen to be in use; give whether nobody else holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except OSError:  # a living process holds it, or the file system has no locks
+            alone = False
+        yield alone
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(dest: Path) -> None:
+    """Remove what killed processes left beside `dest`: hidden folders that nobody holds."""
+    hidden = re.compile(rf"\.{re.escape(dest.name)}-[0-9a-f]{{32}}")
+    for folder in filter(lambda path: hidden.fullmatch(path.name), dest.parent.iterdir()):
+        with suppress(OSError), _held(folder) as alone:
+            if alone and any(folder.iterdir()):  # an empty one may have been made just now
+                shutil.rmtree(folder)
 
 
 def _publish(folder: Path, dest: Path) -> None:

@@ -187,14 +187,22 @@ class ClassifierSpace(FeatureSpace):
         Raises:
             ValueError: another number of channels than the classifier was trained on.
         """
+        self.check_channels(images)
+        features, logits = self.network(images)
+        return features, logits
+
+    def check_channels(self, images: Tensor) -> None:
+        """Refuse images (N, C, H, W) with other channels than the classifier was trained on.
+
+        Raises:
+            ValueError: says how many arrived.
+        """
         channels = self.network.get_submodule("body.0").in_channels
         if images.shape[1] != channels:
             raise ValueError(
                 f"the classifier was trained on {channels}-channel images; "
                 f"images with {images.shape[1]} arrived"
             )
-        features, logits = self.network(images)
-        return features, logits
 
     @classmethod
     def trained(

@@ -58,9 +58,12 @@ class EfficientNetSpace(FeatureSpace):
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Resize, scale as the Lite models were trained, and run the network."""
-        x = as_rgb(images).float()
-        x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        maps = self.network.extract_features(x)  # (N, 1280, 7, 7)
+        maps = self.network.extract_features(self.prepare(images))  # (N, 1280, 7, 7)
         features = maps.mean(dim=(2, 3))  # (N, 1280)
         return features, self.network._fc(features)  # (N, 1000)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images in 0..255 as the network takes them, (N, 3, 224, 224)."""
+        x = as_rgb(images).float()
+        x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)

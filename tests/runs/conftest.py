@@ -54,6 +54,56 @@ def paced(logits):
     time.sleep(float(os.environ.get("PAUSE", "0")))
     return least_squares(logits)
 """,
+    "stuck": """\
+import os
+import time
+
+from egan.engine import Engine
+from egan.mutations import least_squares
+from runs.evaluation import Evaluator
+
+after = int(os.environ.get("STUCK_AFTER", "1000000"))
+calls = dict.fromkeys(("variation", "advance", "scoring"), 0)
+
+
+def hang(phase):
+    calls[phase] += 1
+    if phase == os.environ.get("STUCK_IN") and calls[phase] > after:
+        time.sleep(600)
+
+
+def stuck(logits):
+    hang("variation")
+    return least_squares(logits)
+
+
+def slowed(call, phase):
+    def wrapped(*arguments):
+        hang(phase)
+        return call(*arguments)
+
+    return wrapped
+
+
+if "STUCK_IN" in os.environ:
+    Engine.advance = slowed(Engine.advance, "advance")
+    Evaluator.score = slowed(Evaluator.score, "scoring")
+""",
+    "backwards": """\
+import time
+
+from egan.mutations import least_squares
+
+calls, now = 0, time.time
+
+
+def backwards(logits):
+    global calls
+    calls += 1
+    if calls == 12:
+        time.time = lambda: now() - 86_400
+    return least_squares(logits)
+""",
     "failing": """\
 calls = 0
 
@@ -103,6 +153,13 @@ def images_yaml(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("images") / "images.yaml"
     path.write_text(IMAGES)
     return str(path)
+
+
+@pytest.fixture
+def without_pictures(monkeypatch) -> None:
+    """Leave out what takes most of a small run's time, and is tested elsewhere."""
+    monkeypatch.setattr("runs.driver.draw_plots", lambda folder: None)
+    monkeypatch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
 
 
 @pytest.fixture(scope="session")

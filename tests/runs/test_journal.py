@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from populations.individual import Job, Score
-from runs.journal import Damage, Entry, Journal, RunBusy, read_journal, read_journal_from, seal
+from runs.journal import Damage, Entry, Journal, read_journal, read_journal_from, seal
+from runs.lock import RunBusy
 
 TEXT = st.text(max_size=20)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -361,6 +361,46 @@ def test_a_server_that_dies_and_comes_back_holds_every_row_once(
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
+def test_a_server_that_comes_up_while_the_run_goes_on_gets_every_row_once(
+    images_yaml, start, server, tmp_path
+):
+    folder = tmp_path / "run"
+    process = start(
+        *("train", images_yaml, "--set", "generations=100000", *TRACKED, "--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=server.uri,
+    )
+    wait_for(lambda: len(journal(folder)) > 50, process)
+    assert logged(folder) == -1
+    server.start()
+    wait_for(lambda: logged(folder) > 50, process, 200)
+    os.killpg(process.pid, signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 3, stderr
+    assert stdout.count("warning: MLflow") == 1 and "the store answers again" in stdout
+    check_every_row_is_there_once(tmp_path / "mlflow.db", folder)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_clock_that_jumps_back_gives_every_row_its_journalled_time(
+    images_yaml, own_modules, run, tmp_path
+):
+    mutations = "population.mutations=[heuristic, 'backwards:backwards']"
+    done = run(
+        *("train", images_yaml, "--set", "generations=40", "--set", mutations, *TRACKED),
+        *("--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=store_at(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    times = [entry.time for entry in journal(tmp_path / "run")]
+    assert min(times[15:]) < times[0] - 80_000
+    check_every_row_is_there_once(tmp_path / "mlflow.db", tmp_path / "run")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_system_metrics_are_recorded_and_end_with_the_run(points_yaml, run, tmp_path):
     done = run(
         *("train", points_yaml, "--set", "generations=400", "--set", "tracking.enabled=true"),

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from runs.cli import main
-from runs.config import load_config
+from runs.config import RunConfig, load_config
 from runs.driver import evolve
 
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "run_evolution.py")]
@@ -58,6 +58,17 @@ def growing_yaml(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("growing") / "growing.yaml"
     path.write_text(GROWING)
     return str(path)
+
+
+@pytest.fixture
+def config_of(tmp_path) -> Callable[..., RunConfig]:
+    """Give the config of a YAML text, with changes such as `population__survivors=2`."""
+
+    def load(text: str, **changes: object) -> RunConfig:
+        (tmp_path / "config.yaml").write_text(text)
+        return load_config(tmp_path / "config.yaml", (), **changes)
+
+    return load
 
 
 @pytest.fixture(scope="session")

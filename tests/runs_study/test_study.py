@@ -51,6 +51,16 @@ def test_a_run_is_the_strategy_with_its_seed_and_place(study):
     assert (config.seed, config.execution.device, config.selection.name) == (7, "cpu", "random")
 
 
+def test_each_run_has_a_place_of_its_own_in_the_mirror(changed, study, study_text):
+    assert study.config_of("random", 7).checkpoint.mirror is None
+    uri = "s3://bucket/studies/small/?endpoint_override=host:9000&scheme=http"
+    common = yaml.safe_load(study_text)["set"] | {"checkpoint": {"mirror": uri}}
+    mirrored = changed(set=common)
+    places = {mirrored.config_of(*trial).checkpoint.mirror for trial in mirrored.trials}
+    assert len(places) == len(mirrored.trials)
+    assert places >= {"s3://bucket/studies/small/random-0?endpoint_override=host:9000&scheme=http"}
+
+
 def test_equal_generator_steps_make_evolution_pay_for_its_children(changed):
     configs = changed(budget={"generator_steps": 120}).configs
     assert configs["evolution"].generations == 40

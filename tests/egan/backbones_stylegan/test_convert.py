@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from egan.backbones import stylegan
 from egan.backbones.growth import Stage
 from egan.backbones.style_noise import noise_images
-from egan.backbones.stylegan_convert import convert, read_port
+from egan.backbones.stylegan_convert import backbone_of, convert, read_port
 
 LATENT, CHANNELS, MAPPING = 6, {4: 8, 8: 8, 16: 4, 32: 4, 64: 4, 128: 2}, 8
 
@@ -329,3 +329,44 @@ def test_an_unknown_layout_and_another_backbone_are_refused(stream, pro_networks
         convert({"synthesis.b4.const": torch.ones(1)}, network(16).generator, stream)
     with pytest.raises(ValueError, match=r"backbone\.name=stylegan alone"):
         convert(progression_file(stream), pro_networks.generator, stream)
+
+
+# ---------------------------------------------------------------------------------------- its sizes
+
+
+def test_the_config_and_the_images_shape_are_read_off_the_tensors(stream):
+    config, shape = backbone_of(progression_file(stream))
+    assert shape == (3, 16, 16)
+    assert (config.latent, config.style, config.mapping_layers) == (LATENT, LATENT, MAPPING)
+    assert [config.channels(side) for side in (4, 8, 16)] == [8, 8, 4]
+    convert(progression_file(stream), stylegan.build(config, shape).generator, stream)
+    config, shape = backbone_of(published_file(stream))
+    assert shape == (3, 128, 128)
+    assert [config.channels(4 << step) for step in range(6)] == [4, 4, 4, 4, 4, 2]
+    convert(published_file(stream), stylegan.build(config, shape).generator, stream)
+
+
+def test_the_published_schedule_of_1024_pixels_is_found_again():
+    published = stylegan.StyleGANConfig()
+    tensors = {"generator.to_rgb.8.conv.bias": torch.empty(3)}
+    for layer in range(8):
+        tensors[f"style.{2 * layer + 1}.linear.weight_orig"] = torch.empty(512, 512)
+    for block in range(9):
+        width = published.channels(4 << block)
+        tensors[f"generator.progression.{block}.conv2.conv.weight_orig"] = torch.empty(width, 1)
+    assert backbone_of(tensors) == (published, (3, 1024, 1024))
+    assert backbone_of(tensors, 256) == (published, (3, 256, 256))
+    with pytest.raises(ValueError, match=r"resolution 2048: the file's generator has 4, 8, 16"):
+        backbone_of(tensors, 2048)
+    tensors["generator.progression.3.conv2.conv.weight_orig"] = torch.empty(7, 1)
+    with pytest.raises(ValueError, match=r"follow no backbone\.fmap_base and fmap_max"):
+        backbone_of(tensors)
+
+
+def test_parts_of_a_generator_have_no_config(stream):
+    tensors = progression_file(stream)
+    mapping = {name: t for name, t in tensors.items() if not name.startswith("style.")}
+    with pytest.raises(ValueError, match=r"generator\.progression\. are there, but no whole"):
+        backbone_of(mapping)
+    with pytest.raises(ValueError, match="not a known layout"):
+        backbone_of({"a": torch.ones(1)})

@@ -195,7 +195,7 @@ def test_a_fixed_size_is_played_without_a_stage():
 def test_a_replica_that_joins_at_any_stage_has_the_same_bits(engine, states, generation):
     survivors = [tuple(jobs(at % 4, (at + 1) % 4)) for at in range(generation, 7)]
     other = EngineReplica(engine_of(engine.config.backbone.name))
-    other._state = states[generation]
+    other._held = states[generation], {}
     exported = other.export()
     joined = EngineReplica(engine_of(engine.config.backbone.name))
     assert joined.restore(exported, survivors) == checksum(states[7])

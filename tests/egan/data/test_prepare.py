@@ -1,6 +1,8 @@
 """Packing: what was packed comes back, whole or not at all."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -103,6 +105,39 @@ def test_a_stop_in_the_middle_leaves_the_old_set(tree, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepare(tree, tmp_path / "packed", 16, force=True, progress=stop)
     assert open_source(PackedConfig(path=tmp_path / "packed")).shape == (3, 8, 8)
+    assert contents(tmp_path) == ["packed", "tree"]
+
+
+HANG = """
+import sys, time
+from pathlib import Path
+from egan.data.prepare import prepare
+
+def hang(done, total):
+    print("packing", flush=True)
+    time.sleep(120)
+
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), 8, progress=hang)
+"""
+
+
+def test_what_a_killed_process_left_goes_and_a_living_ones_work_stays(tree, tmp_path):
+    command = [sys.executable, "-c", HANG, str(tree), str(tmp_path / "packed")]
+    packers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for packer in packers:
+            assert packer.stdout.readline() == "packing\n"
+        assert len(contents(tmp_path)) == 3
+        packers[0].kill()
+        packers[0].wait()
+        prepare(tree, tmp_path / "packed", 8)
+        living = [name for name in contents(tmp_path) if name.startswith(".packed-")]
+        assert len(living) == 1
+    finally:
+        for packer in packers:
+            packer.kill()
+            packer.communicate()
+    prepare(tree, tmp_path / "packed", 8, force=True)
     assert contents(tmp_path) == ["packed", "tree"]
 
 

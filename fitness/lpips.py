@@ -1,0 +1,281 @@
+"""Perceptual distances of two images: LPIPS (Zhang et al., arXiv 1801.03924), and the like.
+
+    d(x, y) = sum over layers l of the mean over positions of |w_l * (f_l(x) - f_l(y))|^2
+
+f_l are a network's feature maps, each position's vector of channels divided by its length
+(section 3.1, equation 1). True LPIPS has VGG-16's and weights that were fitted to people's
+judgements; with a feature space that is at hand, the weights are 1, the paper's baseline. In space
+`pixels` the one map is the image itself, scaled to 0..1 and not divided by anything.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fitness.cache import digest, digest_file
+from fitness.features.base import FeatureSpace, WeightsError, as_rgb
+from fitness.features.classifier import ClassifierSpace
+from fitness.features.efficientnet import EfficientNetSpace
+from fitness.features.pixels import PixelSpace
+
+LPIPS = "lpips-vgg16"
+SPACES = ("classifier", "efficientnet-lite0", "pixels", LPIPS)
+EPSILON = 1e-10  # of the division by a vector's length, as in the published code
+LARGEST_SIDE = 256  # larger images are averaged down for VGG-16, as in StyleGAN's code
+
+VGG_SHA256 = "397923af"  # the first digits, which torchvision's file carries in its name
+VGG_NAME = f"vgg16-{VGG_SHA256}.pth"
+LINEAR_SHA256 = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
+WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# The published scaling of images in -1..1, by channel.
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+
+# Outputs of the last block at each resolution, 112 to 7 pixels.
+EFFICIENTNET_BLOCKS = (0, 2, 4, 10, 15)
+
+Maps = Callable[[Tensor], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class PerceptualDistance:
+    """A distance of images (N, C, H, W), float32 in 0..255 and a little beyond, pair by pair.
+
+    Attributes:
+        space: the name that a metric carries.
+        identity: hash of everything that fixes the distance.
+        maps: images to the feature maps (N, C_l, H_l, W_l) that are compared.
+        weights: of the channels, (C_l,) for each map; None: 1.
+        device: where the maps are made.
+        chunk: pairs at a time, which bounds memory.
+    """
+
+    space: str
+    identity: str
+    maps: Maps
+    weights: tuple[Tensor, ...] | None
+    device: torch.device
+    chunk: int
+
+    def __call__(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the distances (N,), float64, on the CPU.
+
+        Raises:
+            ValueError: the two differ in shape, or are not what the space takes.
+        """
+        if one.shape != other.shape or one.ndim != 4:
+            raise ValueError(
+                f"a perceptual distance takes images (N, C, H, W) pair by pair; "
+                f"{tuple(one.shape)} and {tuple(other.shape)} arrived"
+            )
+        parts = zip(torch.split(one, self.chunk), torch.split(other, self.chunk), strict=True)
+        with torch.no_grad():
+            return torch.cat([self._distances(a, b) for a, b in parts])
+
+    def _distances(self, one: Tensor, other: Tensor) -> Tensor:
+        maps = self.maps(torch.cat([one, other]).to(self.device))
+        total = torch.zeros(len(one), dtype=torch.float64)
+        for layer, values in enumerate(maps):
+            first, second = values.chunk(2)
+            squares = (first - second).square()  # (N, C_l, H_l, W_l)
+            if self.weights is not None:
+                squares = squares * self.weights[layer][:, None, None]
+            total += squares.sum(1).double().mean((1, 2)).cpu()
+        return total
+
+
+def unit(features: Tensor) -> Tensor:
+    """Divide every position's vector of channels (N, C, H, W) by its length."""
+    return features / (features.square().sum(1, keepdim=True).sqrt() + EPSILON)
+
+
+def distance_in(space: FeatureSpace) -> PerceptualDistance:
+    """Return the distance over a feature space's maps, unweighted.
+
+    `classifier`: after each of its three ReLUs; `efficientnet-lite0`: after the last block of each
+    resolution; `pixels`: the image.
+
+    Raises:
+        ValueError: the space has no maps to compare.
+    """
+    if isinstance(space, ClassifierSpace):
+        maps = _classifier_maps(space)
+    elif isinstance(space, EfficientNetSpace):
+        maps = _efficientnet_maps(space)
+    elif isinstance(space, PixelSpace):
+        maps = _pixels
+    else:
+        raise ValueError(
+            f"space {space.name!r} has no perceptual distance; take one of {', '.join(SPACES)}"
+        )
+    chunk = space.chunk_on_cpu if space.device.type == "cpu" else space.chunk
+    return PerceptualDistance(space.name, space.identity, maps, None, space.device, chunk)
+
+
+def _pixels(images: Tensor) -> list[Tensor]:
+    return [images / 255]
+
+
+def _classifier_maps(space: ClassifierSpace) -> Maps:
+    layers = space.network.get_submodule("body")
+    assert isinstance(layers, nn.Sequential)
+
+    def maps(images: Tensor) -> list[Tensor]:
+        space.check_channels(images)
+        x, found = images / 127.5 - 1, []
+        for layer in layers:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(unit(x))
+        return found
+
+    return maps
+
+
+def _efficientnet_maps(space: EfficientNetSpace) -> Maps:
+    network = space.network
+
+    def maps(images: Tensor) -> list[Tensor]:
+        x = network._swish(network._bn0(network._conv_stem(space.prepare(images))))
+        found = []
+        for index, block in enumerate(network._blocks):
+            x = block(x)
+            if index in EFFICIENTNET_BLOCKS:
+                found.append(unit(x))
+        return found
+
+    return maps
+
+
+# ---------------------------------------------------------------------------------- LPIPS on VGG-16
+
+
+def vgg16() -> nn.Sequential:
+    """Return VGG-16's convolutions (Simonyan & Zisserman, 1409.1556), numbered as torchvision's."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for widths in WIDTHS:
+        if layers:
+            layers.append(nn.MaxPool2d(2))
+        for outputs in widths:
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+            inputs = outputs
+    return nn.Sequential(*layers)
+
+
+def vgg16_maps(network: nn.Sequential, images: Tensor) -> list[Tensor]:
+    """Return relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3 of images in 0..255, unit vectors."""
+    x = as_rgb(images)
+    factor = max(1, x.shape[-1] // LARGEST_SIDE)
+    x = F.avg_pool2d(x, factor) / 127.5 - 1
+    x = (x - x.new_tensor(SHIFT)[:, None, None]) / x.new_tensor(SCALE)[:, None, None]
+    found = []
+    for layer in network:
+        if isinstance(layer, nn.MaxPool2d):
+            found.append(unit(x))
+        x = layer(x)
+    return [*found, unit(x)]
+
+
+def lpips_vgg16(
+    weights: str | Path | None, *, check_hash: bool = True, device: str | torch.device = "cpu"
+) -> PerceptualDistance:
+    """Return LPIPS v0.1 on VGG-16.
+
+    Args:
+        weights: torchvision's `vgg16-397923af.pth`, to which torchmetrics brings LPIPS's linear
+            layers; or the state dict of the package lpips, which holds both.
+        check_hash: whether torchvision's file must be the published one, and the linear layers of
+            the other too; False is for tests.
+        device: where it runs.
+
+    Raises:
+        WeightsError: the file is missing, damaged, another one, or does not fit.
+    """
+    if weights is None:
+        raise WeightsError(
+            f"space {LPIPS!r} needs VGG-16's weights: torchvision's {VGG_NAME} from "
+            f"download.pytorch.org/models, by --weights PATH. Without it, take "
+            f"{', '.join(SPACES[:-1])}"
+        )
+    path = Path(weights)
+    tensors = _read(path)
+    combined = any(name.startswith("net.slice") for name in tensors)
+    if check_hash and not combined and not (found := digest_file(path)).startswith(VGG_SHA256):
+        raise WeightsError(
+            f"{path} is not torchvision's {VGG_NAME}: its SHA-256 begins with {found[:8]}"
+        )
+    published = _published_linear()
+    named = {_plain(name): tensor for name, tensor in tensors.items()}
+    linear = {name: named.get(name, tensor) for name, tensor in published.items()}
+    if check_hash and any(not torch.equal(linear[name], published[name]) for name in published):
+        raise WeightsError(f"{path}: its linear layers are not those of LPIPS v0.1 on VGG-16")
+    network = _filled(named, path)
+    # channels_last is faster on CPUs and GPUs alike.
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels = tuple(linear[name].flatten().to(device) for name in sorted(linear))
+    identity = digest(LPIPS, *(p for _, p in sorted(network.state_dict().items())), *channels)
+    device = torch.device(device)
+    chunk = 8 if device.type == "cpu" else 32
+    return PerceptualDistance(
+        LPIPS, identity, lambda images: vgg16_maps(network, images), channels, device, chunk
+    )
+
+
+SLICE = re.compile(r"net\.slice\d\.(\d+\.(?:weight|bias))")
+
+
+def _plain(name: str) -> str:
+    """Return `0.weight` for `features.0.weight` or lpips's `net.slice1.0.weight`."""
+    if found := SLICE.fullmatch(name):
+        return found[1]
+    return name.removeprefix("features.")
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError(f"LPIPS weights: {path} is not a file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways, all of them meaning this
+        raise WeightsError(f"{path} cannot be read as PyTorch weights: {error}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{path} holds no state_dict of tensors")
+    return state
+
+
+def _published_linear() -> dict[str, Tensor]:
+    """LPIPS v0.1's weights of VGG-16's channels, which come with torchmetrics."""
+    package = find_spec("torchmetrics")
+    assert package is not None and package.origin is not None
+    path = Path(package.origin).parent / "functional" / "image" / "lpips_models" / "vgg.pth"
+    if not path.is_file() or digest_file(path) != LINEAR_SHA256:
+        raise WeightsError(
+            f"{path} does not hold LPIPS v0.1's linear layers (SHA-256 {LINEAR_SHA256[:12]}...); "
+            "install torchmetrics again"
+        )
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _filled(named: Mapping[str, Tensor], path: Path) -> nn.Sequential:
+    """The network with a file's tensors, after a check of names and shapes; others are left."""
+    with torch.device("meta"):
+        network = vgg16()
+    required = network.state_dict()
+    wrong = [f"{name} is missing" for name in required if name not in named]
+    wrong += [
+        f"{name} has shape {tuple(named[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in required.items()
+        if name in named and named[name].shape != tensor.shape
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise WeightsError(f"{path} does not fit VGG-16: {'; '.join(wrong[:3])}{more}")
+    state = {name: named[name].to(required[name].dtype) for name in required}
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,76 @@
+"""One driver at a time in a run's folder: a lock that a dead process does not hold.
+
+`flock` ends with its process, however that ended. Where the file system has no locks, or keeps them
+for each machine apart, nothing worse happens than double work: a generation that two drivers write
+down is the same one, and the journal's reader takes each once.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+
+class RunBusy(RuntimeError):
+    """Another living process writes to this run."""
+
+
+class RunLock:
+    """Holds a run's folder until it is closed; the file says who does."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            RunBusy: another process has it.
+            OSError: the file cannot be opened.
+        """
+        self._file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = holder(path)
+            self._file.close()
+            raise RunBusy(
+                f"another process{who} is writing to the run {path.parent}; wait for it or stop it"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        with suppress(OSError):  # a full disk: who holds the lock is a courtesy
+            self._file.truncate(0)
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            json.dump(
+                {"host": socket.gethostname(), "pid": os.getpid(), "since": since}, self._file
+            )
+            self._file.flush()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with suppress(OSError):
+            self._file.truncate(0)
+        with suppress(OSError):
+            self._file.close()
+
+    def __enter__(self) -> "RunLock":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def holder(path: Path) -> str:
+    """Return who a lock file names, as ` (process 42 on node-3, since ...)`; nothing if unknown."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return f" (process {value['pid']} on {value['host']}, since {value['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
