@@ -93,17 +93,17 @@ def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read as a generator's weights: {error}") from None
     required = {
-        f"{role}.{name}": tuple(tensor.shape)
+        f"{role}.{name}": (tuple(tensor.shape), tensor.dtype)
         for role, function in functions.items()
         for name, tensor in function.module.state_dict().items()
     }
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
     wrong = [f"{name} is missing" for name in required.keys() - found.keys()]
     wrong += [f"{name} has no place" for name in found.keys() - required.keys()]
     wrong += [
-        f"{name} is {found[name]}, not {shape}"
-        for name, shape in required.items()
-        if found.get(name, shape) != shape
+        "{} is {} of {}, not {} of {}".format(name, *found[name], *wanted)
+        for name, wanted in required.items()
+        if found.get(name, wanted) != wanted
     ]
     if wrong:
         raise ValueError(f"{path} is not of this config's backbone and data: {_listed(wrong)}")

@@ -257,6 +257,13 @@ def _save(seen: Observation, path: Path) -> None:
 def _load(path: Path, space: FeatureSpace) -> Observation:
     """What :func:`_save` wrote, on the space's device."""
     arrays = read_arrays(path)
+    try:
+        return _observation(path, arrays, space)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{path} is damaged: {error}; delete it to gather anew") from error
+
+
+def _observation(path: Path, arrays: dict[str, np.ndarray], space: FeatureSpace) -> Observation:
     if not {"space", "identity", "shape", "count"} <= set(arrays):
         raise ValueError(f"{path} is not a cache of real statistics; delete it to gather anew")
     statistics = None
@@ -264,7 +271,9 @@ def _load(path: Path, space: FeatureSpace) -> Observation:
         statistics = Statistics.from_arrays(arrays, str(path), space=space.name)
     features = None
     if "features" in arrays:
-        features = torch.from_numpy(arrays["features"]).to(space.device)
+        features = torch.tensor(arrays["features"], device=space.device)
+        if features.dtype != torch.float32 or features.ndim != 2:
+            raise ValueError(f"{path} is damaged: its features are {features.dtype}")
     return Observation(
         str(arrays["space"]),
         str(arrays["identity"]),

@@ -5,7 +5,6 @@ which space, from how many images of what shape. Statistics of another space are
 compared.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitness import npz
 from fitness.cache import write_arrays
 
 # Beyond this a float64 covariance takes over half a GiB, and its eigenvalues minutes.
@@ -119,7 +119,7 @@ class Statistics:
                 count=int(arrays["count"]) if "count" in arrays else None,
                 shape=tuple(map(int, arrays["shape"])) if "shape" in arrays else None,
             )
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError) as error:  # arrays of any type and shape
             raise ValueError(f"{source}: {error}") from error
 
 
@@ -130,11 +130,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: the file is missing, damaged, or holds anything but plain arrays.
     """
     try:
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single array, not an .npz")
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return npz.read_arrays(Path(path))
+    except npz.ArrayError as error:
         raise ValueError(f"{path} cannot be read as .npz statistics: {error}") from error
 
 

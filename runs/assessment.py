@@ -1,6 +1,5 @@
 """The `evaluate` and `statistics` commands: a generator, or any images, against real data."""
 
-import json
 import re
 import zipfile
 from collections.abc import Callable, Iterable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, TypeAdapter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -29,10 +29,10 @@ from runs.evaluation import (
     reals_of,
     user_mistakes,
 )
-from runs.files import write_json
+from runs.files import read_json, write_json
 from runs.folder import RunFolder
 from runs.latent_metrics import Attributes, check_latent_metrics, is_of_latents, score_latents
-from runs.mistakes import ConfigError
+from runs.mistakes import ConfigError, printable
 from runs.sampling import Sampler, chosen_snapshot, is_generator, load_sampler, sampler_of
 from runs.tracking import log_evaluation
 
@@ -41,6 +41,15 @@ IMAGES = 10_000
 IMAGE_METRICS = ("fid", "kid", "prdc")
 POINT_METRICS = ("mixture",)
 SPACE = "classifier"
+
+
+class _Record(BaseModel, extra="allow"):
+    """A scoring that was kept; any keys, but `values` by name."""
+
+    values: dict[str, float | None]
+
+
+_RECORDS = TypeAdapter(list[_Record])
 
 
 @dataclass(frozen=True)
@@ -447,12 +456,13 @@ def _open_statistics(path: Path, space: str | None) -> Statistics:
 
 def _read_records(file: Path) -> list[dict[str, Any]]:
     try:
-        kept: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_json(file)
+        _RECORDS.validate_python(kept)
     except FileNotFoundError:
         return []
-    except ValueError:
+    except (OSError, ValueError):
         raise ConfigError(f"{file} is damaged; move it away, and evaluate again") from None
-    return kept
+    return list(kept)
 
 
 def _joined(kept: list[dict[str, Any]], record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -481,8 +491,8 @@ def render(found: dict[str, Any]) -> None:
     what = f" ({found['snapshot']})" if "snapshot" in found else ""
     against = f" against {found['against']}" if found["against"] else ""
     title = f"{found['subject']}{what}{against}"
-    console.print(escape(title), soft_wrap=True)
+    console.print(escape(printable(title)), soft_wrap=True)
     console.print(table)
     for key in ("file", "mlflow"):
         if found.get(key):
-            console.print(escape(f"{key}: {found[key]}"), soft_wrap=True)
+            console.print(escape(printable(f"{key}: {found[key]}")), soft_wrap=True)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from egan.replica import ExportedState
-from runs.files import atomic_folder, sha256, write_json
+from runs.files import atomic_folder, read_json, sha256, write_json
 
 FORMAT = 1
 NAME = re.compile(r"^generation-(\d{8,})$")
@@ -84,7 +84,7 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
         SnapshotError: something is missing, damaged or of an unknown format.
     """
     try:
-        manifest = json.loads((snapshot.path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(snapshot.path / MANIFEST)
         found, generation = manifest["format"], manifest["generation"]
         expected, steps = manifest["files"][STATE], manifest["steps"]
         manifest["checksum"]
@@ -92,18 +92,25 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
             raise SnapshotError(f"its format is {found}; this version reads {FORMAT}")
         if manifest["seal"] != _seal(manifest):
             raise SnapshotError(f"{MANIFEST} is damaged: its SHA-256 is not the one it names")
-        if generation != snapshot.generation or not isinstance(steps, dict):
+        if generation != snapshot.generation:
             raise SnapshotError("its manifest is of another snapshot")
+        if not (_numbers(steps, int) and _numbers(manifest["training"], (int, float))):
+            raise SnapshotError(f"{MANIFEST} is damaged: steps or training are no numbers by name")
         actual = sha256(snapshot.path / STATE)
     except OSError as error:
         raise SnapshotError(f"{Path(error.filename or '').name}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, SnapshotError):
             raise
         raise SnapshotError(f"{MANIFEST} is damaged: {error}") from None
     if actual != expected:
         raise SnapshotError(f"{STATE} is damaged: its SHA-256 is not the manifest's")
     return manifest  # type: ignore[no-any-return]
+
+
+def _numbers(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether a value of a manifest is a mapping of names to numbers."""
+    return isinstance(value, dict) and all(isinstance(number, kind) for number in value.values())
 
 
 def _seal(manifest: dict[str, Any]) -> str:
@@ -121,7 +128,7 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
     manifest = verify(snapshot)
     try:
         arrays = load_file(snapshot.path / STATE)
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # of a type that numpy lacks, it raises more than its own error
         raise SnapshotError(f"{STATE} cannot be read: {error}") from None
     state = ExportedState(arrays, snapshot.generation, manifest["steps"], manifest["training"])
     return state, str(manifest["checksum"])

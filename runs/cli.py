@@ -42,17 +42,17 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         from populations.executors.base import WorkerLost
         from populations.selection import NoFiniteChild
         from runs.lock import RunBusy
-        from runs.mistakes import ConfigError
+        from runs.mistakes import ConfigError, printable
 
         try:
             return command(*args, **kwargs)
         except (ConfigError, DataError, RunBusy) as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(printable(f"error: {error}"), err=True)
             sys.exit(MISTAKE)
         except BrokenPipeError:
             raise  # `| head` has read enough; click ends quietly
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
-            click.echo(f"{command.__name__} failed: {error}", err=True)
+            click.echo(printable(f"{command.__name__} failed: {error}"), err=True)
             sys.exit(FAILED)
 
     return wrapped
@@ -234,11 +234,13 @@ def program(name: str) -> str:
 
 def mlflow_pages(path: Path) -> str:
     """Return the command that opens MLflow's pages on the store of a run, or a server's address."""
+    from runs.files import read_json
+
     try:
-        uri = json.loads((path / "tracking.json").read_text(encoding="utf-8")).get("uri")
-    except (OSError, ValueError):
+        uri = read_json(path / "tracking.json")["uri"]
+    except (OSError, ValueError, KeyError, TypeError):
         uri = None
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    uri = uri if isinstance(uri, str) and uri else os.environ.get("MLFLOW_TRACKING_URI")
     if uri and uri.startswith(("http://", "https://")):
         return uri
     default = f"sqlite:///{Path('mlflow.db').absolute()}"
@@ -583,6 +585,7 @@ def prepare(source: Path, dest: Path, resolution: int, skip_bad: bool, force: bo
 
     from egan.data import detect_source
     from egan.data import prepare as pack
+    from runs.mistakes import printable
     from runs.progress import bars
 
     with bars() as progress:
@@ -591,11 +594,11 @@ def prepare(source: Path, dest: Path, resolution: int, skip_bad: bool, force: bo
             dest,
             resolution,
             skip_bad=skip_bad,
-            progress=partial(progress, f"packing {source.name}"),
+            progress=partial(progress, printable(f"packing {source.name}")),
             force=force,
         )
     for file, reason in manifest.skipped:
-        click.echo(f"skipped {file}: {reason}", err=True)
+        click.echo(printable(f"skipped {file}: {reason}"), err=True)
     click.echo(f"{dest}: {manifest.count} images of {' x '.join(map(str, manifest.shape))}")
     click.echo(f"train on them: run-evolution train images64 --set data.source=packed "
                f"--set data.path={dest}")  # fmt: skip

@@ -5,6 +5,7 @@ mistake into a message that names the key, what arrived and what is allowed.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
@@ -20,6 +21,7 @@ from egan.game import GameConfig
 from populations.executors.base import ExecutionConfig
 from populations.selection import SelectionConfig
 from runs.evaluation import EvaluationConfig
+from runs.files import read_text
 from runs.mistakes import ConfigError, nearest
 from runs.presets import preset_text
 
@@ -46,6 +48,10 @@ BRIEF.maxstring = BRIEF.maxother = 60
 BRIEF.maxlevel = 2
 SECRET = re.compile(r"secret|password|access_key|token", re.IGNORECASE)
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
+LARGEST_CONFIG = 2**16  # bytes of a YAML file, and letters of its text
+MOST_VALUES = 10_000  # that a YAML text may stand for, its aliases written out
+MISTAKES = 20  # told of at once
+LONGEST_NUMBER = 100  # letters of a whole number; Python prints no more than 4,300 digits
 
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
@@ -150,7 +156,7 @@ def _read(source: str | Path) -> str:
     path = Path(source)
     try:
         if path.suffix in (".yaml", ".yml") or path.is_file():
-            return path.read_text(encoding="utf-8")
+            return read_text(path, LARGEST_CONFIG)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the config {path}: {error}") from None
     return preset_text(str(source))
@@ -165,21 +171,60 @@ def validate(values: Mapping[str, Any], source: str) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {_explain(detail)}" for detail in error.errors()]
+        lines = [f"  {_explain(detail)}" for detail in error.errors()[:MISTAKES]]
+        if error.error_count() > MISTAKES:
+            lines.append(f"  and {error.error_count() - MISTAKES} more")
         raise ConfigError("\n".join([f"the config {source} is not valid:", *lines])) from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Plain YAML values only, and no key twice (PyYAML would keep the last one silently)."""
+    """Plain YAML values only, and no key twice (PyYAML would keep the last one silently).
+
+    A few lines of aliases to aliases can stand for more values than any memory holds; they are
+    counted before anything is built.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None and _values(node, {}) > MOST_VALUES:
+            raise yaml.YAMLError(
+                f"stands for more than {MOST_VALUES} values, or for one that contains itself"
+            )
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key) for key, _ in node.value if key.tag != MERGE]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        twice = sorted(str(key) for key, count in Counter(keys).items() if count > 1)
         if twice:
             raise yaml.YAMLError(
                 f"line {node.start_mark.line + 1}: {', '.join(twice)} stands twice"
             )
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > LONGEST_NUMBER:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a number of too many digits")
+        return super().construct_yaml_int(node)
+
+
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _UniqueKeyLoader.construct_yaml_int)
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node stands for; of one that contains itself, too many."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES + 1
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
+
+
+def _load(text: str) -> Any:
+    if len(text) > LARGEST_CONFIG:
+        raise yaml.YAMLError(f"{len(text)} letters, more than {LARGEST_CONFIG}")
+    return yaml.load(text, Loader=_UniqueKeyLoader)
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
@@ -189,8 +234,8 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
         ConfigError: not YAML, a key twice, or no mapping.
     """
     try:
-        values = yaml.load(text, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        values = _load(text)
+    except Exception as error:  # PyYAML's constructors raise anything on odd values
         reason = " ".join(str(error).split())
         raise ConfigError(f"the config {source} is not valid YAML: {reason}") from None
     if not isinstance(values, dict):
@@ -205,8 +250,8 @@ def _parse_override(override: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r}: needs the form key=value, such as seed=1")
     try:
-        return key.strip(), yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        return key.strip(), _load(text)
+    except Exception as error:  # PyYAML's constructors raise anything on odd values
         reason = " ".join(str(error).split())
         raise ConfigError(f"--set {override!r}: the value is not valid YAML: {reason}") from None
 
@@ -258,7 +303,7 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if detail["type"] == "literal_error":
-        hint = nearest(str(detail["input"]), [str(o) for o in _literals(model, detail["loc"])])
+        hint = nearest(arrived.strip("'"), [str(o) for o in _literals(model, detail["loc"])])
         return f"{key}: {arrived} is not allowed{hint} {message}"
     return f"{key}: {arrived} is not allowed: {message[0].lower()}{message[1:]}"
 

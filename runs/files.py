@@ -4,10 +4,13 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+LARGEST_TEXT = 2**26  # bytes of a text or JSON file that is read whole
 
 
 def fsync(path: Path) -> None:
@@ -62,6 +65,34 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, atomically; NaN and infinity are refused, as JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
+    """Return the text of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it cannot be read; as FileNotFoundError, IsADirectoryError and so on.
+        ValueError: no regular file (a pipe would be waited for), too large, or not UTF-8.
+    """
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise ValueError("not a regular file")
+    if status.st_size > limit:
+        raise ValueError(f"{status.st_size} bytes, more than {limit}")
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path, limit: int = LARGEST_TEXT) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: not JSON, or what `read_text` refuses.
+    """
+    try:
+        return json.loads(read_text(path, limit))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def sha256(path: Path) -> str:

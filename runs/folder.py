@@ -1,18 +1,19 @@
 """A run's folder: what lies where."""
 
-import json
 import re
 import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from egan.data import Source
 from runs.checkpoint import snapshots
-from runs.config import RunConfig, parse_yaml, validate
-from runs.files import write_json, write_text
+from runs.config import LARGEST_CONFIG, RunConfig, parse_yaml, validate
+from runs.files import read_json, read_text, write_json, write_text
 from runs.lock import RunLock
 from runs.mistakes import ConfigError
 
@@ -21,6 +22,7 @@ HALF_WRITTEN = re.compile(
     r"^\.(config|data|journal|tracking|mirror|replicas|scores|wins|training|generation-\d+)"
     r"-\d+(\.(yaml|json|jsonl|png))?$"
 )
+Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**16)], ...], Field(max_length=3)]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class DataCard:
     """What a run was trained on, so that it can be sampled without the data, and recognised."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: Shape
     length: int | None
     classes: tuple[str, ...] | None
     fingerprint: str
@@ -38,6 +40,10 @@ class DataCard:
         """Return the card of an opened source."""
         classes = getattr(source, "classes", None)
         return cls(source.name, source.shape, source.length, classes, source.fingerprint)
+
+
+CARD = TypeAdapter(DataCard)
+SHAPE: TypeAdapter[Shape] = TypeAdapter(Shape)
 
 
 @dataclass(frozen=True)
@@ -186,8 +192,8 @@ class RunFolder:
             ConfigError: it cannot be read.
         """
         try:
-            text = self.config.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(self.config, LARGEST_CONFIG)
+        except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {self.config}: {error}") from None
         return validate(parse_yaml(text, str(self.config)), str(self.config))
 
@@ -198,7 +204,8 @@ class RunFolder:
             ConfigError: it cannot be read.
         """
         try:
-            value: dict[str, Any] = json.loads(self.data.read_text(encoding="utf-8"))
-            return DataCard(**(value | {"shape": tuple(value["shape"])}))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"cannot read {self.data}: {error}") from None
+            card: DataCard = CARD.validate_python(read_json(self.data))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"cannot read {self.data}: {reason}") from None
+        return card

@@ -19,6 +19,7 @@ from populations.selection import build_selection
 from runs.checkpoint import SnapshotError, snapshots, verify
 from runs.folder import RunFolder
 from runs.journal import Damage, Entry, Scoring, read_journal
+from runs.mistakes import printable
 from runs.past import replay_lineage
 from runs.progress import duration
 
@@ -158,7 +159,7 @@ def _scorings(scorings: list[dict[str, Any]]) -> Iterator[Table]:
     for scoring in scorings:
         values = ("-" if v is None else f"{v:.4g}" for v in scoring["values"].values())
         mark = " ".join(filter(None, ("best so far" if scoring["best"] else "", scoring["action"])))
-        table.add_row(f"generation {scoring['scoring']}", *values, mark)
+        table.add_row(f"generation {scoring['scoring']}", *values, escape(printable(mark)))
     yield table
 
 
@@ -189,10 +190,11 @@ def render(found: dict[str, Any]) -> None:
     """Print what `inspect_run` found."""
     console = Console(highlight=False)
     config = found["config"]
-    console.print(f"[bold]{config['name']}[/] in {escape(found['path'])}", soft_wrap=True)
+    path, data = (escape(printable(text)) for text in (found["path"], found["data"]["name"]))
+    console.print(f"[bold]{config['name']}[/] in {path}", soft_wrap=True)
     console.print(
         f"generation {found['generation']} of {found['generations']}, "
-        f"{duration(found['seconds'])} of work; data {escape(found['data']['name'])} "
+        f"{duration(found['seconds'])} of work; data {data} "
         f"{tuple(found['data']['shape'])}, backbone {config['backbone']['name']}, "
         f"seed {config['seed']}, selection {config['selection']['name']}"
     )
@@ -201,17 +203,17 @@ def render(found: dict[str, Any]) -> None:
     _show_now(console, found["now"])
     wins = Table("mutation", "share of wins", box=None)
     for name, share in found["share_of_wins"].items():
-        wins.add_row(name, f"{share:.1%}")
+        wins.add_row(escape(printable(name)), f"{share:.1%}")
     best = Table("best of all", "generation", *OBJECTIVES, box=None)
     for entry in found["best"][:5]:
         best.add_row(
-            entry["mutation"],
+            escape(printable(entry["mutation"])),
             str(entry["generation"]),
             *(f"{entry[name]:.4f}" for name in OBJECTIVES),
         )
     kept = Table("snapshot", "verifies", box=None)
     for snapshot in found["snapshots"]:
-        verdict = "yes" if snapshot["verifies"] else f"NO: {escape(snapshot['reason'])}"
+        verdict = "yes" if snapshot["verifies"] else f"NO: {escape(printable(snapshot['reason']))}"
         kept.add_row(f"generation {snapshot['generation']}", verdict)
     for table in (wins, best, *_scorings(found["scorings"][-10:]), kept):
         console.print()
@@ -222,4 +224,4 @@ def render(found: dict[str, Any]) -> None:
         counts = (f"{kind} {count}" for kind, count in found["faults"].items())
         console.print(f"\nsurvived, and other events: {', '.join(counts)}", soft_wrap=True)
     for event in found["events"]:
-        console.print(f"event {event}", markup=False, soft_wrap=True)
+        console.print(printable(f"event {event}"), markup=False, soft_wrap=True)

@@ -12,15 +12,18 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fitness.scores import OBJECTIVES
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
 from runs.files import atomic_file
 from runs.lock import RunLock
 
 SEAL = ',"crc":"'
+LONGEST = 2**24  # characters of a line that is read at once; what is longer is damaged
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,27 @@ class Entry:
         Raises:
             KeyError, TypeError, ValueError, IndexError: it is none.
         """
-        jobs = tuple(Job(int(i), int(p), str(m)) for i, p, m in value["jobs"])
+        jobs = tuple(Job(_count(i), _count(p), str(m)) for i, p, m in value["jobs"])
         failures = value["failures"]
         scores = tuple(
-            Score(
-                tuple(math.nan if v is None else float(v) for v in values),
-                failures.get(str(place)),
-            )
+            Score(tuple(map(_maybe, values)), _text(failures.get(str(place))))
             for place, values in enumerate(value["scores"])
         )
-        if len(scores) != len(jobs):
-            raise ValueError("as many scores as jobs are needed")
-        survivors = tuple(jobs[place] for place in value["survivors"])
+        if len(scores) != len(jobs) or any(len(s.values) != len(OBJECTIVES) for s in scores):
+            raise ValueError(f"{len(OBJECTIVES)} scores of each job are needed")
+        survivors = tuple(jobs[_count(place)] for place in value["survivors"])
+        if not survivors:
+            raise ValueError("survivors are needed")
         return cls(
-            int(value["generation"]),
-            float(value["time"]),
+            _count(value["generation"]),
+            _finite(value["time"]),
             str(value["checksum"]),
             jobs,
             scores,
             survivors,
-            dict(value["training"]),
-            dict(value["seconds"]),
-            tuple(value["events"]),
+            {str(name): _maybe(number) for name, number in value["training"].items()},
+            {str(name): _finite(number) for name, number in value["seconds"].items()},
+            tuple(map(dict, value["events"])),
         )
 
 
@@ -123,15 +125,15 @@ class Scoring:
         """
 
         def numbers(values: dict[str, float | None]) -> dict[str, float]:
-            return {name: math.nan if v is None else float(v) for name, v in values.items()}
+            return {str(name): _maybe(value) for name, value in values.items()}
 
         return cls(
-            int(value["scoring"]),
-            float(value["time"]),
+            _count(value["scoring"]),
+            _finite(value["time"]),
             numbers(value["values"]),
             tuple(numbers(values) for values in value["survivors"]),
             bool(value["best"]),
-            value["action"],
+            _text(value["action"]),
         )
 
 
@@ -238,7 +240,7 @@ def read_journal(path: Path) -> Iterator[Entry | Scoring | Damage]:
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
             yield _read_line(line, number)
 
 
@@ -249,7 +251,7 @@ def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry | Scoring
     """
     with path.open("rb") as file:
         file.seek(offset)
-        for line in file:
+        for line in iter(partial(file.readline, LONGEST), b""):
             offset += len(line)
             if line.endswith(b"\n"):
                 item = _read_line(line.decode(errors="replace"), 0)
@@ -261,8 +263,28 @@ def _read_line(line: str, number: int) -> Entry | Scoring | Damage:
     try:
         value = unseal(line)
         return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        return Damage(number, str(error))
+    except Exception as error:  # a line of whatever JSON raises a dozen kinds
+        return Damage(number, str(error) or type(error).__name__)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"a count is needed, not {value!r:.40}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return float(value)
+
+
+def _maybe(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _number(value: float) -> float | None:

@@ -19,6 +19,7 @@ from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from runs.config import RunConfig
 from runs.journal import Entry
+from runs.mistakes import printable
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 LIVE_INTERVAL = 0.25  # seconds between redraws
@@ -118,7 +119,7 @@ class Plain:
 
     def message(self, text: str) -> None:
         """Print the line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Do nothing: every line is out."""
@@ -150,7 +151,7 @@ class LiveDisplay:
 
     def message(self, text: str) -> None:
         """Print a line above the display."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the last display on the screen."""

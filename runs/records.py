@@ -1,6 +1,5 @@
 """What a comparison needs of a run, from its folder or from MLflow's store."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from runs.budgets import AXES, Spent
 from runs.config import RunConfig
-from runs.files import write_json
+from runs.files import read_json, write_json
 from runs.folder import RunFolder
 from runs.journal import Entry, Scoring, read_journal
 from runs.tracking import EVALUATION, SPENT, StoredRun
@@ -204,7 +203,7 @@ def write_outcome(
 def read_outcome(path: Path) -> dict[str, Any]:
     """Return how a run ended; empty if it did not end, or the file cannot be read."""
     try:
-        value = json.loads((path / OUTCOME).read_text(encoding="utf-8"))
+        value = read_json(path / OUTCOME)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) and value.get("status") else {}

@@ -1,9 +1,8 @@
 """Samples from a run: by the averaged generator of its best parent, in inference mode."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +24,8 @@ from egan.tasks.noise import NoiseTask
 from egan.turn import Pace
 from populations.seeding import Purpose, torch_seed
 from runs.checkpoint import newest
-from runs.files import atomic_file, write_json
-from runs.folder import RunFolder
+from runs.files import atomic_file, read_json, write_json
+from runs.folder import SHAPE, RunFolder
 from runs.mistakes import ConfigError
 from runs.pictures import save_samples
 
@@ -150,17 +149,45 @@ class Sampler:
 
 
 def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> Sampler:
-    """Return the sampler of a state's best parent, on the CPU."""
+    """Return the sampler of a state's best parent, on the CPU.
+
+    Raises:
+        ConfigError: the state's networks are not those that the config describes.
+    """
     task, stage = _task_of(config, shape, exported)
-    average = import_state(exported, torch.device("cpu")).parents[0].average
+    try:
+        average = import_state(exported, torch.device("cpu")).parents[0].average
+    except (KeyError, IndexError) as error:
+        raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
+    _check_fit(task, average)
     return Sampler(task, average, shape, stage)
+
+
+def _check_fit(task: NoiseTask, weights: Mapping[str, Weights]) -> None:
+    for role, function in task.functions.items():
+        found = weights.get(role)
+        numbers = sum(prod(shape) for _, shape in function.layout)
+        buffers = {name: buffer.shape for name, buffer in function.module.named_buffers()}
+        if (
+            found is None
+            or found.params.shape != (numbers,)
+            or {name: buffer.shape for name, buffer in found.buffers.items()} != buffers
+        ):
+            raise ConfigError(
+                f"the snapshot's {role} is not the one that config.yaml and data.json describe, of "
+                f"{numbers} weights; one of these files is of another run, or was changed"
+            )
 
 
 def _task_of(
     config: GameConfig, shape: tuple[int, ...], exported: ExportedState
 ) -> tuple[NoiseTask, Stage | None]:
     """Return what a state's networks are for, and the stage that they have reached."""
-    networks = build_networks(config.backbone, shape)
+    try:
+        networks = build_networks(config.backbone, shape)
+    except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
     return NoiseTask(networks), Pace.of(config, networks).stage(exported.generation)
 
 
@@ -195,17 +222,17 @@ def load_sampler(folder: Path) -> Sampler:
     """Return the sampler of a generator that `write_generator` wrote.
 
     Raises:
-        ConfigError: the folder's files are damaged.
+        ConfigError: something of it is missing or damaged.
     """
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = read_json(folder / CARD)
         backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
-        shape, stage = tuple(card["shape"]), card.get("stage")
+        shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
         task = NoiseTask(build_networks(backbone, shape))
         weights = read_weights(folder / WEIGHTS, task.functions)
         return Sampler(task, weights, shape, stage and Stage(**stage))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder} does not hold a whole generator: {error}") from None
+    except Exception as error:  # any JSON and any tensors may lie there
+        raise ConfigError(f"{folder} does not hold a whole generator: {error}") from error
 
 
 def survivors_of(

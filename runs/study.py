@@ -27,8 +27,8 @@ from pydantic_core import ErrorDetails
 
 from fitness.names import expand_metrics
 from runs.budgets import UNLIMITED, BudgetConfig, generations_within
-from runs.config import RunConfig, load_config, parse_yaml, validate
-from runs.files import write_text
+from runs.config import LARGEST_CONFIG, RunConfig, load_config, parse_yaml, validate
+from runs.files import read_text, write_text
 from runs.lock import RunBusy
 from runs.mistakes import ConfigError, nearest
 from runs.queue import Task
@@ -198,7 +198,7 @@ def load_study(path: str | Path) -> Study:
     file = Path(path)
     if file.suffix in (".yaml", ".yml") or file.is_file():
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_text(file, LARGEST_CONFIG)
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read the study {file}: {error}") from None
     else:
@@ -293,7 +293,10 @@ class StudyFolder:
         """
         if not self.config.is_file():
             raise ConfigError(f"{self.path} is not a study's folder: it has no study.yaml")
-        text = self.config.read_text(encoding="utf-8")
+        try:
+            text = read_text(self.config, LARGEST_CONFIG)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read the study {self.config}: {error}") from None
         return parse_study(text, str(self.config), self.path)
 
     def keep(self, study: Study) -> None:

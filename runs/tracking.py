@@ -5,7 +5,6 @@ a server that is down or slow delays nothing: the thread tries again, and what i
 is logged by `resume`. Timestamps come from the journal, so no row is logged twice.
 """
 
-import json
 import logging
 import os
 import subprocess
@@ -15,19 +14,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from pydantic import BaseModel
 
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
 from runs.budgets import Spent
 from runs.config import RunConfig, TrackingConfig
-from runs.files import write_json
+from runs.files import read_json, write_json
 from runs.folder import RunFolder
 from runs.journal import Entry, Scoring, read_journal_from
 from runs.mistakes import ConfigError, nearest
@@ -144,8 +143,7 @@ class Record:
         self._monitor: Any = None
         self._state: dict[str, Any] = {"run_id": None, "described": False}
         self._state |= {"logged": -1, "scored": -1, "artifacts": []}
-        with suppress(OSError, ValueError):  # none yet, or damaged: a new MLflow run begins
-            self._state |= json.loads(folder.tracking.read_text(encoding="utf-8"))
+        self._state |= read_state(folder.tracking)  # nothing if damaged: a new MLflow run begins
 
     def update(self) -> None:
         """Log what the journal and the folders have got since the last time."""
@@ -309,6 +307,25 @@ class Record:
 
     def _save(self) -> None:
         write_json(self.folder.tracking, self._state)
+
+
+class _State(BaseModel, strict=True):
+    """What tracking.json holds: which MLflow run this is, and how far it is logged."""
+
+    run_id: str | None = None
+    uri: str | None = None
+    described: bool = False
+    logged: int = -1
+    scored: int = -1
+    artifacts: list[str] = []
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return what a tracking.json holds; nothing where there is none, or a damaged one."""
+    try:
+        return _State.model_validate(read_json(path)).model_dump(exclude_unset=True)
+    except (OSError, ValueError):
+        return {}
 
 
 # -------------------------------------------------------------------------------- what is logged
@@ -487,7 +504,7 @@ def log_evaluation(folder: RunFolder, values: dict[str, float], generation: int)
     # The generation's number stands for a time, so that the same evaluation makes the same row.
     metrics = [Metric(f"{EVALUATION}{n}", v, generation, generation) for n, v in values.items()]
     try:
-        state = json.loads(folder.tracking.read_text(encoding="utf-8"))
+        state = read_state(folder.tracking)
         MlflowClient(state["uri"]).log_batch(state["run_id"], metrics=metrics)
     except Exception as error:  # MLflow and its stores raise anything
         return f"not logged to MLflow: {' '.join(str(error).split())[:200]}"
@@ -524,8 +541,7 @@ class StudyRecord:
         self._nested: set[Path] = set()
         self._client: MlflowClient | None = None
         self._state: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            self._state = json.loads(self._file.read_text(encoding="utf-8"))
+        self._state = read_state(self._file)
 
     @property
     def where(self) -> str | None:
@@ -610,10 +626,9 @@ class StudyRecord:
 
     def _id_of(self, run: Path) -> str | None:
         """Return the MLflow run of a run's folder, if it has one in this store."""
-        with suppress(OSError, ValueError):
-            state = json.loads(RunFolder(run).tracking.read_text(encoding="utf-8"))
-            if state.get("uri") == self._state["uri"]:
-                return str(state["run_id"]) if state.get("run_id") else None
+        state = read_state(RunFolder(run).tracking)
+        if state.get("uri") == self._state["uri"]:
+            return state.get("run_id")
         return None
 
 

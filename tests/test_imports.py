@@ -163,6 +163,17 @@ def test_no_pickle_is_read_or_written(path):
             assert words.get("allow_pickle", False) is False, where
         assert not name.endswith((".read_pickle", ".to_pickle")), where
         assert name not in ("yaml.unsafe_load", "yaml.full_load"), where
+        if name == "yaml.load":
+            assert ast.unparse(call.keywords[0].value) == "_UniqueKeyLoader", where  # a SafeLoader
+
+
+@every_source
+def test_no_text_is_run_as_code(path):
+    for name, call in calls(tree_of(path)):
+        where = f"line {call.lineno}: {name}"
+        assert name not in ("eval", "exec", "compile", "os.system", "os.popen"), where
+        shell = any(word.arg == "shell" for word in call.keywords)
+        assert not (name.startswith("subprocess.") and shell), where
 
 
 def test_the_rules_find_what_they_forbid():

@@ -307,7 +307,11 @@ def read_port(path: Path) -> dict[str, Tensor]:
         content = content.get("g_running", content.get("generator", content))
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} holds no mapping of names to tensors")
-    others = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    others = [
+        name
+        for name, value in content.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]
     if others:
         raise ValueError(f"{path} holds more than tensors: {_listed(map(str, others))}")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
@@ -339,18 +343,45 @@ def convert(
         raise ValueError("StyleGAN weights fit a generator with backbone.name=stylegan alone")
     origins = layout_of(tensors).origins(module, tensors)
     _check_names(tensors, origins, module.resolution)
+    _check_shapes(generator, origins, tensors)
     initial = generator.initialise(stream)
     values = {
-        name: origins[name].transform(tensors[origins[name].key]) if name in origins else tensor
+        name: _converted(origins[name], tensors[origins[name].key], tensor)
+        if name in origins
+        else tensor
         for name, tensor in generator.named(initial.params).items()
     }
-    _check_shapes(generator, origins, values)
-    params = torch.cat([value.to(initial.params).flatten() for value in values.values()])
+    params = torch.cat([value.flatten() for value in values.values()])
     weights = Weights(params, initial.buffers)
     with torch.no_grad():
         z = torch.randn(MEAN_LATENTS, module.mapping.latent, generator=stream)
         mean = map_latents(generator, weights, z).mean(0)
     return Weights(params, {**initial.buffers, "mapping.mean": mean})
+
+
+def _converted(origin: Origin, tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a file's tensor as ours.
+
+    Raises:
+        ValueError: of a kind that cannot be computed with, such as a tensor without values.
+    """
+    try:
+        if tensor.layout != torch.strided:
+            raise ValueError("it is sparse")
+        return origin.transform(tensor).to(like)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{origin.key} cannot be converted: {error}") from None
+
+
+def _shape(origin: Origin, tensor: Tensor) -> tuple[int, ...] | None:
+    """Return the shape that a file's tensor gives, None: none.
+
+    Nothing is computed, for a view of one value may claim to be of any size.
+    """
+    try:
+        return tuple(origin.transform(torch.empty(tensor.shape, device="meta")).shape)
+    except (RuntimeError, IndexError, ArithmeticError):
+        return None
 
 
 def _check_names(
@@ -378,12 +409,13 @@ def _spare(name: str, blocks: int) -> bool:
 
 
 def _check_shapes(
-    generator: NetworkFunction, origins: Mapping[str, Origin], values: Mapping[str, Tensor]
+    generator: NetworkFunction, origins: Mapping[str, Origin], tensors: Mapping[str, Tensor]
 ) -> None:
+    found = {name: _shape(origin, tensors[origin.key]) for name, origin in origins.items()}
     wrong = [
-        f"{origins[name].key} gives {tuple(values[name].shape)} for {name}, {tuple(shape)}"
+        f"{origins[name].key} gives {found[name]} for {name}, {tuple(shape)}"
         for name, shape in generator.layout
-        if values[name].shape != shape
+        if name in found and found[name] != tuple(shape)
     ]
     if wrong:
         raise ValueError(

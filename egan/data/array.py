@@ -3,20 +3,16 @@
 Headers are checked against the file's size before anything is allocated.
 """
 
-import math
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from egan.data.config import ArrayConfig
 from egan.data.resize import resize_images
 from egan.data.source import DataError, ImageSource
-
-# Deflate cannot expand a byte to more than this (zlib's technical notes): a header that promises
-# more than the compressed file can hold is a lie.
-DEFLATE_LIMIT = 1032
+from fitness.npz import ArrayError, array_members, read_header, read_member
 
 
 def open_array(config: ArrayConfig) -> ImageSource:
@@ -51,54 +47,32 @@ def map_npy(path: Path) -> np.ndarray:
     """
     try:
         with path.open("rb") as stream:
-            shape, fortran, dtype = _read_header(stream, str(path), path.stat().st_size)
+            shape, fortran, dtype = read_header(stream, str(path), path.stat().st_size)
             offset = stream.tell()
+        if not shape:
+            raise DataError(f"{path}: holds a single number, no array")
         return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    except ArrayError as error:
+        raise DataError(str(error)) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_header(stream: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read a .npy header and check it against the whole file's size in bytes."""
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read(stream)
-    except Exception as error:  # it is Python source, evaluated: corrupt bytes raise anything
-        raise DataError(f"{name}: not a .npy file: {error}") from error
-    if dtype.hasobject:
-        raise DataError(f"{name}: holds pickled Python objects, which are never read")
-    if min(shape, default=0) < 1 or dtype.itemsize == 0:
-        raise DataError(f"{name}: holds no data, its shape is {shape}")
-    promised = stream.tell() + math.prod(shape) * dtype.itemsize
-    if promised != size:
-        raise DataError(
-            f"{name}: {size} bytes, but its header says {dtype} {shape}, {promised} bytes; "
-            "it is truncated or damaged"
-        )
-    return shape, fortran, dtype
 
 
 def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {
-                info.filename.removesuffix(".npy"): info
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
+            members = array_members(archive)
             key = _images_key(archive, members, path, key)
-            images = _read_member(archive, members[key], path)
+            images = read_member(archive, members[key], path)
             beside = "y" + key[1:] if key.startswith("x") else "labels"
             info = members.get("labels", members.get(beside))
             return images, None if info is None else _to_labels(
-                _read_member(archive, info, path), path, info.filename
+                read_member(archive, info, path), path, info.filename
             )
     except DataError:
         raise
+    except ArrayError as error:
+        raise DataError(str(error)) from error
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise DataError(f"{path}: damaged .npz: {error}") from error
 
@@ -121,21 +95,7 @@ def _images_key(
 
 def _dimensions(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> int:
     with archive.open(info) as stream:
-        return len(_read_header(stream, f"{path}, {info.filename}", info.file_size)[0])
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
-    name = f"{path}, {info.filename}"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{name}: compressed in a way that numpy does not write")
-    if info.file_size > DEFLATE_LIMIT * path.stat().st_size:
-        raise DataError(f"{name}: says {info.file_size} bytes, more than this archive can hold")
-    with archive.open(info) as stream:
-        shape, fortran, dtype = _read_header(stream, name, info.file_size)
-        content = stream.read()
-    if len(content) != math.prod(shape) * dtype.itemsize:
-        raise DataError(f"{name}: truncated")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+        return len(read_header(stream, f"{path}, {info.filename}", info.file_size)[0])
 
 
 def _to_labels(stored: np.ndarray, path: Path, name: str) -> np.ndarray:

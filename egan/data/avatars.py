@@ -18,6 +18,7 @@ import numpy as np
 from egan.cache import cache_folder
 from egan.data.config import AvatarsConfig
 from egan.data.source import DataError, ImageSource
+from fitness.npz import ArrayError, read_arrays
 
 PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
 LICENCE = "CC0 1.0"
@@ -107,9 +108,9 @@ def _version(package: str) -> str:
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
     """Return what `_write` wrote; None: nothing there, or damaged, so that it is drawn again."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return stored["images"], stored["labels"], tuple(map(str, stored["classes"]))
-    except Exception:  # numpy and zipfile raise a dozen kinds on damaged archives
+        stored = read_arrays(path)
+        return stored["images"], stored["labels"], tuple(map(str, stored["classes"]))
+    except (ArrayError, KeyError, TypeError):
         return None
 
 

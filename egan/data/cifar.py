@@ -10,7 +10,7 @@ import numpy as np
 
 from egan.data.config import CifarConfig
 from egan.data.resize import resize_images
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, inside
 
 _PIXELS = 3 * 32 * 32
 _FILES = {
@@ -34,7 +34,7 @@ def open_cifar(config: CifarConfig) -> ImageSource:
     path = config.path
     if path.is_dir():
         folder = _inner(path, config.classes)
-        files = [folder / name for name in _FILES[config.classes, config.split]]
+        files = [inside(path, folder / name) for name in _FILES[config.classes, config.split]]
     else:
         folder, files = path.parent, [path]
     parts = [_read(file, config.classes) for file in files]

@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from egan.data.array import DEFLATE_LIMIT
 from egan.data.config import IdxConfig
 from egan.data.resize import resize_images
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, check_regular, inside
+from fitness.npz import ArrayError, check_expansion
 
 # train-images-idx3-ubyte.gz, t10k-images.idx3-ubyte, emnist-letters-test-images-idx3-ubyte, ...
 _IMAGES_NAME = re.compile(r"(?:.*-)?(train|t10k|test)-images[-.]idx3-ubyte(?:\.gz)?")
@@ -47,6 +47,8 @@ def is_idx(path: Path) -> bool:
     """Whether `path` is an IDX image file, or a folder with a training set of the usual name."""
     if path.is_dir():
         return any(_IMAGES_NAME.fullmatch(entry.name) for entry in path.iterdir())
+    if not path.is_file():
+        return False
     try:
         with _open(path) as stream:
             return stream.read(4) == bytes([0, 0, 8, 3])
@@ -60,6 +62,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     Raises:
         DataError: another magic number or size than an IDX file of that many dimensions has.
     """
+    check_regular(path)
     try:
         size = path.stat().st_size
         with _open(path) as stream:
@@ -70,13 +73,14 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
                 if size != header + count:
                     raise DataError(f"{path}: {says}, but {size - header} follow; damaged or cut")
                 return np.memmap(path, np.uint8, "r", header, shape)
-            if count > DEFLATE_LIMIT * size:
-                raise DataError(f"{path}: {says}, more than a file of {size} bytes can hold")
+            check_expansion(str(path), count, size)
             content = stream.read(count)
             if len(content) != count or stream.read(1):
                 excess = "fewer" if len(content) != count else "more"
                 raise DataError(f"{path}: {says}, but {excess} follow; damaged or cut")
             return np.frombuffer(content, np.uint8).reshape(shape)
+    except ArrayError as error:
+        raise DataError(str(error)) from error
     except (EOFError, zlib.error) as error:
         raise DataError(f"{path}: truncated or damaged .gz: {error}") from error
     except OSError as error:
@@ -114,7 +118,7 @@ def _find_images(folder: Path, split: str) -> Path:
         if match and match[1] in parts:
             found.setdefault(entry.name.removesuffix(".gz"), entry)
     if len(found) == 1:
-        return next(iter(found.values()))
+        return inside(folder, next(iter(found.values())))
     if found:
         raise DataError(
             f"{folder}: several sets of images ({', '.join(found)}); set data.path to one of them"

@@ -11,6 +11,8 @@ stylegan3, dataset_tool.py), else from the names of the subfolders where every i
 import io
 import json
 import os
+import re
+import stat
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +25,8 @@ import numpy as np
 
 from egan.data.config import ImagesConfig
 from egan.data.resize import crop_and_resize, to_array
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, inside
+from fitness.npz import check_expansion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +36,13 @@ MAX_PIXELS = 2**26
 """An image of more pixels (8,192 x 8,192) is refused: a few bytes may claim any size."""
 MAX_BYTES = 2**28
 """A file, or unpacked .zip entry, of more bytes is refused."""
+
+MAX_SCANS = 100
+"""A JPEG file of more is refused: each decodes the whole image again, and takes a few bytes."""
+SMALL = 2**20
+"""Bytes that any .zip entry may unpack to; an image's file hardly shrinks in a .zip."""
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+_START_OF_SCAN = b"\xff\xda"  # which a JPEG's compressed data never contain
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -149,7 +159,7 @@ def decode_image(content: bytes, resolution: int, channels: int | None) -> np.nd
     With `channels` None, C is 1 for a grey image and 3 for any other.
 
     Raises:
-        DataError: more than MAX_PIXELS.
+        DataError: more than MAX_PIXELS, or MAX_SCANS.
         Exception: whatever Pillow raises on a damaged file.
     """
     from PIL import Image, ImageOps
@@ -159,6 +169,8 @@ def decode_image(content: bytes, resolution: int, channels: int | None) -> np.nd
             raise DataError(
                 f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it first"
             )
+        if image.format == "JPEG" and content.count(_START_OF_SCAN) > MAX_SCANS:
+            raise DataError(f"a JPEG file of more than {MAX_SCANS} scans; save it again")
         flat = _flatten(ImageOps.exif_transpose(image))
     if channels is not None:
         flat = flat.convert("L" if channels == 1 else "RGB")
@@ -195,11 +207,24 @@ class _Folder:
         self.path = path
 
     def names(self) -> list[str]:
-        files = (entry for entry in self.path.rglob("*") if entry.is_file())
-        return [entry.relative_to(self.path).as_posix() for entry in files]
+        """Return the files' paths inside the folder.
+
+        Raises:
+            DataError: a link to a folder, which would be left out silently otherwise.
+        """
+        entries = list(self.path.rglob("*"))
+        for entry in entries:
+            if entry.is_symlink() and entry.is_dir():
+                raise DataError(
+                    f"{entry}: a symbolic link to a folder, which is not followed; a data folder "
+                    "must hold its files: copy what the link leads to"
+                )
+        return [entry.relative_to(self.path).as_posix() for entry in entries if entry.is_file()]
 
     def read(self, name: str) -> bytes:
         file = self.path / name
+        if file.is_symlink():
+            inside(self.path, file)
         _check_size(file.stat().st_size)
         return file.read_bytes()
 
@@ -213,11 +238,30 @@ class _Archive:
             raise DataError(f"{path}: not a readable .zip: {error}") from error
 
     def names(self) -> list[str]:
+        """Return the entries' names.
+
+        Raises:
+            DataError: an entry would leave the folder that it were extracted to. None ever is, but
+                whoever made such an archive meant harm.
+        """
+        for info in self._archive.infolist():
+            parts = info.filename.replace("\\", "/").split("/")
+            if ".." in parts or not parts[0] or _DRIVE.match(info.filename):
+                raise DataError(
+                    f"{self.path}: the entry {info.filename!r} leads out of the archive's folder; "
+                    "an archive with such names is not read"
+                )
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise DataError(
+                    f"{self.path}: the entry {info.filename!r} is a symbolic link; an archive with "
+                    "links is not read"
+                )
         return [info.filename for info in self._archive.infolist() if not info.is_dir()]
 
     def read(self, name: str) -> bytes:
         info = self._archive.getinfo(name)
         _check_size(info.file_size)  # the reader stops there, whatever the entry unpacks to
+        check_expansion(name, info.file_size, info.compress_size, SMALL)
         return self._archive.read(info)
 
 
@@ -237,7 +281,19 @@ def _image_names(tree: _Tree) -> list[str]:
         hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
         return name.lower().endswith(SUFFIXES) and not hidden
 
-    return sorted(set(filter(wanted, tree.names())))
+    names = sorted(set(filter(wanted, tree.names())))
+    for name in names:
+        if not _is_text(name):
+            raise DataError(f"{tree.path}: the file name {name!r} is not UTF-8; rename it")
+    return names
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes of a folder that are none come as lone surrogates
+        return False
+    return True
 
 
 def _labels(tree: _Tree, names: list[str]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:

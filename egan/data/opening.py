@@ -36,6 +36,16 @@ def open_source(config: DataConfig) -> Source:
     Raises:
         DataError: the data is missing, damaged or not of that kind; the message names the file.
     """
+    try:
+        return _open(config)
+    except MemoryError as error:
+        raise DataError(
+            f"{getattr(config, 'path', config.source)}: does not fit into memory ({error}); pack "
+            "it once with the prepare command, and train on what that makes"
+        ) from None
+
+
+def _open(config: DataConfig) -> Source:
     match config:
         case GaussiansConfig():
             return open_gaussians(config)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from egan.data.array import map_npy
 from egan.data.config import PackedConfig
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, inside
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 
@@ -66,8 +66,8 @@ def open_packed(config: PackedConfig) -> ImageSource:
     """
     path = config.path
     manifest = read_manifest(path)
-    images = map_npy(path / IMAGES)
-    labels = _read_labels(path / LABELS) if LABELS in manifest.sha256 else None
+    images = map_npy(inside(path, path / IMAGES))
+    labels = _read_labels(inside(path, path / LABELS)) if LABELS in manifest.sha256 else None
     if images.shape != (manifest.count, *manifest.shape):
         raise DataError(
             f"{path / IMAGES}: holds {images.shape}, but {MANIFEST} says "

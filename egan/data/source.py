@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,6 +11,31 @@ import numpy as np
 
 class DataError(ValueError):
     """Data that cannot be used; the message names the file, what is wrong and what to change."""
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no file: a pipe would be waited for, a device read without end.
+
+    Raises:
+        DataError: nothing there, or no regular file.
+    """
+    if not path.is_file():
+        reason = "not a regular file" if path.exists() else "no such file"
+        raise DataError(f"{path}: cannot be read: {reason}")
+
+
+def inside(folder: Path, file: Path) -> Path:
+    """Return a file of a data folder if it lies in it.
+
+    Raises:
+        DataError: it is a symbolic link to somewhere else.
+    """
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{file}: a symbolic link out of {folder}; a data folder must hold its files: copy "
+            "what the link leads to"
+        )
+    return file
 
 
 @dataclass(frozen=True, eq=False)

@@ -261,9 +261,13 @@ class ClassifierSpace(FeatureSpace):
                 raise ValueError(f"it was made by recipe {about['recipe']}, this is {RECIPE}")
             with torch.device("meta"):
                 network = SmallClassifier(about["channels"], about["classes"])
+            types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+            if wrong := [name for name, tensor in state.items() if tensor.dtype != types.get(name)]:
+                raise ValueError(f"of another type than the network's: {', '.join(wrong[:3])}")
             network.load_state_dict(state, assign=True)
-        except (OSError, safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            accuracy = float(about["accuracy"])
+        except Exception as error:  # any JSON and any tensors may stand there
             raise WeightsError(
                 f"{path} cannot be read as a classifier space ({error}); delete it to train anew"
             ) from error
-        return cls(network.eval().requires_grad_(False), about["accuracy"], device)
+        return cls(network.eval().requires_grad_(False), accuracy, device)

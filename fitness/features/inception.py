@@ -267,6 +267,9 @@ def _fitting(state: object, network: nn.Module, path: Path) -> dict[str, Tensor]
     # Files from before PyTorch 0.4.1 lack the batch counters, which evaluation never reads.
     found = {name: torch.tensor(0) for name in required if name.endswith("num_batches_tracked")}
     found.update(state)
+    kinds = [name for name, value in found.items() if not isinstance(value, Tensor)]
+    if kinds:
+        raise WeightsError(f"{path} holds more than tensors: {', '.join(map(str, kinds[:3]))}")
     wrong = [f"{name} is missing" for name in required if name not in found]
     wrong += [f"{name} is not part of the network" for name in found if name not in required]
     wrong += [
@@ -277,7 +280,10 @@ def _fitting(state: object, network: nn.Module, path: Path) -> dict[str, Tensor]
     if wrong:
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise WeightsError(f"{path} does not fit Inception-v3: {'; '.join(wrong[:3])}{more}")
-    return {name: found[name].to(required[name].dtype) for name in required}
+    try:
+        return {name: found[name].to(required[name].dtype) for name in required}
+    except (RuntimeError, ValueError, TypeError) as error:  # of a kind that cannot be computed with
+        raise WeightsError(f"{path} does not fit Inception-v3: {error}") from error
 
 
 class InceptionSpace(FeatureSpace):
