@@ -19,6 +19,7 @@ import os
 import platform
 import statistics
 import time
+from collections import deque
 from pathlib import Path
 
 import ray
@@ -28,7 +29,8 @@ from egan.mutations import resolve
 from egan.replica import ReplicaFactory
 from populations.executors.base import ExecutionConfig, Executor, Origin, Outcome
 from populations.executors.local import LocalExecutor
-from populations.executors.ray import RayExecutor, shares
+from populations.executors.ray import RayExecutor
+from populations.executors.schedule import take
 from populations.individual import Job
 from runs.config import RunConfig, load_config
 
@@ -72,9 +74,9 @@ def generations(executor: Executor, config: RunConfig, count: int) -> tuple[list
 
 
 def message_bytes(config: RunConfig, outcome: Outcome, workers: int) -> int:
-    """Return the bytes of one worker's call and answer, as Ray serialises them."""
+    """Return the bytes of a worker's first call and answer, as Ray serialises them."""
     jobs = grid(config)
-    share = shares(jobs, workers)[0]
+    share = take(deque(jobs), workers)
     survivors = jobs[: config.population.survivors]
     return len(ray.cloudpickle.dumps((1, survivors, share))) + len(ray.cloudpickle.dumps(outcome))
 

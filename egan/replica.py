@@ -27,6 +27,11 @@ class ExportedState:
     steps: Mapping[str, int]
     training: Mapping[str, float] = field(default_factory=dict)  # the report of D's last updates
 
+    @property
+    def nbytes(self) -> int:
+        """Return the size of the arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
+
 
 def export_state(state: EvolutionState) -> ExportedState:
     """Return the state's tensors as arrays on the host."""
@@ -60,6 +65,12 @@ class EngineReplica:
     def state(self) -> EvolutionState:
         """Return the current state."""
         return self._held[0]
+
+    @property
+    def hardware(self) -> str:
+        """Return the device's name: an accelerator's model, or cpu."""
+        device = self._engine.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
     def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
         """Advance to `generation` unless it is there already, then make and score `jobs`."""

@@ -101,7 +101,8 @@ def execution_options(command: Any) -> Any:
     for option in (
         click.option("--device", help="auto, cpu or cuda."),
         click.option("--workers", help="How many Ray workers, or auto."),
-        click.option("--executor", help="local (in this process) or ray (workers)."),
+        click.option("--address", help="A Ray cluster's, such as auto or HOST:6379."),
+        click.option("--executor", help="auto, local (in this process) or ray (workers)."),
     ):
         command = option(command)
     return command
@@ -120,10 +121,9 @@ def truncation_options(command: Any) -> Any:
     return command
 
 
-def execution_of(executor: str | None, workers: str | None, device: str | None) -> dict[str, str]:
+def execution_of(**options: str | None) -> dict[str, str]:
     """Return the keys of `execution` that the options set."""
-    given = {"executor": executor, "workers": workers, "device": device}
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in options.items() if value is not None}
 
 
 @main.command()
@@ -150,9 +150,7 @@ def train(
     seed: int | None,
     output: Path | None,
     mode: str,
-    executor: str | None,
-    workers: str | None,
-    device: str | None,
+    **execution: str | None,
 ) -> None:
     """Evolve a population from a preset or a config file.
 
@@ -169,7 +167,7 @@ def train(
     from runs.progress import progress_for_terminal
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
-    for key, value in execution_of(executor, workers, device).items():
+    for key, value in execution_of(**execution).items():
         settings[f"execution__{key}"] = value
     config = load_config(source, overrides, **settings)
     output = output or RunFolder.default_path(config)
@@ -190,9 +188,7 @@ def resume(
     run_dir: str,
     generations: int | None,
     output: Path | None,
-    executor: str | None,
-    workers: str | None,
-    device: str | None,
+    **execution: str | None,
 ) -> None:
     """Continue a run that was stopped or killed; it ends in the bits of one that was not.
 
@@ -203,8 +199,8 @@ def resume(
     from runs.driver import resume as continue_run
     from runs.progress import progress_for_terminal
 
-    execution = execution_of(executor, workers, device)
-    report(continue_run(run_dir, generations, progress_for_terminal(), output, **execution))
+    settings = execution_of(**execution)
+    report(continue_run(run_dir, generations, progress_for_terminal(), output, **settings))
 
 
 def resume_command(path: Path) -> str:

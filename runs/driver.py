@@ -9,13 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from egan.data import open_source
-from egan.mutations import resolve
-from egan.replica import ExportedState, ReplicaFactory, exported_checksum, prepare_device
-from populations.executors.base import ExecutionConfig, Executor, Origin, Recover
-from populations.executors.local import LocalExecutor
+from egan.replica import ExportedState, exported_checksum, prepare_device
+from populations.executors.base import Executor, Origin, Outcome, WorkerLost
 from populations.individual import Individual
 from populations.lineage import Lineage
 from populations.population import Population
@@ -24,7 +20,7 @@ from runs.background import Background
 from runs.checkpoint import discard_after, newest, write_snapshot
 from runs.config import RunConfig, validate
 from runs.evaluation import Evaluator, best_device
-from runs.files import write_text
+from runs.files import write_json, write_text
 from runs.folder import DataCard, RunFolder
 from runs.interruption import InterruptibleExecutor
 from runs.journal import Entry, Journal, Scoring
@@ -32,6 +28,7 @@ from runs.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirr
 from runs.mistakes import ConfigError
 from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.pictures import save_samples
+from runs.placement import build_executor, check_device, choose_executor
 from runs.plots import draw_plots
 from runs.progress import Progress, Silent, paced
 from runs.sampling import mixture_centres, sampler_of, survivors_of
@@ -151,6 +148,7 @@ class Run:
         self._evaluator: Evaluator | None = None
         self._centres = mixture_centres(config.data)
         self._events: deque[dict[str, Any]] = deque()  # that the next line of the journal takes
+        self._replicas: tuple[dict[str, Any], ...] = ()  # as written down last
         self._mirror: Mirror = NoMirror()
         self._saved = -1  # the generation of the newest snapshot
         self._stop = Stop(config.checkpoint.grace)
@@ -176,18 +174,20 @@ class Run:
                         f"{folder.path} has behind it"
                     )
                 self._replay_record(selection, past)
-            check_device(config.execution)
+            choice = choose_executor(config.execution)
+            check_device(config.execution, choice)
             if config.evaluation.every is not None:
                 self._evaluator = self._make_evaluator()
+            say = self._progress.message
             with same_handlers():
-                replicas = build_executor(config, partial(read_origin, folder))
+                replicas = build_executor(config, choice, partial(read_origin, folder), say)
             executor = InterruptibleExecutor(replicas, self._stop)
             self._mirror = open_mirror(folder, config.checkpoint.mirror, not resumed, self._report)
             if resumed:  # not before: a mistake must leave the run as it was
                 write_text(folder.config, config.to_yaml())
             self._progress.message(
-                f"{config.name}: {config.generations} generations, {executor.description}; "
-                f"folder {folder.path}"
+                f"{config.name}: {config.generations} generations, {executor.description}"
+                f"{choice.reason}; folder {folder.path}"
             )
             population = self._population(executor, past)
             tracker = open_tracker(folder, config, self._progress.message)
@@ -200,6 +200,8 @@ class Run:
             finished = whole and not self._stop.abandoned
             status = "FINISHED" if finished else "KILLED"
             return Result(folder.path, generation, checksum, finished, self._stop.signal)
+        except WorkerLost as error:
+            raise WorkerLost(f"{error}. Go on with: run-evolution resume {folder.path}") from error
         finally:
             self._progress.close()
             self._background.close()
@@ -209,6 +211,7 @@ class Run:
                 self._mirror.finish()
                 if tracker is not None:
                     self._end_record(tracker, status)
+            folder.replicas.unlink(missing_ok=True)
             journal.close()
 
     # ------------------------------------------------------------------------------------ the loop
@@ -264,6 +267,7 @@ class Run:
         self._clock = now
         for event in outcome.events:
             self._progress.message(describe(event))
+        self._show_replicas(outcome)
         events = (*drained(self._events), *outcome.events)
         entry = Entry(
             outcome.generation,
@@ -279,6 +283,19 @@ class Run:
         journal.append(entry)
         self._lineage.update(children, survivors)
         self._progress.generation(entry, self._lineage)
+
+    def _show_replicas(self, outcome: Outcome) -> None:
+        """Write down where the replicas are, whenever that changes, for `inspect` to show."""
+        if outcome.replicas == self._replicas:
+            return
+        self._replicas = outcome.replicas
+        try:
+            write_json(
+                self._folder.replicas,
+                {"generation": outcome.generation, "replicas": list(outcome.replicas)},
+            )
+        except OSError:  # such as a full disk, which the next snapshot tells of
+            self._replicas = ()
 
     # ----------------------------------------------------------------------------- past and future
 
@@ -472,55 +489,6 @@ class Run:
         """Say that something failed, here and in the journal; other threads call it too."""
         self._events.append(event)
         self._progress.message(text)
-
-
-# --------------------------------------------------------------------------------------- the engine
-
-
-def build_executor(config: RunConfig, recover: Recover) -> Executor:
-    """Return the executor of a config, its replicas at generation 0.
-
-    Raises:
-        ConfigError: what the config asks for is not here.
-    """
-    execution = config.execution
-    mutations = {name: resolve(name) for name in config.population.mutations}
-
-    def factory_for(device: str) -> ReplicaFactory:
-        return ReplicaFactory(config, device, execution.threads, mutations, execution.precision)
-
-    try:
-        if execution.executor == "local":
-            return LocalExecutor(factory_for(_local_device(execution)))
-        try:
-            from populations.executors.ray import RayExecutor
-        except ImportError:
-            raise ConfigError(
-                "execution.executor: ray is not installed; pip install ray, or --executor local"
-            ) from None
-        return RayExecutor(factory_for, execution, config.children, recover)
-    except (ValueError, ConnectionError) as error:
-        raise ConfigError(str(error)) from None
-
-
-def check_device(execution: ExecutionConfig) -> None:
-    """Refuse a device that is not here, before anything slow begins; Ray knows its own.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if (
-        execution.executor == "local"
-        and execution.device == "cuda"
-        and not torch.cuda.is_available()
-    ):
-        raise ConfigError("execution.device: cuda was asked for, but torch finds no GPU here")
-
-
-def _local_device(execution: ExecutionConfig) -> str:
-    if execution.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return execution.device
 
 
 def drained(events: deque[dict[str, Any]]) -> Iterator[dict[str, Any]]:

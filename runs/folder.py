@@ -93,6 +93,11 @@ class RunFolder:
         return self.path / "tracking.json"
 
     @property
+    def replicas(self) -> Path:
+        """Where the replicas of a living run are."""
+        return self.path / "replicas.json"
+
+    @property
     def lock(self) -> Path:
         """Who writes to the run."""
         return self.path / "journal.lock"

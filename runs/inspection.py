@@ -1,6 +1,10 @@
 """What a run's folder says about it, for people and programs."""
 
-from collections.abc import Iterator
+import json
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,9 @@ from runs.mistakes import printable
 from runs.past import replay_lineage
 from runs.progress import duration
 
+RECENT = 50  # generations that the pace is read off
+SILENCE = 120.0  # seconds without news, or ten generations, after which a run may be dead
+
 
 def inspect_run(run_dir: str | Path) -> dict[str, Any]:
     """Return a run's state as JSON values.
@@ -35,6 +42,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
     lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
     events: list[dict[str, Any]] = []
     scorings: list[dict[str, Any]] = []
+    recent: deque[Entry] = deque(maxlen=RECENT)
     for item in read_journal(folder.journal):
         if isinstance(item, Damage):
             damaged += 1
@@ -44,6 +52,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
             continue
         replay_lineage(lineage, selection, [item])
         last = item
+        recent.append(item)
         seconds += item.seconds.get("total", 0.0)
         events += [{"generation": item.generation, **event} for event in item.events]
     kept = [_snapshot(snapshot) for snapshot in snapshots(folder.snapshots)]
@@ -57,6 +66,8 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "share_of_wins": {name: round(share, 4) for name, share in lineage.shares().items()},
         "last": _last(last),
+        "now": _now(folder, recent, config.generations),
+        "faults": dict(Counter(str(event["event"]) for event in events if "event" in event)),
         "best": [
             {
                 "generation": best.generation,
@@ -72,6 +83,31 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         "events": events,
         "data": {"name": folder.load_data().name, "shape": list(folder.load_data().shape)},
         "config": config.model_dump(mode="json"),
+    }
+
+
+def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[str, Any] | None:
+    """Return how a run that goes on fares: its replicas, its pace; None where it does not go on."""
+    try:
+        found = json.loads(folder.replicas.read_text(encoding="utf-8"))
+        replicas = [dict(replica) for replica in found["replicas"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    phases = {phase for entry in recent for phase in entry.seconds}
+    pace = {
+        phase: statistics.median(entry.seconds.get(phase, 0.0) for entry in recent)
+        for phase in sorted(phases)
+    }
+    left = generations - recent[-1].generation - 1 if recent else generations
+    each = pace.get("total", 0.0)
+    silent = time.time() - (recent[-1].time if recent else folder.replicas.stat().st_mtime)
+    lives = silent < max(SILENCE, 10 * each)
+    return {
+        "replicas": replicas,
+        "seconds_by_phase": pace,
+        "silent_seconds": round(silent, 1),
+        "lives": lives,
+        "expected_end": round(time.time() - silent + left * each) if lives and recent else None,
     }
 
 
@@ -127,6 +163,29 @@ def _scorings(scorings: list[dict[str, Any]]) -> Iterator[Table]:
     yield table
 
 
+def _show_now(console: Console, now: dict[str, Any] | None) -> None:
+    """Print how a run that goes on fares."""
+    if now is None:
+        return
+    silent = duration(now["silent_seconds"])
+    if not now["lives"]:
+        console.print(f"\nno news for {silent}: if its process is dead, `resume` goes on")
+    elif now["expected_end"] is not None:
+        left = duration(max(0.0, now["expected_end"] - time.time()))
+        end = time.strftime("%Y-%m-%d %H:%M", time.localtime(now["expected_end"]))
+        console.print(f"\nit goes on; last news {silent} ago; ends in {left}, on {end}")
+    table = Table("replica", "state", "node", "process", "device", "restarts", "re-syncs", box=None)
+    for replica in now["replicas"]:
+        names = ("worker", "state", "node", "process", "device", "restarts", "resyncs")
+        cells = (replica.get(name) for name in names)
+        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in cells))
+    console.print()
+    console.print(table)
+    if now["seconds_by_phase"]:
+        parts = (f"{phase} {value:.3g}" for phase, value in now["seconds_by_phase"].items())
+        console.print(f"\nseconds of a generation, medians of the last: {', '.join(parts)}")
+
+
 def render(found: dict[str, Any]) -> None:
     """Print what `inspect_run` found."""
     console = Console(highlight=False)
@@ -141,6 +200,7 @@ def render(found: dict[str, Any]) -> None:
     )
     if found["checksum"]:
         console.print(f"checksum {found['checksum']} at generation {found['checksum_generation']}")
+    _show_now(console, found["now"])
     wins = Table("mutation", "share of wins", box=None)
     for name, share in found["share_of_wins"].items():
         wins.add_row(escape(printable(name)), f"{share:.1%}")
@@ -160,5 +220,8 @@ def render(found: dict[str, Any]) -> None:
         console.print(table)
     if found["damaged_journal_lines"]:
         console.print(f"\n{found['damaged_journal_lines']} damaged line(s) in the journal")
+    if found["faults"]:
+        counts = (f"{kind} {count}" for kind, count in found["faults"].items())
+        console.print(f"\nsurvived, and other events: {', '.join(counts)}", soft_wrap=True)
     for event in found["events"]:
         console.print(printable(f"event {event}"), markup=False, soft_wrap=True)

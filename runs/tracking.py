@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ ROWS = 1000  # metrics in a batch, MLflow's limit
 PARAMS = 100  # params in a batch, MLflow's limit
 QUEUE = 500  # generations read ahead of the store
 EVALUATION, SPENT = "evaluation/", "spent/"  # before the names of scorings' metrics
+NO_FAULTS = ("worker-joined", "workers-waiting")  # events that a run need not survive
 Say = Callable[[str], None]
 
 
@@ -135,6 +137,7 @@ class Record:
         )
         self._lineage = Lineage()
         self._spent = Spent(config)
+        self._faults: Counter[str] = Counter()
         self._offset = 0  # bytes of the journal that were read
         self._rows: list[tuple[str, Entry | Scoring, dict[str, float]]] = []  # read, not yet logged
         self._client: MlflowClient | None = None
@@ -165,9 +168,11 @@ class Record:
             else:
                 self._spent.add(line)
                 metrics = metrics_of(line, self._lineage, self._selection, self._config)
-                wanted = line.generation % self._config.tracking.every == 0
-                if wanted and line.generation > self._state["logged"]:
-                    self._rows.append(("logged", line, metrics))
+                faults = fault_metrics(line, self._faults)
+                if line.generation % self._config.tracking.every:
+                    metrics = {}
+                if (metrics or faults) and line.generation > self._state["logged"]:
+                    self._rows.append(("logged", line, metrics | faults))
             if len(self._rows) >= QUEUE:
                 break
         return self._offset > start
@@ -248,7 +253,7 @@ class Record:
     def _start_over(self) -> None:
         """Read the journal from its beginning, into a new MLflow run."""
         self._offset, self._rows = 0, []
-        self._lineage, self._spent = Lineage(), Spent(self._config)
+        self._lineage, self._spent, self._faults = Lineage(), Spent(self._config), Counter()
 
     def _create(self, client: "MlflowClient") -> str:
         name = self._config.tracking.experiment
@@ -358,6 +363,20 @@ def metrics_of(
     reals = config.discriminator.updates * Pace.counting(config).batch(entry.generation)
     metrics["images_per_second"] = reals / max(entry.seconds["total"], 1e-9)
     return {key: value for key, value in metrics.items() if value is not None}
+
+
+def fault_metrics(entry: Entry, totals: Counter[str]) -> dict[str, float]:
+    """Return how often each fault of a generation was survived so far, and at what cost."""
+    changed: set[str] = set()
+    for event in entry.events:
+        kind = str(event.get("event"))
+        if kind in NO_FAULTS:
+            continue
+        name = f"faults/{kind.replace('-', '_')}"
+        amounts = {name: 1} | {f"{name}_{c}": event[c] for c in ("seconds", "bytes") if c in event}
+        totals.update(amounts)
+        changed |= amounts.keys()
+    return {name: float(totals[name]) for name in sorted(changed)}
 
 
 def metrics_of_scoring(scoring: Scoring) -> dict[str, float]:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "fitness": {"fitness"},
 }
 HOMES = {
-    "ray": ("populations/executors/ray.py",),
+    "ray": ("populations/executors/ray",),
     "mlflow": ("runs/tracking.py",),
     "deap": ("populations/",),
     "pyarrow": ("runs/mirror.py",),

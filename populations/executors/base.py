@@ -13,19 +13,24 @@ from pydantic import BaseModel, Field
 
 from populations.individual import Job, Score
 
-Exported = Any  # a replica's state as plain arrays; opaque here
+Exported = Any  # a replica's state as plain arrays; opaque here, but for its `nbytes` if it has any
 Survivors = tuple[Job, ...]
 
 
 class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     """Where children are made and scored."""
 
-    executor: Literal["local", "ray"] = "ray"
+    executor: Literal["auto", "local", "ray"] = Field(
+        "auto", description="auto: local where one device is all there is, Ray where more are"
+    )
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="replicas; auto: one per child, at most one per GPU or CPU share"
+        "auto", description="replicas; auto: one per child, at most what the cluster has or gets"
     )
     threads: int = Field(
         1, ge=1, le=1024, description="CPU threads of a worker; part of the result's bits"
+    )
+    cpus: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="CPUs that Ray keeps for a worker; its threads"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
@@ -34,15 +39,30 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     gpus: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="GPUs of a worker, where the device is cuda"
     )
+    resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        {}, description="Ray's custom resources that a worker takes"
+    )
+    labels: dict[str, str] = Field(
+        {}, description="labels of the nodes that workers may run on, Ray's label selector"
+    )
     address: str | None = Field(None, description="a Ray cluster's address; else RAY_ADDRESS")
-    restarts: int = Field(3, ge=0, description="a worker's restarts in a row before the run stops")
-    deadline: float = Field(
-        900.0, gt=0, allow_inf_nan=False, description="seconds until a silent worker counts as hung"
+    ship_code: bool = Field(
+        False, description="send this package to the nodes of a cluster that do not have it"
+    )
+    patience: float = Field(
+        300.0, gt=0, allow_inf_nan=False, description="seconds to wait for a first worker's place"
+    )
+    restarts: int = Field(
+        3, ge=0, description="a worker's restarts in a row on a node, and a child's, before the end"
+    )
+    deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = Field(
+        "auto",
+        description="seconds until a silent worker counts as hung; auto: from measured times",
     )
 
 
 class WorkerLost(RuntimeError):
-    """A worker died more often than the config allows; the run can be resumed."""
+    """The workers are lost, or the cluster's head, for good; the run can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +75,15 @@ class Outcome:
     training: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     events: tuple[dict[str, Any], ...] = ()
+    replicas: tuple[dict[str, Any], ...] = ()  # where each is, and how it fares
 
 
 class Replica(Protocol):
     """The whole state on one device."""
+
+    @property
+    def hardware(self) -> str:
+        """Return the device as a person knows it, such as an accelerator's model."""
 
     def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
         """Advance to `generation` unless it is there already, then make and score `jobs`."""

@@ -1,6 +1,9 @@
 """One replica in this process."""
 
+import os
+import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from populations.executors.base import Exported, Origin, Outcome, Replica, Survivors
 from populations.individual import Job
@@ -15,7 +18,10 @@ class LocalExecutor:
 
     def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
         """Bring the replica to `generation` and score `jobs`."""
-        return self._replica.step(generation, survivors, jobs)
+        outcome = self._replica.step(generation, survivors, jobs)
+        here = {"worker": 0, "state": "joined", "node": platform.node(), "process": os.getpid()}
+        here |= {"device": self._replica.hardware, "restarts": 0, "resyncs": 0}
+        return replace(outcome, replicas=(here,))
 
     def export(self) -> Exported:
         """Return the replica's state."""

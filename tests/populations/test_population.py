@@ -15,6 +15,7 @@ class Notebook:
     """A replica that writes down what it is asked."""
 
     asked: list[object] = field(default_factory=list)
+    hardware: str = "paper"
 
     def step(self, generation, survivors, jobs):
         self.asked.append((generation, survivors, tuple(jobs)))

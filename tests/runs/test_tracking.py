@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from populations.lineage import Lineage
 from populations.selection import build_selection
 from runs import load_config, sample
 from runs.journal import Entry, read_journal
-from runs.tracking import flatten, metrics_of, strategy_of, tags_of
+from runs.tracking import fault_metrics, flatten, metrics_of, strategy_of, tags_of
 
 TRACKED = ("--set", "tracking.enabled=true", "--set", "tracking.system_metrics=false")
 
@@ -65,11 +66,14 @@ def expected_metrics(folder: Path) -> dict[tuple[str, int], float]:
     """Return each metric that the journal holds, by name and generation."""
     config = load_config(folder / "config.yaml")
     selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
-    lineage = Lineage()
+    lineage, faults = Lineage(), Counter()
     return {
         (name, entry.generation): value
         for entry in journal(folder)
-        for name, value in metrics_of(entry, lineage, selection, config).items()
+        for name, value in {
+            **metrics_of(entry, lineage, selection, config),
+            **fault_metrics(entry, faults),
+        }.items()
     }
 
 
@@ -119,6 +123,26 @@ def test_a_killed_and_resumed_run_is_one_run_in_mlflow(tracked):
 def test_no_row_is_missing_and_none_is_there_twice(tracked):
     assert [entry.generation for entry in journal(tracked / "run")] == list(range(400))
     check_every_row_is_there_once(tracked / "mlflow.db", tracked / "run")
+
+
+def test_faults_that_were_survived_are_counted_with_their_cost():
+    def entry(*events: dict) -> Entry:
+        return Entry(3, 0.0, "", (), (), (), events=events)
+
+    totals: Counter[str] = Counter()
+    lost = {"event": "worker-lost", "worker": 1}
+    joined = {"event": "worker-joined", "worker": 1, "seconds": 2.0, "bytes": 7}
+    resynced = {"event": "replica-resynced", "seconds": 0.5, "bytes": 100}
+    assert fault_metrics(entry(), totals) == {}
+    assert fault_metrics(entry(lost, lost, joined), totals) == {"faults/worker_lost": 2.0}
+    assert fault_metrics(entry(resynced), totals) == {
+        "faults/replica_resynced": 1.0,
+        "faults/replica_resynced_seconds": 0.5,
+        "faults/replica_resynced_bytes": 100.0,
+    }
+    found = fault_metrics(entry(lost, resynced), totals)
+    assert found["faults/worker_lost"] == 3.0
+    assert found["faults/replica_resynced_bytes"] == 200.0
 
 
 def test_the_metrics_are_the_promised_ones(tracked):

@@ -4,34 +4,40 @@ One Ray session serves the whole module. Where the engine itself does not matter
 `Chain`: its state is a text that every survivor is hashed into.
 """
 
-import hashlib
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from egan.engine import Diverged
-from egan.game import GameConfig
-from egan.mutations import heuristic, least_squares
-from egan.replica import ReplicaFactory
-from populations.executors.base import ExecutionConfig, Origin, Outcome, WorkerLost
+from populations.executors.base import Origin, WorkerLost
 from populations.executors.local import LocalExecutor
-from populations.individual import Job, Score
-from populations.population import Population
-from populations.selection import SelectionConfig, build_selection
 
 ray = pytest.importorskip("ray")
-from populations.executors.ray import RayExecutor, shares
+from tests.populations.executors.replicas import (
+    ENGINE,
+    GENERATIONS,
+    Chain,
+    Claim,
+    Diverging,
+    Dying,
+    Evolution,
+    Greedy,
+    Hanging,
+    Insatiable,
+    Mortal,
+    On,
+    OnDevice,
+    Perturbed,
+    kill,
+    on_ray,
+    stillborn,
+    unreadable,
+)
 
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests
 CPUS = 8  # on paper: two for the engine on two workers, and room for what a test adds
-GENERATIONS = 6
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,192 +52,6 @@ def session() -> Iterator[None]:
     )
     yield
     ray.shutdown()
-
-
-# ---------------------------------------------------------------------------------- replicas
-
-
-class Chain:
-    """A replica whose state is a hash of all survivors so far."""
-
-    def __init__(self) -> None:
-        self.generation, self.state = 0, "start"
-        self.training: dict[str, float] = {}
-
-    def step(self, generation, survivors, jobs) -> Outcome:
-        if survivors is not None and self.generation == generation - 1:
-            self.advance(survivors)
-        assert self.generation == generation
-        scores = {job.index: Score((self.worth(job), 0.0)) for job in jobs}
-        return Outcome(generation, self.state, scores, self.training, {"evaluation": 0.0})
-
-    def advance(self, survivors) -> None:
-        self.state = hashlib.sha256(f"{self.state} {survivors}".encode()).hexdigest()[:16]
-        self.generation += 1
-        self.training = {"loss": float(self.generation)}
-
-    def worth(self, job: Job) -> float:
-        return int(hashlib.sha256(f"{self.state} {job}".encode()).hexdigest()[:6], 16)
-
-    def export(self):
-        return self.generation, self.state
-
-    def restore(self, exported, history) -> str:
-        self.generation, self.state = exported or (0, "start")
-        self.training = {}
-        for survivors in history:
-            self.advance(survivors)
-        return self.state
-
-
-def claim(path: Path) -> bool:
-    """Return True to one caller alone, of all processes."""
-    try:
-        path.open("x").close()
-    except FileExistsError:
-        return False
-    return True
-
-
-@dataclass
-class Claim:
-    """A factory of replicas of `kind`, of which one misbehaves once, in generation 2."""
-
-    kind: type[Chain]
-    path: Path
-
-    def __call__(self) -> Chain:
-        replica = self.kind()
-        replica.path = self.path
-        return replica
-
-
-class Perturbed(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
-        if generation == 2 and claim(self.path):
-            self.state = "other bits"
-        return super().step(generation, survivors, jobs)
-
-
-class Hanging(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
-        if generation == 2 and claim(self.path):
-            time.sleep(600)
-        return super().step(generation, survivors, jobs)
-
-
-class Dying(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
-        if generation == 2 and claim(self.path):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().step(generation, survivors, jobs)
-
-
-class Mortal(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Diverging(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
-        raise Diverged("generation 0: the discriminator's loss is nan in update 1 of 1")
-
-
-def unreadable() -> Chain:
-    raise ValueError("data.path: no such file here")
-
-
-def stillborn() -> Chain:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError
-
-
-# ---------------------------------------------------------------------------------- evolution
-
-
-def slow_heuristic(logits):
-    """An own mutation, slow enough to be killed in its course."""
-    time.sleep(0.1)
-    return heuristic(logits)
-
-
-MUTATIONS = {"slow_heuristic": slow_heuristic, "least_squares": least_squares}
-GAME = GameConfig(
-    seed=5,
-    data={"source": "digits", "resolution": 16},
-    backbone={"name": "dcgan", "width": 4, "latent": 6},
-    population={"survivors": 2, "batch": 4},
-    fitness={"batch": 8},
-    discriminator={"updates": 2},
-)
-ENGINE = ReplicaFactory(GAME, "cpu", 1, mutations=MUTATIONS)
-
-
-class Evolution:
-    """A population on an executor, its survivors journalled as a run does."""
-
-    def __init__(self, executor) -> None:
-        self.executor = executor
-        self.selection = build_selection(SelectionConfig(), 2, 0.01)
-        self.begin()
-
-    def begin(self) -> None:
-        self.history: list[tuple[Job, ...]] = []
-        self.events: list[dict[str, object]] = []
-        self.log: list[object] = []
-        self.population = Population(self.executor)
-
-    def restart(self) -> None:
-        self.executor.restore(Origin(None, ()))
-        self.begin()
-
-    def generation(self) -> None:
-        jobs = self.selection.propose(tuple(MUTATIONS), 5, self.population.generation)
-        scores = self.population.evaluate(jobs)
-        outcome = self.population.outcome
-        survivors = self.selection.select(
-            self.selection.individuals(outcome.generation, jobs, scores)
-        )
-        self.events += outcome.events
-        self.history.append(tuple(survivor.job for survivor in survivors))
-        self.log.append((outcome.checksum, scores, outcome.training))
-        self.population.advance(self.history[-1])
-
-    def run(self, generations: int = GENERATIONS) -> list[object]:
-        """Return checksums, scores and reports of all generations, and the last checksum."""
-        while self.population.generation < generations:
-            self.generation()
-        outcome = self.population.settle()
-        self.events += outcome.events
-        return [*self.log, outcome.checksum]
-
-    def happened(self) -> list[str]:
-        return [str(event["event"]) for event in self.events]
-
-
-def on_ray(factory, workers, *, children: int = 4, **settings) -> Evolution:
-    """Return an evolution on Ray workers; a lost population is replayed from its beginning."""
-    evolutions: list[Evolution] = []
-
-    def recover() -> Origin:
-        return Origin(None, tuple(evolutions[0].history))
-
-    config = ExecutionConfig(workers=workers, **settings)
-    evolutions.append(Evolution(RayExecutor(lambda device: factory, config, children, recover)))
-    return evolutions[0]
-
-
-def kill(process: int) -> None:
-    os.kill(process, signal.SIGKILL)
-    while Path(f"/proc/{process}").exists() and not _is_zombie(process):
-        time.sleep(0.01)
-
-
-def _is_zombie(process: int) -> bool:
-    try:
-        return " Z " in Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return True
 
 
 @pytest.fixture(scope="module")
@@ -293,10 +113,7 @@ def test_a_lost_workers_successor_joins_and_takes_part(pair, expected):
     pair.restart()
     pair.generation()
     kill(pair.executor.processes()[0])
-    patience = time.monotonic() + 60
-    while "worker-joined" not in pair.happened() and time.monotonic() < patience:
-        pair.generation()
-        time.sleep(0.2)
+    pair.until(lambda: "worker-joined" in pair.happened())
     assert pair.happened()[:2] == ["worker-lost", "worker-joined"]
     assert len(pair.executor.processes()) == 2
     pair.generation()
@@ -328,6 +145,21 @@ def test_a_resumed_population_goes_on_from_its_export(pair, expected):
     # all but the report of a training that was before the resume
     assert [entry[:2] for entry in log] == [entry[:2] for entry in expected[3:-1]]
     assert last == expected[-1]
+
+
+def test_a_replica_gives_what_it_holds_while_its_step_runs(tmp_path, chain):
+    evolution = on_ray(Claim(Hanging, tmp_path / "claim"), 1)
+    try:
+        evolution.generation()
+        evolution.generation()
+        (worker,) = evolution.executor._crew.joined()
+        worker.actor.step.remote(2, evolution.history[-1], ())  # which hangs
+        begin = time.monotonic()
+        generation, state = evolution.executor.held()
+        assert time.monotonic() - begin < 10
+        assert (generation, state) in ((1, chain[1][0]), (2, chain[2][0]))
+    finally:
+        evolution.executor.close()
 
 
 # ---------------------------------------------------------------------------------- accidents
@@ -409,6 +241,29 @@ def test_a_replica_that_cannot_be_given_the_state_does_not_stop_the_run(chain):
         evolution.executor.close()
 
 
+@pytest.mark.parametrize("kind", [OnDevice, pytest.param(Greedy, marks=pytest.mark.long)])
+def test_where_memory_is_short_children_are_made_one_at_a_time(kind, chain):
+    evolution = on_ray(On(kind), 1)
+    try:
+        assert evolution.run(3)[:3] == chain[:3]
+        lost = [event for event in evolution.events if event["event"] == "worker-lost"]
+        assert len(lost) == 3 and {event["cause"] for event in lost} == {"memory"}
+        assert "tried to allocate 3 GiB" in lost[0]["reason"]
+    finally:
+        evolution.executor.close()
+
+
+def test_where_memory_is_never_enough_the_run_ends_with_advice():
+    evolution = on_ray(On(Insatiable), 2, restarts=1)
+    try:
+        with pytest.raises(
+            WorkerLost, match=r"tried to allocate 3 GiB\. Memory was short: give .* fitness\.batch"
+        ):
+            evolution.generation()
+    finally:
+        evolution.executor.close()
+
+
 def test_a_worker_that_always_dies_stops_the_run_after_the_restarts_it_has():
     evolution = on_ray(Mortal, 1, restarts=2)
     try:
@@ -447,38 +302,45 @@ def test_an_error_in_building_a_replica_arrives_as_itself():
 
 
 @pytest.mark.parametrize(
-    ("settings", "text"),
+    ("settings", "here", "waiting"),
     [
-        ({"workers": 9}, r"9 worker\(s\) of 1 CPU each .* has 8 CPU and 0 GPU"),
-        ({"workers": 3, "threads": 3}, r"3 worker\(s\) of 3 CPU each"),
-        ({"workers": 1, "device": "cuda"}, r"1 worker\(s\) of 1 GPU each"),
+        ({"workers": 3, "threads": 3}, 2, 1),
+        ({"children": 9, "cpus": 3, "threads": 1}, 2, 7),
+        ({"children": 1, "threads": 3}, 1, 0),
     ],
 )
-def test_more_workers_than_fit_the_cluster_are_refused_with_what_to_change(settings, text):
-    with pytest.raises(ValueError, match=rf"execution\.workers: {text}.*--workers N"):
-        on_ray(Chain, **settings)
-
-
-@pytest.mark.parametrize(("children", "count"), [(1, 1), (9, 2)])
-def test_auto_is_one_worker_per_child_at_most_what_fits(children, count):
-    evolution = on_ray(Chain, "auto", children=children, threads=3)
+def test_a_run_starts_with_what_fits_and_asks_for_the_rest_once(settings, here, waiting, chain):
+    evolution = on_ray(Chain, **settings)
     try:
-        assert len(evolution.executor.processes()) == count
+        description = evolution.executor.description
+        assert f"on {here} Ray worker(s)" in description
+        assert ("more asked for" in description) == bool(waiting)
+        assert len(evolution.executor.processes()) == here
+        assert evolution.run() == chain
+        assert evolution.happened() == ["workers-waiting"][:waiting]
+        states = [replica["state"] for replica in evolution.population.outcome.replicas]
+        assert sorted(states) == ["joined"] * here + ["waiting"] * waiting
     finally:
         evolution.executor.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"workers": 1, "device": "cuda"}, r"1 GPU, 1 CPU, .*free in the cluster: \d CPU"),
+        ({"workers": 1, "threads": 9}, "each needs 9 CPU"),
+        ({"workers": 1, "resources": {"tape": 2}}, "1 CPU, 2 tape"),
+        ({"workers": 1, "labels": {"disk": "fast"}}, "1 CPU, a node with disk=fast"),
+    ],
+)
+def test_where_no_worker_fits_in_time_the_run_says_what_is_missing(settings, text, monkeypatch):
+    monkeypatch.setattr("populations.executors.ray_crew.SETTLE", 1.0)
+    said: list[str] = []
+    with pytest.raises(WorkerLost, match=rf"no worker got a place within 3 s: .*{text}"):
+        on_ray(Chain, patience=3.0, say=said.append, **settings)
+    assert len(said) == 1 and said[0].startswith("waiting for a place for a worker: ")
 
 
 def test_a_joined_cluster_is_left_running():
     on_ray(Chain, 1).executor.close()
     assert ray.is_initialized()
-
-
-@pytest.mark.parametrize("jobs", range(8))
-@pytest.mark.parametrize("workers", range(1, 5))
-def test_shares_are_nearly_equal_and_keep_siblings_together(jobs, workers):
-    made = [Job(index, index // 3, "a") for index in range(jobs)]
-    split = shares(made, workers)
-    assert len(split) == workers
-    assert [job for share in split for job in share] == made
-    sizes = list(map(len, split))
-    assert max(sizes) - min(sizes) <= 1

@@ -1,0 +1,324 @@
+"""What the Ray executor asks of Ray: to join or start a cluster, its room, its head, its errors."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry leaves
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CPU actors from a warning
+# Without its head Ray ends the program, wordlessly for the user, after these seconds; we say it.
+os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "120")
+# `ray start` protects a cluster by the token it finds. Ray decides once, when it is imported,
+# whether to show it; a program that imports Ray before us decides for itself.
+TOKEN = Path.home() / ".ray" / "auth_token"
+if "ray" not in sys.modules and (
+    {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or TOKEN.exists()
+):
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+import ray
+from ray import exceptions
+from ray._private import ray_constants
+
+from populations.executors.base import ExecutionConfig, WorkerLost
+
+KNOCK_TIMEOUT = 20.0  # seconds for a head's machine to take a connection
+LOOK = 2.0  # seconds between looks at the head
+HEAD_PATIENCE = 40.0  # seconds until a silent head counts as lost
+SECOND_LOOK = 5.0  # seconds that it then has to prove itself
+CLOSE_TIMEOUT = 20.0  # seconds that leaving a cluster may take
+RAY_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # read when Ray is imported
+LOOPBACK_BEFORE, BEYOND_BEFORE = os.environ.get(RAY_CLUSTERS), ray_constants.ENABLE_RAY_CLUSTER
+NODE = "ray.io/node-id"  # a label that Ray gives every node
+HELD = "held"  # a group of calls with a thread of its own, which answers while a step runs
+MEMORY = (MemoryError, exceptions.OutOfMemoryError)
+LOST = (
+    *MEMORY,
+    exceptions.RayActorError,
+    exceptions.ObjectLostError,
+    exceptions.WorkerCrashedError,
+    exceptions.NodeDiedError,
+    exceptions.GetTimeoutError,
+    exceptions.LocalRayletDiedError,
+    exceptions.RaySystemError,
+)
+
+
+def connect(config: ExecutionConfig, code: Sequence[Path] = ()) -> None:
+    """Join the cluster of `execution.address` or RAY_ADDRESS; without either start Ray here.
+
+    Raises:
+        ConnectionError: there is no cluster at that address.
+    """
+    address = cluster_address(config)
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address:
+        _keep_to_loopback(False)
+        if config.ship_code:
+            modules = [str(path) for path in code]
+            common["runtime_env"] = {"py_modules": modules, "excludes": ["__pycache__"]}
+        try:
+            _knock(address)
+            ray.init(address=address, **common)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConnectionError(f"no Ray cluster answers at {address!r}: {error}") from None
+        return
+    _keep_to_loopback(True)
+    wanted = 0.0 if config.workers == "auto" else config.workers * cpus_of(config)
+    cpus = max(os.cpu_count() or 1, -int(-wanted // 1))
+    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+
+
+def _knock(address: str) -> None:
+    """Ask whether anybody listens at HOST:PORT, for Ray would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_TIMEOUT).close()
+
+
+def is_joined() -> bool:
+    """Return whether this process is part of a Ray cluster."""
+    return bool(ray.is_initialized())
+
+
+def leave() -> None:
+    """Leave the cluster, or end the one that was started here; a lost head is no hindrance."""
+    bounded(ray.shutdown, CLOSE_TIMEOUT)
+
+
+def _keep_to_loopback(only: bool) -> None:
+    """Let Ray, its workers too, listen on the loopback address alone, as it does on a Mac.
+
+    Told an address of 127.0.0.1, it would take the machine's own one instead.
+    """
+    if only:
+        os.environ[RAY_CLUSTERS] = "0"
+    elif LOOPBACK_BEFORE is None:
+        os.environ.pop(RAY_CLUSTERS, None)
+    else:
+        os.environ[RAY_CLUSTERS] = LOOPBACK_BEFORE
+    ray_constants.ENABLE_RAY_CLUSTER = BEYOND_BEFORE and not only
+
+
+def cluster_address(config: ExecutionConfig) -> str | None:
+    """Return the address of the cluster to join, if one is named."""
+    return config.address or os.environ.get("RAY_ADDRESS") or None
+
+
+def choose_device(config: ExecutionConfig) -> str:
+    """Return "cuda" where the config asks for it, or leaves it open and the cluster has GPUs."""
+    if config.device == "auto":
+        return "cuda" if ray.cluster_resources().get("GPU", 0) >= config.gpus else "cpu"
+    return config.device
+
+
+def worker_count(config: ExecutionConfig, device: str, children: int) -> int:
+    """Return how many workers there will be on what is there now.
+
+    Raises:
+        ValueError: the number asked for does not fit.
+    """
+    have = ray.cluster_resources()
+    room = places(have, actor_options(config, device))
+    count = min(children, room) if config.workers == "auto" else config.workers
+    if not 1 <= count <= room:
+        raise ValueError(
+            f"execution.workers: {config.workers} worker(s) of {unit(config, device)} each do not "
+            f"fit, for there are {have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU. Ask "
+            "for fewer workers (--workers N) or smaller ones (execution.threads, execution.gpus)"
+        )
+    return count
+
+
+def places(have: dict[str, float], options: dict[str, Any]) -> int:
+    """Return for how many actors resources suffice, if no node's border lies between them."""
+    needs = {"CPU": options["num_cpus"], "GPU": options.get("num_gpus", 0)}
+    needs |= options.get("resources", {})
+    return min(int(have.get(name, 0) / need + 1e-9) for name, need in needs.items() if need)
+
+
+def cpus_of(config: ExecutionConfig) -> float:
+    """Return the CPUs that Ray keeps for a worker."""
+    return config.cpus or config.threads
+
+
+def actor_options(config: ExecutionConfig, device: str) -> dict[str, Any]:
+    """Return what a worker asks Ray for."""
+    options: dict[str, Any] = {"num_cpus": cpus_of(config), "concurrency_groups": {HELD: 1}}
+    if device == "cuda":
+        options["num_gpus"] = config.gpus
+    if config.resources:
+        options["resources"] = dict(config.resources)
+    if config.labels:
+        options["label_selector"] = dict(config.labels)
+    return options
+
+
+def unit(config: ExecutionConfig, device: str) -> str:
+    """Return what a worker takes, in words."""
+    parts = [f"{config.gpus:g} GPU"] if device == "cuda" else []
+    parts.append(f"{cpus_of(config):g} CPU")
+    parts += [f"{amount:g} {name}" for name, amount in config.resources.items()]
+    parts += [f"a node with {key}={value}" for key, value in config.labels.items()]
+    return ", ".join(parts)
+
+
+def get(reference: Any) -> Any:
+    """Return a ready call's result; what the replica raised is raised here as it was there."""
+    try:
+        return ray.get(reference)
+    except exceptions.RayTaskError as error:
+        if error.cause is None:
+            raise
+        raise error.cause from error  # which shows where, in the worker
+
+
+def is_ready(reference: Any) -> bool:
+    """Return whether a call has ended, well or not."""
+    return bool(ray.wait([reference], timeout=0)[0])
+
+
+def is_loss(error: BaseException) -> bool:
+    """Return whether another worker, or the same anew, may do what this one could not."""
+    return isinstance(error, LOST) or out_of_memory(error)
+
+
+def tells_of_lost_node(error: BaseException) -> bool:
+    """Return whether Ray says that a worker died with its node, or never ran there."""
+    return isinstance(error, exceptions.RayActorError) and "its node has died" in str(error)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was short, on a host or on a device; torch is not imported here."""
+    return (
+        isinstance(error, MEMORY)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Return whether memory was short, or Ray ended the worker before it was."""
+    return out_of_memory(error) or "memory_usage_threshold" in str(error)  # of its advice
+
+
+def reason_to_replace(error: Exception) -> Exception:
+    """Return an error that costs a worker; raise one that is the replica's own, or the run's."""
+    if not is_loss(error):
+        raise error
+    return error
+
+
+def advice(error: BaseException) -> str:
+    """Return what to change where memory was short."""
+    if not short_of_memory(error):
+        return ""
+    return (
+        ". Memory was short: give a worker more (a larger execution.gpus or execution.cpus, so "
+        "that fewer share a device), or make less at a time (population.batch, fitness.batch)"
+    )
+
+
+def raise_mistake(error: BaseException) -> None:
+    """Raise what a user can put right, if that is why a worker could not start.
+
+    Raises:
+        ValueError: the code is not on the node.
+    """
+    text = str(error)
+    if isinstance(error, exceptions.RuntimeEnvSetupError):
+        raise ValueError(f"execution.ship_code: the code did not reach a node: {text}") from error
+    missing = [line.strip() for line in text.splitlines() if "No module named" in line]
+    if missing:
+        raise ValueError(
+            f"a node of the cluster cannot import what a worker needs ({missing[-1]}): install "
+            "the package there, or set execution.ship_code for the project's own"
+        ) from error
+
+
+def bounded(action: Callable[[], Any], seconds: float) -> Any:
+    """Return an action's result; None if it fails, or waits too long for a lost head."""
+    results: list[Any] = []
+
+    def act() -> None:
+        try:
+            results.append(action())
+        except Exception:
+            results.append(None)
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else None
+
+
+class Head:
+    """Looks at the cluster's head from a thread of its own, since a lost one answers no call."""
+
+    def __init__(self) -> None:
+        self._address = ray.get_runtime_context().gcs_address
+        self._answered = time.monotonic()
+        self._suspected: float | None = None
+        self._gone: frozenset[str] = frozenset()
+        self._changed = threading.Condition()
+        self._wanted = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._watch, name="head", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Do nothing while the head answers.
+
+        Raises:
+            WorkerLost: it has not for too long.
+        """
+        now = time.monotonic()
+        silent = now - self._answered
+        if silent <= HEAD_PATIENCE:
+            self._suspected = None
+            return
+        self._suspected = self._suspected or now
+        if now - self._suspected > SECOND_LOOK:  # else it may be we who were stopped for a while
+            raise WorkerLost(
+                f"the Ray cluster's head at {self._address} has not answered for {silent:.0f} s. "
+                "Start the cluster again, then resume the run"
+            )
+
+    def is_gone(self, node: str) -> bool:
+        """Return whether a node has gone away, as far as the head knows now."""
+        asked = time.monotonic()
+        with self._changed:
+            self._wanted.set()
+            self._changed.wait_for(lambda: self._answered > asked, timeout=LOOK)
+            return node in self._gone
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed = True
+        self._wanted.set()
+        self._thread.join(LOOK)  # Ray must not be left in the middle of a look
+
+    def _watch(self) -> None:
+        while not self._closed:
+            self._wanted.clear()
+            try:
+                asked = time.monotonic()
+                nodes = ray.nodes()  # does not return while the head is away
+            except Exception:  # Ray is being left, or fails in a way of its own
+                nodes = None
+            if nodes is not None:
+                with self._changed:
+                    self._gone = frozenset(n["NodeID"] for n in nodes if not n["Alive"])
+                    self._answered = asked
+                    self._changed.notify_all()
+            self._wanted.wait(LOOK)
