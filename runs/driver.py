@@ -221,6 +221,8 @@ class Run:
     ) -> tuple[int, str]:
         """Run the loop; return the generation that the run ends at, and the checksum there."""
         try:
+            if population.generation - max(self._saved, 0) >= self._config.checkpoint.every:
+                self._snapshot(population, journal)  # one was lost: the next replay be shorter
             self._loop(population, selection, journal)
             return population.generation, self._snapshot(population, journal)
         except KeyboardInterrupt:

@@ -319,6 +319,8 @@ def test_without_any_sound_snapshot_the_journal_alone_gives_the_same_bits(
     done = invoke("resume", folder)
     assert checksum(done.output) == points_run[1]
     assert record(folder) == record(points_run[0])
+    kept = [snapshot.generation for snapshot in snapshots(folder / "snapshots")]
+    assert kept == [30, 25]  # the one at 25 at once: another kill would replay them all again
 
 
 def test_without_its_journal_a_run_goes_on_from_its_snapshot(points_run, invoke, tmp_path):
