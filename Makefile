@@ -35,6 +35,7 @@ test-all: check  ## check, then every test: tens of minutes
 bench: setup  ## time generations, workers and start-up: about 20 minutes
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/driver.py
 	$(BIN)/python benchmarks/startup.py
 
 study: setup  ## compare five strategies on 25 Gaussians: about 15 minutes on two cores
