@@ -1,15 +1,15 @@
 """Time of a generation by phase and number of workers: python benchmarks/scaling.py [--json FILE].
 
 Measures the real executors, in process and on 1, 2 and 3 Ray workers of one thread each, with 1 and
-4 survivors; the bytes of a worker's call and answer in a generation, as Ray serialises them, and all
-that goes through the loopback interface, less what does while nothing is asked. It fits a model,
+4 survivors; the bytes of a worker's call and answer in a generation, as Ray serialises them, and
+what goes through the loopback interface, less what does while nothing is asked. It fits a model,
 
     T(W) = shared + ceil(children / W) * child + advance + latency + message * W
 
 whose parts are measured in process, and whose latency and message time are those of Ray actors that
-answer the same calls at once, 1 to 16 of them. The model is checked against the measured worker counts, then asked about 8, 64 and 512 workers. On a
-machine with fewer cores than workers the measured times hold the cores' sharing, too, so the check
-is fair only up to that number.
+answer the same calls at once, 1 to 16 of them. The model is checked against the measured worker
+counts, then asked about 8, 64 and 512 workers. On a machine with fewer cores than workers the
+measured times hold the cores' sharing, too, so the check is fair only up to that number.
 """
 
 import argparse
