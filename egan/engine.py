@@ -99,17 +99,17 @@ class Engine:
         for index in range(self.config.population.survivors):
             stream = self._stream(0, Purpose.INITIALISE, 1 + index)
             weights = {
-                role: self._to_device(function.initialise(stream))
+                role: function.initialise(stream).to(self.device)
                 for role, function in self.task.functions.items()
             }
             if index == 0:
-                weights |= {role: self._to_device(own) for role, own in given.items()}
+                weights |= {role: own.to(self.device) for role, own in given.items()}
             networks = {
                 role: Network(w, Moments.zeros_like(w.params)) for role, w in weights.items()
             }
             parents.append(Genome(networks, weights))
         stream = self._stream(0, Purpose.INITIALISE, 0)
-        weights_d = self._to_device(self.networks.discriminator.initialise(stream))
+        weights_d = self.networks.discriminator.initialise(stream).to(self.device)
         discriminator = Network(weights_d, Moments.zeros_like(weights_d.params))
         return EvolutionState(0, tuple(parents), discriminator)
 
@@ -393,10 +393,6 @@ class Engine:
     def _stream(self, generation: int, purpose: Purpose, *index: int) -> torch.Generator:
         seed = torch_seed(self.config.seed, generation, purpose, *index)
         return torch.Generator().manual_seed(seed)
-
-    def _to_device(self, weights: Weights) -> Weights:
-        buffers = {name: buffer.to(self.device) for name, buffer in weights.buffers.items()}
-        return Weights(weights.params.to(self.device), buffers)
 
 
 def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:

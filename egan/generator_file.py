@@ -1,6 +1,8 @@
 """A generator's weights in a safetensors file, by name; and such a file as the first parent.
 
-Names are `role.parameter` and `role.buffer`: `generator.synthesis.blocks.8.conv.weight`.
+Names are `role.parameter` and `role.buffer`: `generator.synthesis.blocks.8.conv.weight`. The file's
+metadata say of a generator with styles what shapes do not: its `mapping_multiplier`, which scales
+the mapping's weights where they are used.
 """
 
 import hashlib
@@ -10,14 +12,16 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, Field, model_validator
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
+from egan.backbones.stylegan import Generator
 from egan.state import Weights
 
 WEIGHTS = "weights.safetensors"
+MULTIPLIER = "mapping_multiplier"  # the key of the metadata
 SHOWN = 3  # names listed in an error
 
 Functions = Mapping[str, NetworkFunction]
@@ -79,7 +83,8 @@ def write_weights(path: Path, functions: Functions, weights: Mapping[str, Weight
         named = functions[role].named(own.params)
         tensors |= {f"{role}.{name}": tensor.clone() for name, tensor in named.items()}
         tensors |= {f"{role}.{name}": buffer for name, buffer in own.buffers.items()}
-    save_file(tensors, path)
+    multiplier = _multiplier(functions)
+    save_file(tensors, path, {} if multiplier is None else {MULTIPLIER: multiplier})
 
 
 def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:
@@ -90,6 +95,8 @@ def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:
     """
     try:
         tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            multiplier = (file.metadata() or {}).get(MULTIPLIER)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read as a generator's weights: {error}") from None
     required = {
@@ -107,7 +114,18 @@ def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:
     ]
     if wrong:
         raise ValueError(f"{path} is not of this config's backbone and data: {_listed(wrong)}")
+    if multiplier not in (None, own := _multiplier(functions)):
+        raise ValueError(
+            f"{path} was made with backbone.mapping_multiplier: {multiplier}, by which its "
+            f"mapping's weights are scaled; here it is {own}"
+        )
     return {role: _weights(role, function, tensors) for role, function in functions.items()}
+
+
+def _multiplier(functions: Functions) -> str | None:
+    modules = [function.module for function in functions.values()]
+    found = [module.mapping.multiplier for module in modules if isinstance(module, Generator)]
+    return str(found[0]) if found else None
 
 
 def _weights(role: str, function: NetworkFunction, tensors: Mapping[str, Tensor]) -> Weights:

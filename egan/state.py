@@ -22,6 +22,11 @@ class Weights:
     params: Tensor
     buffers: Mapping[str, Tensor]
 
+    def to(self, device: torch.device) -> "Weights":
+        """Return the same weights on `device`."""
+        buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
+        return Weights(self.params.to(device), buffers)
+
 
 @dataclass(frozen=True)
 class Moments:

@@ -27,6 +27,7 @@ from fitness.features.pixels import PixelSpace
 LPIPS = "lpips-vgg16"
 SPACES = ("classifier", "efficientnet-lite0", "pixels", LPIPS)
 EPSILON = 1e-10  # of the division by a vector's length, as in the published code
+SMALLEST_SIDE = 16  # VGG-16's four poolings leave one pixel of it
 LARGEST_SIDE = 256  # larger images are averaged down for VGG-16, as in StyleGAN's code
 
 VGG_SHA256 = "397923af"  # the first digits, which torchvision's file carries in its name
@@ -110,11 +111,23 @@ def distance_in(space: FeatureSpace) -> PerceptualDistance:
     elif isinstance(space, PixelSpace):
         maps = _pixels
     else:
-        raise ValueError(
-            f"space {space.name!r} has no perceptual distance; take one of {', '.join(SPACES)}"
-        )
+        raise _no_distance(space.name)
     chunk = space.chunk_on_cpu if space.device.type == "cpu" else space.chunk
     return PerceptualDistance(space.name, space.identity, maps, None, space.device, chunk)
+
+
+def check_space(name: str) -> None:
+    """Refuse a feature space without a perceptual distance, before it is opened.
+
+    Raises:
+        ValueError: names the spaces that have one.
+    """
+    if name not in SPACES:
+        raise _no_distance(name)
+
+
+def _no_distance(name: str) -> ValueError:
+    return ValueError(f"space {name!r} has no perceptual distance; take one of {', '.join(SPACES)}")
 
 
 def _pixels(images: Tensor) -> list[Tensor]:
@@ -169,8 +182,17 @@ def vgg16() -> nn.Sequential:
 
 
 def vgg16_maps(network: nn.Sequential, images: Tensor) -> list[Tensor]:
-    """Return relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3 of images in 0..255, unit vectors."""
+    """Return relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3 of images in 0..255, unit vectors.
+
+    Raises:
+        ValueError: nothing is left of so small an image at relu5_3; or neither 1 nor 3 channels.
+    """
     x = as_rgb(images)
+    if min(x.shape[2:]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"space {LPIPS!r} takes images of at least {SMALLEST_SIDE} pixels; "
+            f"{x.shape[2]} x {x.shape[3]} arrived. Take one of {', '.join(SPACES[:-1])}"
+        )
     factor = max(1, x.shape[-1] // LARGEST_SIDE)
     x = F.avg_pool2d(x, factor) / 127.5 - 1
     x = (x - x.new_tensor(SHIFT)[:, None, None]) / x.new_tensor(SCALE)[:, None, None]

@@ -18,7 +18,7 @@ from egan.data import ImageSource, Source, detect_source, open_source
 from egan.data.config import AvatarsConfig, DataConfig, DigitsConfig, ImagesConfig
 from fitness.evaluation import observe
 from fitness.features import Progress
-from fitness.lpips import LPIPS, PerceptualDistance, distance_in, lpips_vgg16
+from fitness.lpips import LPIPS, PerceptualDistance, check_space, distance_in, lpips_vgg16
 from fitness.names import METRICS, MetricName, expand_metrics
 from fitness.statistics import Statistics, read_arrays
 from runs.evaluation import (
@@ -233,7 +233,7 @@ def _check_generator(subject: Subject, metrics: list[str], count: int) -> None:
 def _learns(metrics: list[str], space: str, options: Options) -> bool:
     """Tell whether a classifier learns from real images for the latent metrics."""
     told_apart = any(metric.startswith("separability") for metric in metrics)
-    return told_apart or (space == SPACE and options.weights is None)
+    return (told_apart or space == SPACE) and not (space == SPACE and options.weights)
 
 
 def _check_space(of_images: list[str], options: Options) -> None:
@@ -291,6 +291,7 @@ class _Latents:
 
     def _open_distance(self) -> PerceptualDistance:
         weights, device = self._options.weights, best_device()
+        check_space(self._space)
         if self._space == LPIPS:
             return lpips_vgg16(weights, device=device)
         real = _images_or_statistics(self._real)
@@ -298,15 +299,14 @@ class _Latents:
         return distance_in(space)
 
     def _open_attributes(self) -> Attributes:
-        labels, weights, device = self._options.labels, self._options.weights, best_device()
+        labels, device = self._options.labels, best_device()
         if self._options.space not in (None, SPACE, LPIPS):
             raise ValueError(
                 f"separability's attributes are told apart by space {SPACE!r}, which learns them "
                 f"from labels; {self._options.space!r} was asked for"
             )
-        if self._options.space == LPIPS:
-            weights = None  # they are VGG-16's
         if labels is None:
+            weights = self._options.weights if self._space == SPACE else None  # another space's
             real = _images_or_statistics(self._real)
             space = open_space(SPACE, real, self._shape, weights, device, self._progress)
             return Attributes(SPACE, [space])

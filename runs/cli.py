@@ -416,7 +416,7 @@ def convert(weights: Path, out: Path, resolution: int | None) -> None:
     from runs.conversion import convert_port
 
     found = convert_port(weights, out, resolution)
-    keys = ("latent", "style", "mapping_layers", "fmap_base", "fmap_max")
+    keys = ("latent", "style", "mapping_layers", "mapping_multiplier", "fmap_base", "fmap_max")
     values = ", ".join(f"{key}: {getattr(found.backbone, key)}" for key in keys)
     size = " x ".join(map(str, found.shape))
     click.echo(f"{out}: a StyleGAN generator of images {size}, {found.parameters:,} parameters")

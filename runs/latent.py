@@ -33,6 +33,7 @@ from egan.backbones.stylegan import (
 )
 from egan.data.pixels import to_uint8
 from egan.state import Weights
+from fitness.ppl import arc, line
 from runs.files import atomic_file
 from runs.mistakes import ConfigError
 from runs.sampling import BATCH, PIXELS, Sampler
@@ -150,27 +151,11 @@ def mixing_grid(sampler: Sampler, seed: int, columns: int, rows: int) -> np.ndar
 # ----------------------------------------------------------------------------------- interpolation
 
 
-def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    """Return points (T, D) at t (T,) in [0, 1] on the arc from start to end, (D,) each.
-
-    Shoemake 1985, equation for quaternions: sin((1 - t) a) / sin(a) start + sin(t a) / sin(a) end.
-    Where the two are parallel, the line.
-    """
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1)
-    angle, t = cosine.double().acos(), t.double()[:, None]
-    if angle.sin() < 1e-6:
-        return start.lerp(end, t.to(start))
-    weights = ((1 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()
-    return (weights[0] * start + weights[1] * end).to(start)
-
-
 def walk(points: Tensor, frames: int, route: Route) -> Tensor:
     """Return a closed walk through points (K, D), `frames` from each to the next: (K frames, D)."""
-    t = torch.arange(frames) / frames
-    legs = zip(points, points.roll(-1, 0), strict=True)
-    if route == "spherical":
-        return torch.cat([slerp(start, end, t) for start, end in legs])
-    return torch.cat([start.lerp(end, t[:, None]) for start, end in legs])
+    t = (torch.arange(frames) / frames).repeat(len(points))
+    starts, ends = (p.repeat_interleave(frames, 0) for p in (points, points.roll(-1, 0)))
+    return (arc if route == "spherical" else line)(starts, ends, t).to(points)
 
 
 def interpolation(
@@ -245,9 +230,9 @@ def noise_variation(
     largest = float(torch.stack(maps).max())
     scale = 255 / largest if largest else 0.0
     cells = []
-    for line, deviation in zip(lines, maps, strict=True):
-        grey = (deviation * scale).round().to(torch.uint8).expand(1, line.shape[1], -1, -1)
-        cells += [line, grey]
+    for images, deviation in zip(lines, maps, strict=True):
+        grey = (deviation * scale).round().to(torch.uint8).expand(1, images.shape[1], -1, -1)
+        cells += [images, grey]
     return Variation(_as_arrays(torch.cat(cells)), columns + 1, largest)
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from egan.backbones import Inputs
 from egan.backbones.stylegan import Latents
-from egan.state import Weights
 from fitness.features import FeatureSpace, Progress
 from fitness.lpips import PerceptualDistance
 from fitness.names import METRICS, MetricName
@@ -119,10 +118,9 @@ class _Latent:
     """A generator on a device, entered at z or at w, without truncation."""
 
     def __init__(self, sampler: Sampler, device: torch.device) -> None:
-        weights = {role: _on(device, own) for role, own in sampler.weights.items()}
+        weights = {role: own.to(device) for role, own in sampler.weights.items()}
         self._sampler = replace(sampler, weights=weights, psi=None, cutoff=None)
         self._device = device
-        self._factor = sampler.shape[-1] // sampler.sample_shape[-1]
 
     def path_lengths(
         self,
@@ -168,7 +166,7 @@ class _Latent:
             z, _ = _parts(inputs)
             for space in spaces:
                 points[space].append((z if space == "z" else self._styled.map(z)).cpu())
-            odds.append(told.odds(self._enlarged(self._sampler.make(inputs))))
+            odds.append(told.odds(self._sampler.enlarged(self._sampler.make(inputs))))
             if progress is not None:
                 progress("separability", start + len(z), count)
         return {space: torch.cat(parts) for space, parts in points.items()}, torch.cat(odds)
@@ -186,17 +184,7 @@ class _Latent:
         else:
             inputs: Inputs = points if seeds is None else Latents(points, seeds)
             parts = self._sampler.floats(inputs)
-        return self._enlarged((torch.cat(list(parts)) + 1) * 127.5)
-
-    def _enlarged(self, images: Tensor) -> Tensor:
-        if self._factor == 1:
-            return images
-        return images.repeat_interleave(self._factor, 2).repeat_interleave(self._factor, 3)
-
-
-def _on(device: torch.device, weights: Weights) -> Weights:
-    buffers = {name: buffer.to(device) for name, buffer in weights.buffers.items()}
-    return Weights(weights.params.to(device), buffers)
+        return self._sampler.enlarged((torch.cat(list(parts)) + 1) * 127.5)
 
 
 def _parts(inputs: Inputs) -> tuple[Tensor, Tensor | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import ceil, prod
+from math import ceil, isfinite, prod
 from pathlib import Path
 from typing import Literal
 
@@ -80,12 +80,14 @@ class Sampler:
 
         They are uint8 (N, C, H, W), pixels of an early stage repeated, or float32 (N, D).
         """
+        yield from map(self.enlarged, self._samples(count, seed))
+
+    def enlarged(self, samples: torch.Tensor) -> torch.Tensor:
+        """Return samples (N, ...) in the reals' size: an early stage's pixels are repeated."""
         factor = self.shape[-1] // self.sample_shape[-1]
-        for samples in self._samples(count, seed):
-            if factor == 1:
-                yield samples
-            else:
-                yield samples.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        if factor == 1:
+            return samples
+        return samples.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
     def inputs(self, count: int, seed: int) -> Inputs:
         """Return what the first `count` samples are made from, of `BATCH` at the most."""
@@ -102,7 +104,7 @@ class Sampler:
         1812.04948, appendix B; on the first `cutoff` layers alone, if given.
 
         Raises:
-            ConfigError: the generator has no styles, or not so many layers.
+            ConfigError: the generator has no styles, or not so many layers; or psi is no number.
         """
         if truncation is None and cutoff is None:
             return self
@@ -112,6 +114,8 @@ class Sampler:
             raise ConfigError(f"truncation: {error}") from None
         if truncation is None:
             raise ConfigError("the cutoff is of a truncation: give --truncation PSI too")
+        if not isfinite(truncation):
+            raise ConfigError(f"truncation: psi is a finite number, such as 0.7, not {truncation}")
         most = layers(self.sample_shape[-1])
         if cutoff is not None and not 0 <= cutoff <= most:
             raise ConfigError(f"cutoff is a number of layers from 0 to {most}, not {cutoff}")

@@ -95,6 +95,13 @@ def test_large_images_are_averaged_down(file):
     torch.testing.assert_close(distance(one, other), small)
 
 
+def test_images_too_small_for_the_poolings_are_refused(file):
+    distance = lpips_vgg16(file, check_hash=False)
+    assert distance(draw(1, 3, 16, 16), draw(1, 3, 16, 16, seed=1)) > 0
+    with pytest.raises(ValueError, match=r"at least 16 pixels; 8 x 16 arrived\. Take one of"):
+        distance(draw(1, 3, 8, 16), draw(1, 3, 8, 16))
+
+
 def test_the_state_dict_of_the_package_lpips_is_taken_too(state, file, tmp_path):
     """`net.slice{1..5}.{number}`, and the linear layers twice under their two names."""
     starts, combined = (0, 4, 9, 16, 23), {}
@@ -196,5 +203,7 @@ def test_other_spaces_and_shapes_are_refused(classifier):
     space = ModuleSpace("torch.nn:Flatten", (1, 2, 2))
     with pytest.raises(ValueError, match=r"no perceptual distance; take one of classifier,"):
         distance_in(space)
+    with pytest.raises(ValueError, match=r"space 'inception' has no perceptual distance; take one"):
+        module.check_space("inception")
     with pytest.raises(ValueError, match=r"\(2, 1, 8, 8\) and \(3, 1, 8, 8\) arrived"):
         distance_in(classifier)(draw(2, 1, 8, 8), draw(3, 1, 8, 8))

@@ -53,6 +53,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+    """Leave out what takes most of a small run's time; the runs of a session draw theirs."""
+    monkeypatch.setattr("runs.driver.draw_plots", lambda folder: None)
+    monkeypatch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
+
+
 @pytest.fixture(scope="session")
 def growing_yaml(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("growing") / "growing.yaml"

@@ -28,11 +28,7 @@ tracking: {enabled: false}
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """They take most of a small run's time."""
-    monkeypatch.setattr("runs.driver.draw_plots", lambda folder: None)
-    monkeypatch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +76,8 @@ def converted(port, invoke, tmp_path_factory):
     said = invoke("convert", port, "--out", folder)
     assert said.exit_code == 0
     assert "images 1 x 16 x 16" in said.stdout
-    assert "latent: 5, style: 5, mapping_layers: 2, fmap_base: 32, fmap_max: 6" in said.stdout
+    keys = "latent: 5, style: 5, mapping_layers: 2, mapping_multiplier: 0.01, fmap_base: 32"
+    assert f"{keys}, fmap_max: 6" in said.stdout
     return folder
 
 
@@ -168,6 +165,15 @@ def test_a_generator_of_another_resolution_is_no_first_parent(converted, config_
     with pytest.raises(
         ConfigError, match=r"first_parent: .*not of this config's backbone and data"
     ):
+        evolve(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_another_multiplier_scales_are_no_first_parent(converted, config_of, tmp_path):
+    config = config_of(
+        EVOLVED, backbone__mapping_multiplier=0.1, population__first_parent=str(converted)
+    )
+    with pytest.raises(ConfigError, match=r"with backbone\.mapping_multiplier: 0\.01, .* is 0\.1"):
         evolve(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -17,6 +17,8 @@ from runs.driver import evolve, resume
 from runs.journal import Scoring, read_journal
 from runs.sampling import load_sampler, open_sampler, sample, save_generator
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def journal_lines(folder) -> int:
     journal = folder / "journal.jsonl"
@@ -26,8 +28,9 @@ def journal_lines(folder) -> int:
 def test_killed_in_the_middle_of_a_fade_in_a_run_ends_in_the_same_bits(
     growing_yaml, growing, start, invoke, tmp_path
 ):
-    folder = tmp_path / "killed"
-    process = start("train", growing_yaml, "--output", folder, "--set", "generations=100000")
+    folder, fade = tmp_path / "killed", "backbone.growth.transition_kimg=80"  # to generation 10,000
+    process = start("train", growing_yaml, "--output", folder, "--set", "generations=100000",
+                    "--set", fade)  # fmt: skip
     deadline = time.monotonic() + 120
     while journal_lines(folder) < 5:
         assert process.poll() is None and time.monotonic() < deadline
@@ -36,7 +39,9 @@ def test_killed_in_the_middle_of_a_fade_in_a_run_ends_in_the_same_bits(
     process.wait()
     assert process.returncode == -signal.SIGKILL
     generation = journal_lines(folder)
-    whole = evolve(load_config(growing_yaml, generations=generation + 5), tmp_path / "whole")
+    config = load_config(growing_yaml, [fade], generations=generation + 5)
+    whole = evolve(config, tmp_path / "whole")
+    assert open_sampler(folder)[0].stage.alpha < 1
     result = invoke("resume", folder, "--generations", generation + 5)
     assert result.exit_code == 0
     assert f"checksum {whole.checksum}" in result.stdout
@@ -112,6 +117,9 @@ def test_truncation_draws_samples_to_one(grown, plain, invoke, refusal, tmp_path
     too_many = refusal("sample", grown, "--out", out, "--truncation", "0.7", "--cutoff", "7")
     assert "from 0 to 6, not 7" in too_many
     assert "--truncation PSI" in refusal("sample", grown, "--out", out, "--cutoff", "2")
+    for psi in ("nan", "inf"):
+        message = refusal("sample", grown, "--out", out, "--truncation", psi)
+        assert f"psi is a finite number, such as 0.7, not {psi}" in message
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from egan.backbones.stylegan import Latents
-from runs.latent import interpolation, mixing_grid, noise_variation, slerp, style_ranges, walk
+from runs.latent import interpolation, mixing_grid, noise_variation, style_ranges, walk
 from runs.sampling import open_sampler, sample
 
 
@@ -62,25 +62,6 @@ def test_the_figure_is_a_function_of_the_seed(sampler):
 # ----------------------------------------------------------------------------------- interpolation
 
 
-@given(st.integers(0, 2**31), st.integers(2, 12), st.floats(0, 1))
-def test_a_spherical_walk_turns_at_constant_speed_on_the_arc(seed, size, t):
-    start, end = torch.randn(2, size, generator=torch.Generator().manual_seed(seed)).double()
-    start, end = start / start.norm(), end / end.norm()
-    angle = torch.arccos((start @ end).clamp(-1, 1))
-    if min(angle, np.pi - angle) < 1e-2:
-        return
-    (point,) = slerp(start, end, torch.tensor([t]))
-    assert point.norm().item() == pytest.approx(1, abs=1e-6)
-    turned = torch.arccos((start @ point).clamp(-1, 1)).item()
-    assert turned == pytest.approx(t * angle.item(), abs=1e-3)
-
-
-def test_a_spherical_walk_between_parallel_vectors_is_straight():
-    start = torch.tensor([1.0, 2.0])
-    found = slerp(start, 3 * start, torch.tensor([0.0, 0.5, 1.0]))
-    assert torch.allclose(found, torch.stack([start, 2 * start, 3 * start]))
-
-
 def test_a_walk_comes_by_every_point_and_closes():
     points = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     for route in ("linear", "spherical"):
@@ -89,6 +70,8 @@ def test_a_walk_comes_by_every_point_and_closes():
         assert torch.allclose(path[::5], points, atol=1e-6)
     middle = walk(points, 2, "linear")[5]
     assert torch.allclose(middle, (points[2] + points[0]) / 2)
+    turned = walk(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), 2, "spherical")[1]
+    assert torch.allclose(turned, torch.tensor([3.0, 3.0]) / 2**0.5)
 
 
 @pytest.mark.parametrize(("space", "route"), [("z", "linear"), ("z", "spherical"), ("w", "linear")])
