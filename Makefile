@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile  # tests of a file stay together
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check test-all bench study lock clean
@@ -27,14 +28,15 @@ check: setup  ## formatting, lint, types
 	$(BIN)/mypy
 
 test: check  ## check, then the fast tests
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" $(SHARED)
 
 test-all: check  ## check, then every test: tens of minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 bench: setup  ## time generations, workers and start-up: about 20 minutes
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/driver.py
 	$(BIN)/python benchmarks/startup.py
 
 study: setup  ## compare five strategies on 25 Gaussians: about 15 minutes on two cores

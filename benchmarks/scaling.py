@@ -1,15 +1,15 @@
 """Time of a generation by phase and number of workers: python benchmarks/scaling.py [--json FILE].
 
 Measures the real executors, in process and on 1, 2 and 3 Ray workers of one thread each, with 1 and
-4 survivors; the bytes that Ray carries in a generation, as it serialises them; and fits a model,
+4 survivors; the bytes of a worker's call and answer in a generation, as Ray serialises them, and
+what goes through the loopback interface, less what does while nothing is asked. It fits a model,
 
     T(W) = shared + ceil(children / W) * child + advance + latency + message * W
 
 whose parts are measured in process, and whose latency and message time are those of Ray actors that
-answer the same calls at once, 1 to 16 of them. The
-model is checked against the measured worker counts, then asked about 8, 64 and 512 workers. On a
-machine with fewer cores than workers the measured times hold the cores' sharing, too, so the check
-is fair only up to that number.
+answer the same calls at once, 1 to 16 of them. The model is checked against the measured worker
+counts, then asked about 8, 64 and 512 workers. On a machine with fewer cores than workers the
+measured times hold the cores' sharing, too, so the check is fair only up to that number.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+import psutil
 import ray
 import torch
 
@@ -34,6 +35,7 @@ from populations.executors.schedule import take
 from populations.individual import Job
 from runs.config import RunConfig, load_config
 
+IDLE = 5.0  # seconds in which Ray's own traffic is measured, which is taken off
 SETTINGS = {
     "cifar": (
         "data.resolution=32",
@@ -73,6 +75,11 @@ def generations(executor: Executor, config: RunConfig, count: int) -> tuple[list
     return seconds, outcomes
 
 
+def loopback_bytes() -> int:
+    """Return the bytes that this machine has sent to itself since it started."""
+    return psutil.net_io_counters(pernic=True)["lo"].bytes_sent
+
+
 def message_bytes(config: RunConfig, outcome: Outcome, workers: int) -> int:
     """Return the bytes of a worker's first call and answer, as Ray serialises them."""
     jobs = grid(config)
@@ -107,10 +114,15 @@ def measure(setting: str, survivors: int, count: int, messages: tuple[float, flo
     for workers in (1, 2, 3):
         execution = ExecutionConfig(workers=workers, device="cpu")
         executor = RayExecutor(factory_for, execution, children, lambda: Origin(None, ()))
+        idle = loopback_bytes()
+        time.sleep(IDLE)
+        idle, begin, since = loopback_bytes() - idle, time.perf_counter(), loopback_bytes()
         seconds, outcomes = generations(executor, config, count)
+        carried = loopback_bytes() - since - idle * (time.perf_counter() - begin) / IDLE
         rows[f"ray x{workers}"] = {
             "seconds": statistics.median(seconds[1:]),
             "phases": medians(outcomes),
+            "loopback_bytes_per_worker": round(carried / count / workers),
             "bytes_per_worker": message_bytes(config, outcomes[-1], workers),
         }
         executor.close()
@@ -190,15 +202,16 @@ def table(result: dict) -> str:
     """Return a result as Markdown."""
     lines = [
         f"\n{result['setting']}, mu {result['survivors']}, {result['children']} children\n",
-        "| where | s / generation | variation | evaluation | advance | messages | bytes/worker |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| where | s / generation | variation | evaluation | advance | messages | bytes of a "
+        "worker's messages | on the wire |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in result["rows"].items():
         cells = [f"{row['phases'].get(p, 0.0):.4f}" for p in
                  ("variation", "evaluation", "advance", "messages")]  # fmt: skip
         lines.append(
             f"| {name} | {row['seconds']:.4f} | {' | '.join(cells)} | "
-            f"{row.get('bytes_per_worker', 0)} |"
+            f"{row.get('bytes_per_worker', 0)} | {row.get('loopback_bytes_per_worker', 0)} |"
         )
     parts = result["model"]
     lines.append(

@@ -14,9 +14,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel
@@ -50,6 +52,7 @@ LAST_PATIENCE = 60.0  # seconds that a run's end waits for the record at most
 ROWS = 1000  # metrics in a batch, MLflow's limit
 PARAMS = 100  # params in a batch, MLflow's limit
 QUEUE = 500  # generations read ahead of the store
+TICKET = "evolution.ticket"  # the tag of a run that tracking.json may not name yet
 EVALUATION, SPENT = "evaluation/", "spent/"  # before the names of scorings' metrics
 NO_FAULTS = ("worker-joined", "workers-waiting")  # events that a run need not survive
 Say = Callable[[str], None]
@@ -142,7 +145,7 @@ class Record:
         self._rows: list[tuple[str, Entry | Scoring, dict[str, float]]] = []  # read, not yet logged
         self._client: MlflowClient | None = None
         self._monitor: Any = None
-        self._state: dict[str, Any] = {"run_id": None, "described": False}
+        self._state: dict[str, Any] = {"run_id": None, "ticket": None, "described": False}
         self._state |= {"logged": -1, "scored": -1, "artifacts": []}
         self._state |= read_state(folder.tracking)  # nothing if damaged: a new MLflow run begins
 
@@ -229,7 +232,8 @@ class Record:
             or self._state.get("uri")
             or mlflow.get_tracking_uri()
         )
-        mlflow.set_tracking_uri(uri)
+        with unchanged_environment("MLFLOW_TRACKING_URI"):
+            mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
         if self._state.get("uri") != uri or not exists(client, self._state["run_id"]):
             self._state |= {"run_id": self._create(client), "uri": uri}
@@ -256,22 +260,29 @@ class Record:
         self._lineage, self._spent, self._faults = Lineage(), Spent(self._config), Counter()
 
     def _create(self, client: "MlflowClient") -> str:
+        """Make an MLflow run, or find the one that a process made that was killed just then."""
         name = self._config.tracking.experiment
         experiment = client.get_experiment_by_name(name)
         kind = {"mlflow.experimentKind": "custom_model_development"}  # opens MLflow's runs page
         experiment_id = (
             experiment.experiment_id if experiment else client.create_experiment(name, tags=kind)
         )
-        run = client.create_run(
-            experiment_id, run_name=self.folder.path.name, tags=tags_of(self._config)
-        )
+        if ticket := self._state["ticket"]:
+            found = client.search_runs([experiment_id], f"tags.`{TICKET}` = '{ticket}'")
+            if found:
+                return str(found[0].info.run_id)
+        self._state["ticket"] = uuid4().hex
+        self._save()
+        tags = tags_of(self._config) | {TICKET: self._state["ticket"]}
+        run = client.create_run(experiment_id, run_name=self.folder.path.name, tags=tags)
         return str(run.info.run_id)
 
     def _describe(self, client: "MlflowClient") -> None:
         from mlflow.entities import Param
 
         values = flatten(self._config.model_dump(mode="json")).items()
-        params = [Param(key, value) for key, value in values]
+        known = client.get_run(self._state["run_id"]).data.params  # which never change in MLflow
+        params = [Param(key, value) for key, value in values if key not in known]
         for start in range(0, len(params), PARAMS):
             client.log_batch(self._state["run_id"], params=params[start : start + PARAMS])
         self._state["described"] = True
@@ -314,6 +325,7 @@ class _State(BaseModel, strict=True):
     """What tracking.json holds: which MLflow run this is, and how far it is logged."""
 
     run_id: str | None = None
+    ticket: str | None = None
     uri: str | None = None
     described: bool = False
     logged: int = -1
@@ -738,6 +750,18 @@ def open_store(uri: str | None, create: bool = True) -> tuple["MlflowClient", st
     if not create and file != address and not Path(file).exists():
         raise ConfigError(f"there is no MLflow store {address}")
     return mlflow.MlflowClient(address), address
+
+
+@contextmanager
+def unchanged_environment(name: str) -> Iterator[None]:
+    """Keep a variable as it is: MLflow sets it, and this program's next run would read it."""
+    former = os.environ.get(name)
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if former is not None:
+            os.environ[name] = former
 
 
 def exists(client: "MlflowClient", run_id: str) -> bool:

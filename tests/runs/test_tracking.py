@@ -125,6 +125,19 @@ def test_no_row_is_missing_and_none_is_there_twice(tracked):
     check_every_row_is_there_once(tracked / "mlflow.db", tracked / "run")
 
 
+def test_a_run_that_its_folder_does_not_name_yet_is_found_in_mlflow(tracked, run, tmp_path):
+    """As after a kill between the run's making in the store and the note of it."""
+    copy = Path(shutil.copytree(tracked, tmp_path / "copy"))
+    noted = copy / "run" / "tracking.json"
+    state = json.loads(noted.read_text())
+    noted.write_text(json.dumps({"ticket": state["ticket"]}))
+    resumed = ("resume", "run", "--generations", "401")
+    assert run(*resumed, cwd=copy, MLFLOW_TRACKING_URI=store_at(copy)).returncode == 0
+    assert json.loads(noted.read_text())["run_id"] == state["run_id"]
+    assert rows(copy / "mlflow.db", "select count(*) from runs") == [(1,)]
+    check_every_row_is_there_once(copy / "mlflow.db", copy / "run")
+
+
 def test_faults_that_were_survived_are_counted_with_their_cost():
     def entry(*events: dict) -> Entry:
         return Entry(3, 0.0, "", (), (), (), events=events)
