@@ -8,6 +8,7 @@ moments move. Nothing here has state: a resumed run, or a replica, asks for any 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Annotated
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from egan.backbones.style_layers import downsample, upsample
 
 LOWEST = 4  # the resolution of the first layer
+Kimg = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]  # images stay an integer
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class GrowthConfig(BaseModel, extra="forbid", frozen=True):
     """Each resolution trains, then the next one is faded in, and so on up to the data's."""
 
     start: int = Field(8, description="the first resolution, pixels; a power of two from 4")
-    training_kimg: float = Field(600, ge=0, description="thousands of images at a resolution")
-    transition_kimg: float = Field(600, ge=0, description="thousands of images while fading in")
+    training_kimg: Kimg = Field(600, description="thousands of images at a resolution")
+    transition_kimg: Kimg = Field(600, description="thousands of images while fading in")
     batch: dict[int, int] = Field(
         default_factory=dict,
         description="batch of every resolution from `start` on; {} uses population.batch for all",

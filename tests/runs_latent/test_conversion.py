@@ -9,6 +9,7 @@ import torch
 
 from egan.backbones import build_networks
 from egan.backbones.stylegan_convert import backbone_of, convert
+from fitness.features.classifier import ClassifierSpace
 from runs.driver import evolve, resume
 from runs.mistakes import ConfigError
 from runs.sampling import open_sampler
@@ -127,6 +128,16 @@ def test_it_is_scored_against_data_that_are_named(converted, port, invoke, refus
         "generator.json",
         "weights.safetensors",
     ]
+
+
+def test_a_classifiers_file_tells_images_apart_without_real_ones(converted, invoke, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16), np.uint8)
+    space = ClassifierSpace.trained(torch.from_numpy(images), torch.arange(60) % 2)
+    space.save(file := tmp_path / "classifier.safetensors")
+    protocol = ("--metrics", "separability-w,ppl-w-end", "--count", 50, "--weights", file)
+    shown = json.loads(invoke("evaluate", converted, *protocol, "--json").stdout)
+    assert set(shown["values"]) == {"separability-w-classifier-50", "ppl-w-end-classifier-50"}
+    assert shown["attributes_identity"] == [shown["space_identity"]] == [space.identity]
 
 
 def test_a_run_starts_from_it_and_has_its_bits_after_a_stop(converted, config_of, tmp_path):

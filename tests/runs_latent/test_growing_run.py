@@ -133,6 +133,7 @@ def test_truncation_draws_samples_to_one(grown, plain, invoke, refusal, tmp_path
         ("backbone.growth.batch={8: 8, 16: 10}", "growth.batch.16: 10 does not divide into"),
         ("backbone.growth.batch={8: 8, 16: 1}", "16: a batch is at least 2, not 1"),
         ("backbone.growth={training_kimg: 0, transition_kimg: 0}", "must not both be 0"),
+        ("backbone.growth.training_kimg=.inf", "training_kimg"),
         ("population.batch=10", "population.batch: 10 does not divide"),
         ("fitness.batch=10", "fitness.batch: 10 does not divide"),
         ("backbone.growth.kimg=3", "unknown key"),
