@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from runs.evaluation import Evaluator, best_device
 from runs.files import write_json, write_text
 from runs.folder import DataCard, RunFolder
 from runs.interruption import InterruptibleExecutor
-from runs.journal import Entry, Journal, Scoring
+from runs.journal import Afterword, Entry, Journal, Scoring
 from runs.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirror
 from runs.mistakes import ConfigError
 from runs.past import Past, past_lines, read_origin, read_past, replay_lineage
@@ -31,9 +32,9 @@ from runs.pictures import save_samples
 from runs.placement import build_executor, check_device, choose_executor
 from runs.plots import draw_plots
 from runs.progress import Progress, Silent, paced
-from runs.sampling import mixture_centres, sampler_of, survivors_of
+from runs.sampling import check_whole, mixture_centres, sampler_of, survivors_of
 from runs.signals import Stop, same_handlers
-from runs.tracking import Tracker, open_tracker
+from runs.tracking import NO_FAULTS, Tracker, open_tracker
 from runs.watch import Watch
 
 GRID = 100  # samples in a grid; of points, ten times as many
@@ -151,6 +152,7 @@ class Run:
         self._replicas: tuple[dict[str, Any], ...] = ()  # as written down last
         self._mirror: Mirror = NoMirror()
         self._saved = -1  # the generation of the newest snapshot
+        self._written = 0  # generations that the journal has
         self._stop = Stop(config.checkpoint.grace)
         self._clock = time.perf_counter()
 
@@ -174,6 +176,7 @@ class Run:
                         f"{folder.path} has behind it"
                     )
                 self._replay_record(selection, past)
+                self._written = past.end
             choice = choose_executor(config.execution)
             check_device(config.execution, choice)
             if config.evaluation.every is not None:
@@ -209,6 +212,7 @@ class Run:
                 executor.close()
             if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # a second one: be gone
                 self._mirror.finish()
+                self._write_afterword(journal)
                 if tracker is not None:
                     self._end_record(tracker, status)
             folder.replicas.unlink(missing_ok=True)
@@ -267,10 +271,7 @@ class Run:
         now = time.perf_counter()
         seconds = outcome.seconds | {"total": now - self._clock}
         self._clock = now
-        for event in outcome.events:
-            self._progress.message(describe(event))
-        self._show_replicas(outcome)
-        events = (*drained(self._events), *outcome.events)
+        self._take_note(outcome)
         entry = Entry(
             outcome.generation,
             time.time(),
@@ -280,11 +281,33 @@ class Run:
             tuple(survivor.job for survivor in survivors),
             outcome.training,
             seconds,
-            events,
+            tuple(drained(self._events)),
         )
         journal.append(entry)
+        self._written = outcome.generation + 1
         self._lineage.update(children, survivors)
         self._progress.generation(entry, self._lineage)
+
+    def _settle(self, population: Population) -> str:
+        """Bring every replica to the present generation; return the state's checksum."""
+        outcome = population.settle()
+        self._take_note(outcome)
+        return outcome.checksum
+
+    def _take_note(self, outcome: Outcome) -> None:
+        """Say what befell the replicas, and keep it for the journal's next line."""
+        self._events.extend(outcome.events)
+        for event in outcome.events:
+            self._progress.message(describe(event))
+        self._show_replicas(outcome)
+
+    def _write_afterword(self, journal: Journal) -> None:
+        """Write down the faults that no generation's line took, if there are any."""
+        events = tuple(drained(self._events))
+        if all(event["event"] in (*NO_FAULTS, "resumed") for event in events):
+            return
+        with suppress(OSError):  # of a full disk, say, which ends the run and was told of
+            journal.append(Afterword(self._written, time.time(), events))
 
     def _show_replicas(self, outcome: Outcome) -> None:
         """Write down where the replicas are, whenever that changes, for `inspect` to show."""
@@ -306,7 +329,7 @@ class Run:
         folder = self._folder
         past = read_past(folder, self._config.evaluation)
         if past.origin.exported is not None:
-            sampler_of(self._config, self._card.shape, past.origin.exported)  # refuses another's
+            self._check(past.origin.exported, folder.snapshots)
         for note in past.notes:
             self._progress.message(note)
         if past.remade:
@@ -316,6 +339,16 @@ class Run:
             journal.rewrite(past_lines(folder, past.end, past.scored))
         self._events.append({"event": "resumed", "replayed": len(past.origin.history)})
         return past
+
+    def _check(self, exported: ExportedState, where: Path) -> None:
+        """Refuse a snapshot that verifies and holds no state of this run, such as a forged one."""
+        try:
+            check_whole(self._config, self._card.shape, exported)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{where}, generation {exported.generation}: {error}. Without that snapshot the "
+                "run goes on from the one before, or from its journal"
+            ) from None
 
     def _replay_record(self, selection: Selection, past: Past) -> None:
         """Bring the lineage and the watch to where the journal ends."""
@@ -345,14 +378,14 @@ class Run:
 
     def _snapshot(self, population: Population, journal: Journal) -> str:
         """Begin to write a snapshot and a sample grid; return the state's checksum."""
-        outcome = population.settle()
+        checksum = self._settle(population)
         if population.generation != self._saved:
             journal.sync()
             exported = population.export()
-            save = partial(self._save, exported, outcome.checksum)
+            save = partial(self._save, exported, checksum)
             self._warn(self._background.submit(save))
             self._saved = population.generation
-        return outcome.checksum
+        return checksum
 
     def _save(self, exported: ExportedState, checksum: str) -> None:
         folder, keep = self._folder, self._config.checkpoint.keep
@@ -415,7 +448,7 @@ class Run:
         generation = population.generation
         if self._evaluator is None or not self._watch.due(generation):
             return
-        checksum = population.settle().checksum
+        checksum = self._settle(population)
         exported = population.export()
         values, survivors = self._values(exported)
         verdict = self._watch.judge(generation, values)
@@ -471,9 +504,10 @@ class Run:
                 f"the best snapshot, of generation {self._watch.best}, cannot be read from "
                 f"{self._folder.best}; `resume` makes it again and goes on"
             )
+        self._check(best, self._folder.best)
         exported = replace(best, generation=population.generation)
         population.replace(exported)
-        checksum = population.settle().checksum
+        checksum = self._settle(population)
         # At once: without this snapshot, a resumed run would have to score and roll back again.
         self._warn(self._background.submit(partial(self._save, exported, checksum)))
         self._warn(self._background.wait())

@@ -1,6 +1,5 @@
 """What a run's folder says about it, for people and programs."""
 
-import json
 import statistics
 import time
 from collections import Counter, deque
@@ -17,8 +16,9 @@ from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import build_selection
 from runs.checkpoint import SnapshotError, snapshots, verify
+from runs.files import read_json
 from runs.folder import RunFolder
-from runs.journal import Damage, Entry, Scoring, read_journal
+from runs.journal import Afterword, Damage, Entry, Scoring, read_journal
 from runs.mistakes import printable
 from runs.past import replay_lineage
 from runs.progress import duration
@@ -50,11 +50,13 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         if isinstance(item, Scoring):
             scorings.append(item.to_json())
             continue
+        events += [{"generation": item.generation, **event} for event in item.events]
+        if isinstance(item, Afterword):
+            continue
         replay_lineage(lineage, selection, [item])
         last = item
         recent.append(item)
         seconds += item.seconds.get("total", 0.0)
-        events += [{"generation": item.generation, **event} for event in item.events]
     kept = [_snapshot(snapshot) for snapshot in snapshots(folder.snapshots)]
     checksum, at = _newest_checksum(kept, last)
     return {
@@ -89,7 +91,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
 def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[str, Any] | None:
     """Return how a run that goes on fares: its replicas, its pace; None where it does not go on."""
     try:
-        found = json.loads(folder.replicas.read_text(encoding="utf-8"))
+        found = read_json(folder.replicas)
         replicas = [dict(replica) for replica in found["replicas"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -178,7 +180,7 @@ def _show_now(console: Console, now: dict[str, Any] | None) -> None:
     for replica in now["replicas"]:
         names = ("worker", "state", "node", "process", "device", "restarts", "resyncs")
         cells = (replica.get(name) for name in names)
-        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in cells))
+        table.add_row(*("-" if cell is None else escape(printable(str(cell))) for cell in cells))
     console.print()
     console.print(table)
     if now["seconds_by_phase"]:

@@ -1,6 +1,7 @@
 """The journal: one line per generation, append-only, the one source of truth about a run.
 
-Between them stands a line for each scoring of the averaged generator, if the config asks for any.
+Between them stands a line for each scoring of the averaged generator, if the config asks for any,
+and at the end of a process one for what happened after its last generation, if anything did.
 Each line is a JSON object with a CRC-32 of itself, so that a torn or damaged line is recognised.
 Since a run is deterministic, a lost line costs its generation's time and nothing else.
 """
@@ -137,6 +138,39 @@ class Scoring:
         )
 
 
+@dataclass(frozen=True)
+class Afterword:
+    """What happened after the last generation that a process wrote down, so in no line of its own.
+
+    `generation` is the one that the next process goes on with.
+    """
+
+    generation: int
+    time: float
+    events: tuple[dict[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the afterword as JSON's values."""
+        return {
+            "after": self.generation,
+            "time": round(self.time, 3),
+            "events": list(self.events),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Afterword":
+        """Return the afterword of `to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        events = tuple(map(dict, value["events"]))
+        return cls(_count(value["after"]), _finite(value["time"]), events)
+
+
+Line = Entry | Scoring | Afterword
+
+
 class Journal:
     """An open journal that one process appends to."""
 
@@ -155,7 +189,7 @@ class Journal:
             self._lock.close()
             raise
 
-    def append(self, entry: Entry | Scoring) -> None:
+    def append(self, entry: Line) -> None:
         """Write one line, or nothing of it; it outlives this process from here on.
 
         Raises:
@@ -175,7 +209,7 @@ class Journal:
         """Force the lines to the disk, so that they outlive the machine."""
         os.fsync(self._file.fileno())
 
-    def rewrite(self, entries: Iterable[Entry | Scoring]) -> None:
+    def rewrite(self, entries: Iterable[Line]) -> None:
         """Replace the journal by these entries, atomically."""
         with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(seal(entry.to_json()) for entry in entries)
@@ -235,7 +269,7 @@ class Damage:
     reason: str
 
 
-def read_journal(path: Path) -> Iterator[Entry | Scoring | Damage]:
+def read_journal(path: Path) -> Iterator[Line | Damage]:
     """Yield a journal's lines in order, also those that are damaged."""
     if not path.exists():
         return
@@ -244,7 +278,7 @@ def read_journal(path: Path) -> Iterator[Entry | Scoring | Damage]:
             yield _read_line(line, number)
 
 
-def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry | Scoring, int]]:
+def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Line, int]]:
     """Yield a growing journal's sound lines from a byte on, each with the byte after it.
 
     A last line without its end is not read yet: it may still be in writing.
@@ -259,9 +293,11 @@ def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Entry | Scoring
                     yield item, offset
 
 
-def _read_line(line: str, number: int) -> Entry | Scoring | Damage:
+def _read_line(line: str, number: int) -> Line | Damage:
     try:
         value = unseal(line)
+        if "after" in value:
+            return Afterword.from_json(value)
         return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
     except Exception as error:  # a line of whatever JSON raises a dozen kinds
         return Damage(number, str(error) or type(error).__name__)

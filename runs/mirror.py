@@ -29,7 +29,7 @@ from uuid import uuid4
 
 from runs.checkpoint import MANIFEST, NAME, STATE, snapshots
 from runs.config import parse_yaml, validate
-from runs.files import atomic_file, atomic_folder, write_json, write_text
+from runs.files import LARGEST_TEXT, atomic_file, atomic_folder, read_json, write_json, write_text
 from runs.folder import RunFolder
 from runs.journal import seal, unseal
 from runs.lock import RunLock
@@ -128,6 +128,12 @@ class Mark:
         value["states"] = tuple(State(**state) for state in value["states"])
         value.pop("crc", None)
         mark = cls(**value)
+        numbers = (mark.number, mark.generation, *(piece.crc for piece in mark.journal))
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("its numbers are no counts")
+        texts = (mark.run, *mark.files.values(), *(state.manifest for state in mark.states))
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("its files are no texts")
         for state in mark.states:
             if state.part not in PARTS or not NAME.match(state.name):
                 raise ValueError(f"no snapshot's name: {state.part}/{state.name}")
@@ -204,8 +210,10 @@ class Store:
         reason = ""
         for name in marks:
             try:
+                if names[name] > LARGEST_TEXT:
+                    raise ValueError(f"{names[name]} bytes, more than {LARGEST_TEXT}")
                 return Mark.parse(self.read(name).decode())
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 reason = f"{name}: {error}"
         if marks:
             raise ConfigError(f"the run in {self.uri} cannot be read: {reason}")
@@ -247,7 +255,7 @@ def open_mirror(folder: RunFolder, uri: str | None, fresh: bool, report: Report)
 def identity(folder: RunFolder) -> str:
     """Return what tells this run from others in its mirror; made once."""
     try:
-        return str(json.loads(folder.mirror.read_text(encoding="utf-8"))["run"])
+        return str(read_json(folder.mirror)["run"])
     except (OSError, ValueError, KeyError, TypeError):
         run = uuid4().hex
         write_json(folder.mirror, {"run": run})
@@ -443,6 +451,10 @@ def fetch_run(uri: str, folder: RunFolder, say: Say) -> RunFolder:
         ConfigError: no run lies there, or one in the folder.
         OSError: the copying failed; it may be tried again.
     """
+    store = Store(uri)
+    mark = store.newest()
+    if mark is None:
+        raise ConfigError(f"no run is mirrored in {uri}")
     folder.path.mkdir(parents=True, exist_ok=True)
     with RunLock(folder.lock):
         if folder.config.is_file():
@@ -450,10 +462,6 @@ def fetch_run(uri: str, folder: RunFolder, say: Say) -> RunFolder:
                 f"{folder.path} holds a run already: continue it with `run-evolution resume "
                 f"{folder.path}`, or choose another --output"
             )
-        store = Store(uri)
-        mark = store.newest()
-        if mark is None:
-            raise ConfigError(f"no run is mirrored in {uri}")
         _bring_back(store, mark, folder, say)
     return folder
 
@@ -489,7 +497,8 @@ def _bring_back(store: Store, mark: Mark, folder: RunFolder, say: Say) -> None:
     names = store.names()
     with atomic_file(folder.journal) as temporary, temporary.open("wb") as file:
         for piece in mark.journal:
-            content = store.read(piece.name) if piece.name in names else b""
+            there = names.get(piece.name, BLOCK + 1) <= BLOCK
+            content = store.read(piece.name) if there else b""
             if zlib.crc32(content) != piece.crc:
                 say(f"{piece.name} is missing or damaged in the mirror; its lines are made again")
             file.write(content)

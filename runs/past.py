@@ -10,7 +10,7 @@ from populations.selection import Selection
 from runs.checkpoint import newest
 from runs.evaluation import EvaluationConfig
 from runs.folder import RunFolder
-from runs.journal import Damage, Entry, Scoring, read_journal
+from runs.journal import Afterword, Damage, Entry, Line, Scoring, read_journal
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def _walk(folder: RunFolder, limit: int = sys.maxsize) -> Past:
     for item in read_journal(folder.journal):
         if isinstance(item, Damage):
             notes.append(f"passed over line {item.line} of {folder.journal.name}: {item.reason}")
+        elif isinstance(item, Afterword):
+            continue
         elif isinstance(item, Scoring):
             scored = scorings[-1].generation if scorings else -1
             if rollback is not None or item.generation >= limit:
@@ -112,8 +114,8 @@ def _first_lost(past: Past, evaluation: EvaluationConfig, kept: int) -> int | No
     return next(missing, best if best != kept else None)
 
 
-def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Entry | Scoring]:
-    """Yield the sound lines, each once: generations before `end`, scorings up to `scored`."""
+def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Line]:
+    """Yield the sound lines, each once: what is before `end`, scorings up to `scored`."""
     last_entry = last_scoring = -1
     for item in read_journal(folder.journal):
         if isinstance(item, Entry) and last_entry < item.generation < end:
@@ -122,14 +124,14 @@ def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Entry 
         elif isinstance(item, Scoring) and last_scoring < item.generation <= scored:
             last_scoring = item.generation
             yield item
+        elif isinstance(item, Afterword) and item.generation <= end:
+            yield item
 
 
-def replay_lineage(
-    lineage: Lineage, selection: Selection, lines: Iterable[Entry | Scoring]
-) -> None:
+def replay_lineage(lineage: Lineage, selection: Selection, lines: Iterable[Line]) -> None:
     """Feed journalled generations to a lineage."""
     for entry in lines:
-        if isinstance(entry, Scoring):
+        if not isinstance(entry, Entry):
             continue
         children = selection.individuals(entry.generation, entry.jobs, entry.scores)
         by_job = {child.job: child for child in children}

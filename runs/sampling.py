@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import ceil, isfinite, prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter
 
-from egan.backbones import BackboneConfig, Inputs, build_networks
+from egan.backbones import BackboneConfig, Inputs, Networks, build_networks
+from egan.backbones.function import NetworkFunction
 from egan.backbones.growth import Stage
 from egan.backbones.stylegan import Latents, layers, make_truncated, tracked_mean
 from egan.data.config import DataConfig, GaussiansConfig
@@ -183,15 +184,61 @@ def _check_fit(task: NoiseTask, weights: Mapping[str, Weights]) -> None:
             )
 
 
+def check_whole(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> None:
+    """Refuse a state that a replica cannot go on from.
+
+    Raises:
+        ConfigError: it lacks an array or has one too many, or one of another shape or type.
+    """
+    networks = _networks_of(config, shape)
+    functions = {
+        f"parents.{index}.{role}": function
+        for index in range(config.population.survivors)
+        for role, function in NoiseTask(networks).functions.items()
+    } | {"discriminator": networks.discriminator}
+    expected = dict(
+        pair for prefix, function in functions.items() for pair in _arrays_of(prefix, function)
+    )
+    found = {name: (array.shape, array.dtype.name) for name, array in exported.arrays.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if found.get(name) != expected.get(name):
+            has, needs = found.get(name, "not there"), expected.get(name, "unknown")
+            raise ConfigError(
+                f"the snapshot's {name} is not the one that config.yaml and data.json describe "
+                f"({has} there, {needs} here); one of these files is of another run, or was changed"
+            )
+    if exported.steps.keys() != functions.keys() or min(exported.steps.values()) < 0:
+        raise ConfigError("the snapshot's steps are not those of its networks")
+
+
+def _arrays_of(prefix: str, function: NetworkFunction) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yield the name, shape and type of each array of a network in an exported state."""
+    params = ((function.parameters,), "float32")
+    buffers = {
+        name: (tuple(buffer.shape), str(buffer.dtype).removeprefix("torch."))
+        for name, buffer in function.module.named_buffers()
+    }
+    for start in (prefix, f"{prefix}.average") if prefix != "discriminator" else (prefix,):
+        yield f"{start}.params", params
+        for name, buffer in buffers.items():
+            yield f"{start}.buffers.{name}", buffer
+    yield f"{prefix}.first_moment", params
+    yield f"{prefix}.second_moment", params
+
+
+def _networks_of(config: GameConfig, shape: tuple[int, ...]) -> Networks:
+    try:
+        return build_networks(config.backbone, shape)
+    except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
+
+
 def _task_of(
     config: GameConfig, shape: tuple[int, ...], exported: ExportedState
 ) -> tuple[NoiseTask, Stage | None]:
     """Return what a state's networks are for, and the stage that they have reached."""
-    try:
-        networks = build_networks(config.backbone, shape)
-    except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
+    networks = _networks_of(config, shape)
     return NoiseTask(networks), Pace.of(config, networks).stage(exported.generation)
 
 

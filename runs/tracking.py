@@ -31,7 +31,7 @@ from runs.budgets import Spent
 from runs.config import RunConfig, TrackingConfig
 from runs.files import read_json, write_json
 from runs.folder import RunFolder
-from runs.journal import Entry, Scoring, read_journal_from
+from runs.journal import Afterword, Entry, Line, Scoring, read_journal_from
 from runs.mistakes import ConfigError, nearest
 from runs.sampling import chosen_snapshot, load_sampler, save_generator
 
@@ -142,11 +142,11 @@ class Record:
         self._spent = Spent(config)
         self._faults: Counter[str] = Counter()
         self._offset = 0  # bytes of the journal that were read
-        self._rows: list[tuple[str, Entry | Scoring, dict[str, float]]] = []  # read, not yet logged
+        self._rows: list[tuple[str, Line, dict[str, float]]] = []  # read, not yet logged
         self._client: MlflowClient | None = None
         self._monitor: Any = None
         self._state: dict[str, Any] = {"run_id": None, "ticket": None, "described": False}
-        self._state |= {"logged": -1, "scored": -1, "artifacts": []}
+        self._state |= {"logged": -1, "scored": -1, "after": -1, "artifacts": []}
         self._state |= read_state(folder.tracking)  # nothing if damaged: a new MLflow run begins
 
     def update(self) -> None:
@@ -168,10 +168,14 @@ class Record:
                     self._rows.append(
                         ("scored", line, metrics_of_scoring(line) | spent_metrics(self._spent))
                     )
+            elif isinstance(line, Afterword):
+                faults = fault_metrics(line.events, self._faults)
+                if faults and line.generation > self._state["after"]:
+                    self._rows.append(("after", line, faults))
             else:
                 self._spent.add(line)
                 metrics = metrics_of(line, self._lineage, self._selection, self._config)
-                faults = fault_metrics(line, self._faults)
+                faults = fault_metrics(line.events, self._faults)
                 if line.generation % self._config.tracking.every:
                     metrics = {}
                 if (metrics or faults) and line.generation > self._state["logged"]:
@@ -330,6 +334,7 @@ class _State(BaseModel, strict=True):
     described: bool = False
     logged: int = -1
     scored: int = -1
+    after: int = -1
     artifacts: list[str] = []
 
 
@@ -377,10 +382,10 @@ def metrics_of(
     return {key: value for key, value in metrics.items() if value is not None}
 
 
-def fault_metrics(entry: Entry, totals: Counter[str]) -> dict[str, float]:
-    """Return how often each fault of a generation was survived so far, and at what cost."""
+def fault_metrics(events: Iterable[dict[str, Any]], totals: Counter[str]) -> dict[str, float]:
+    """Return how often each fault among these events was survived so far, and at what cost."""
     changed: set[str] = set()
-    for event in entry.events:
+    for event in events:
         kind = str(event.get("event"))
         if kind in NO_FAULTS:
             continue

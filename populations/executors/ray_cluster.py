@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def connect(config: ExecutionConfig, code: Sequence[Path] = ()) -> None:
         try:
             _knock(address)
             ray.init(address=address, **common)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, OverflowError) as error:  # of a port, the last
             raise ConnectionError(f"no Ray cluster answers at {address!r}: {error}") from None
         return
     _keep_to_loopback(True)
@@ -132,12 +132,32 @@ def worker_count(config: ExecutionConfig, device: str, children: int) -> int:
     room = places(have, actor_options(config, device))
     count = min(children, room) if config.workers == "auto" else config.workers
     if not 1 <= count <= room:
+        listed = ", ".join(
+            f"{have.get(name, 0):g} {name}" for name in ("CPU", "GPU", *config.resources)
+        )
         raise ValueError(
             f"execution.workers: {config.workers} worker(s) of {unit(config, device)} each do not "
-            f"fit, for there are {have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU. Ask "
-            "for fewer workers (--workers N) or smaller ones (execution.threads, execution.gpus)"
+            f"fit, for there are {listed}. Ask for fewer workers (--workers N) or smaller ones "
+            "(execution.threads, execution.gpus, execution.resources)"
         )
+    _check_labels(config.labels)
     return count
+
+
+def _check_labels(wanted: Mapping[str, str]) -> None:
+    """Refuse a label that this machine has not, where no other will come; not sets of values.
+
+    Raises:
+        ValueError: it has not.
+    """
+    there = ray.nodes()[0]["Labels"]
+    for key, value in wanted.items():
+        if not value.startswith(("!", "in(")) and there.get(key) != value:
+            raise ValueError(
+                f"execution.labels: {key}={value} is wanted, but no cluster is named, and this "
+                f"machine has {key}={there.get(key)}. Give the cluster's address (--address), or "
+                "leave the label out"
+            )
 
 
 def places(have: dict[str, float], options: dict[str, Any]) -> int:

@@ -99,10 +99,11 @@ class Worker:
     actor: Any
     placed: Any  # the reference of the call `place`
     started: Any  # the reference of the call `start`
-    state: str = "waiting"  # for a place; starting; started (without the state); joined; lost
+    # waiting (for a place), starting, started (without the state), joined, lost, given up
+    state: str = "waiting"
     place: Place | None = None
     hardware: str = ""
-    since: float = 0.0  # when it got its place
+    since: float = 0.0  # when its successor was asked for, or got its place
     told: bool = False  # that it waits
     proven: bool = False  # it agreed on a generation that it advanced to itself
     lost_on: list[str] = field(default_factory=list)  # nodes, since it last answered

@@ -1,21 +1,26 @@
 """Runs from end to end: as a process, killed, stopped, damaged, resumed."""
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
+from populations.executors.local import LocalExecutor
 from runs import evolve, load_config, resume
-from runs.checkpoint import STATE, snapshots, verify
-from runs.journal import Entry, read_journal
+from runs.checkpoint import MANIFEST, STATE, snapshots, verify
+from runs.inspection import inspect_run
+from runs.journal import Afterword, Entry, read_journal
 from runs.mistakes import ConfigError
 
 VARYING = ("time", "seconds", "events", "crc")
@@ -28,7 +33,8 @@ def record(folder: Path) -> list[dict]:
 
 
 def events(folder: Path) -> list[str]:
-    lines = [item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry)]
+    lines = read_journal(folder / "journal.jsonl")
+    lines = [item for item in lines if isinstance(item, Entry | Afterword)]
     return [event["event"] for line in lines for event in line.events]
 
 
@@ -409,7 +415,61 @@ def test_a_full_disk_costs_the_snapshots_and_not_the_run(points_yaml, tmp_path, 
     assert result.finished and result.generation == 30
     warnings = [text for text in said if "No space left" in text]
     assert len(warnings) == 3
-    assert "snapshot-failed" in events(tmp_path / "run")
+    # That of the last snapshot, too, which no generation's line took.
+    assert events(tmp_path / "run").count("snapshot-failed") == 3
+    assert inspect_run(tmp_path / "run")["faults"] == {"snapshot-failed": 3}
+
+
+def test_what_befalls_the_workers_while_they_settle_is_in_the_journal(
+    points_yaml, tmp_path, monkeypatch
+):
+    class Befallen(LocalExecutor):
+        def step(self, generation, survivors, jobs):
+            outcome = super().step(generation, survivors, jobs)
+            lost = () if jobs else ({"event": "worker-lost", "worker": 0},)
+            return replace(outcome, events=lost)
+
+    monkeypatch.setattr("runs.placement.LocalExecutor", Befallen)
+    evolve(load_config(points_yaml), tmp_path / "run")
+    lines = list(read_journal(tmp_path / "run" / "journal.jsonl"))
+    assert [line.generation for line in lines if line.events] == [10, 20, 30]
+    assert isinstance(lines[-1], Afterword)
+
+
+def reseal(snapshot: Path, change) -> None:
+    """Change a snapshot's arrays or manifest, and make its sums right again."""
+    arrays, manifest = load_file(snapshot / STATE), json.loads((snapshot / MANIFEST).read_text())
+    change(arrays, manifest)
+    save_file(arrays, snapshot / STATE)
+    manifest["files"][STATE] = hashlib.sha256((snapshot / STATE).read_bytes()).hexdigest()
+    del manifest["seal"]
+    text = json.dumps(manifest, sort_keys=True)
+    manifest["seal"] = hashlib.sha256(text.encode()).hexdigest()
+    (snapshot / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda a, m: a.pop("discriminator.second_moment"), "discriminator.second_moment"),
+        (lambda a, m: a.pop("parents.0.generator.params"), "parents.0.generator.params"),
+        (lambda a, m: a.update({"discriminator.params": np.zeros(3, "f4")}), "(3,)"),
+        (
+            lambda a, m: a.update({k: v.astype("f8") for k, v in a.items()}),
+            "float64",
+        ),
+        (lambda a, m: a.update({"parents.1.generator.params": np.zeros(3, "f4")}), "parents.1"),
+        (lambda a, m: m["steps"].pop("discriminator"), "steps"),
+        (lambda a, m: m["steps"].update({"discriminator": -1}), "steps"),
+    ],
+)
+def test_a_forged_snapshot_that_verifies_is_refused(change, named, points_run, mistake, tmp_path):
+    folder = interrupted(points_run[0], tmp_path, 25)
+    before = (folder / "journal.jsonl").read_bytes()
+    reseal(snapshots(folder / "snapshots")[0].path, change)
+    message = mistake("resume", folder)
+    assert named in message and "generation 20" in message
+    assert (folder / "journal.jsonl").read_bytes() == before
 
 
 # ------------------------------------------------------------------------------- what is not finite

@@ -137,7 +137,12 @@ def test_any_bytes_are_read_as_damage(tmp_path_factory, content):
 
 
 @pytest.mark.parametrize(
-    "value", [{}, {"scoring": None}, {"generation": 0}, simple(0).to_json() | {"scores": []}]
+    "value",
+    [
+        *({}, {"scoring": None}, {"generation": 0}, simple(0).to_json() | {"scores": []}),
+        *({"after": 3, "time": 0.0}, {"after": "3", "time": 0.0, "events": []}),
+        {"after": 3, "time": 0.0, "events": [1]},
+    ],
 )
 def test_a_sealed_line_that_is_no_entry_is_damage(tmp_path, value):
     (tmp_path / "j").write_text(seal(value))

@@ -305,6 +305,7 @@ def test_a_place_that_cannot_be_is_a_mistake(value, said, points_yaml, mistake, 
 
 def test_where_no_run_is_mirrored_none_is_fetched(uri, mistake, tmp_path):
     assert "no run is mirrored" in mistake("resume", uri, "--output", tmp_path / "there")
+    assert not (tmp_path / "there").exists()
     assert "--output" in mistake("resume", tmp_path, "--output", tmp_path / "there")
 
 
@@ -318,6 +319,11 @@ def test_where_no_run_is_mirrored_none_is_fetched(uri, mistake, tmp_path):
         lambda mark: {"journal": [{"name": "../../x", "size": 1, "crc": 1}]},
         lambda mark: {"files": {}},
         lambda mark: {"format": 99},
+        lambda mark: {"generation": "20"},
+        lambda mark: {"number": -1},
+        lambda mark: {"files": {"config.yaml": {}}},
+        lambda mark: {"run": 7},
+        lambda mark: {"journal": [{**mark["journal"][0], "crc": None}]},
         lambda mark: {"more": 1},
     ],
 )
@@ -448,7 +454,8 @@ def test_an_s3_server_that_dies_in_the_middle_holds_up_nothing_and_is_filled_aga
     assert process.returncode == 3, stderr
     assert stdout.count("warning: the mirror cannot be written") == 1
     assert "has caught up" in stdout
-    seconds = [item.seconds["total"] for item in read_journal(folder / "journal.jsonl")]
+    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
+    seconds = [line.seconds["total"] for line in lines]
     assert max(seconds[1:]) < 5  # a connection alone takes longer to fail
     end = Store(uri).newest().generation
     done = invoke("resume", uri, "--output", tmp_path / "there", "--generations", end + 2)

@@ -5,7 +5,7 @@ from egan.replica import ExportedState
 from populations.individual import Job, Score
 from runs.checkpoint import STATE, write_snapshot
 from runs.folder import RunFolder
-from runs.journal import Entry, seal
+from runs.journal import Afterword, Entry, seal
 from runs.past import past_lines, read_origin, read_past
 
 
@@ -18,6 +18,14 @@ def entry(generation: int, checksum: str = "") -> Entry:
 
 def line(generation: int) -> str:
     return seal(entry(generation).to_json())
+
+
+def test_what_happened_after_a_generation_is_kept_up_to_where_the_run_goes_on(folder):
+    after = {n: Afterword(n, 0.0, ({"event": "snapshot-failed"},)) for n in (2, 3)}
+    journal(folder, line(0), line(1), seal(after[2].to_json()), line(2), seal(after[3].to_json()))
+    assert replayed(folder) == [0, 3]
+    assert list(past_lines(folder, 2)) == [entry(0), entry(1), after[2]]
+    assert list(past_lines(folder, 3)) == [entry(0), entry(1), after[2], entry(2), after[3]]
 
 
 @pytest.fixture

@@ -62,9 +62,10 @@ def test_a_run_says_what_it_chose(points_yaml, invoke, tmp_path, monkeypatch):
 
 
 def test_no_cluster_at_an_address_is_a_mistake(points_yaml, mistake, tmp_path):
-    options = ("--executor", "auto", "--address", "127.0.0.1:1", "--output", tmp_path / "run")
-    assert "no Ray cluster answers at '127.0.0.1:1'" in mistake("train", points_yaml, *options)
-    assert not (tmp_path / "run").exists()
+    for address in ("127.0.0.1:1", "127.0.0.1:65536"):
+        options = ("--executor", "auto", "--address", address, "--output", tmp_path / "run")
+        assert f"no Ray cluster answers at '{address}'" in mistake("train", points_yaml, *options)
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,21 @@ def test_no_cluster_at_an_address_is_a_mistake(points_yaml, mistake, tmp_path):
 )
 def test_an_impossible_placement_is_a_mistake(setting, said, mistake, points_yaml):
     assert said in mistake("train", points_yaml, "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("execution.resources={tape: 1}", "0 tape"),
+        ("execution.labels={rack: north}", "this machine has rack=None"),
+    ],
+)
+def test_what_this_machine_has_not_is_refused_at_once(
+    setting, said, mistake, points_yaml, tmp_path
+):
+    options = ("--executor", "auto", "--set", setting, "--output", tmp_path / "run")
+    assert said in mistake("train", points_yaml, *options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_sent_are_the_packages_and_a_users_own_modules(own_modules):

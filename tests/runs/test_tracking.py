@@ -20,8 +20,9 @@ from populations.individual import Score
 from populations.lineage import Lineage
 from populations.selection import build_selection
 from runs import load_config, sample
-from runs.journal import Entry, read_journal
-from runs.tracking import fault_metrics, flatten, metrics_of, strategy_of, tags_of
+from runs.folder import RunFolder
+from runs.journal import Afterword, Entry, Journal, read_journal
+from runs.tracking import Record, fault_metrics, flatten, metrics_of, strategy_of, tags_of
 
 TRACKED = ("--set", "tracking.enabled=true", "--set", "tracking.system_metrics=false")
 
@@ -72,7 +73,7 @@ def expected_metrics(folder: Path) -> dict[tuple[str, int], float]:
         for entry in journal(folder)
         for name, value in {
             **metrics_of(entry, lineage, selection, config),
-            **fault_metrics(entry, faults),
+            **fault_metrics(entry.events, faults),
         }.items()
     }
 
@@ -139,23 +140,36 @@ def test_a_run_that_its_folder_does_not_name_yet_is_found_in_mlflow(tracked, run
 
 
 def test_faults_that_were_survived_are_counted_with_their_cost():
-    def entry(*events: dict) -> Entry:
-        return Entry(3, 0.0, "", (), (), (), events=events)
-
     totals: Counter[str] = Counter()
     lost = {"event": "worker-lost", "worker": 1}
     joined = {"event": "worker-joined", "worker": 1, "seconds": 2.0, "bytes": 7}
     resynced = {"event": "replica-resynced", "seconds": 0.5, "bytes": 100}
-    assert fault_metrics(entry(), totals) == {}
-    assert fault_metrics(entry(lost, lost, joined), totals) == {"faults/worker_lost": 2.0}
-    assert fault_metrics(entry(resynced), totals) == {
+    assert fault_metrics((), totals) == {}
+    assert fault_metrics((lost, lost, joined), totals) == {"faults/worker_lost": 2.0}
+    assert fault_metrics((resynced,), totals) == {
         "faults/replica_resynced": 1.0,
         "faults/replica_resynced_seconds": 0.5,
         "faults/replica_resynced_bytes": 100.0,
     }
-    found = fault_metrics(entry(lost, resynced), totals)
+    found = fault_metrics((lost, resynced), totals)
     assert found["faults/worker_lost"] == 3.0
     assert found["faults/replica_resynced_bytes"] == 200.0
+
+
+def test_faults_after_the_last_generation_are_counted_once(points_run, tmp_path, monkeypatch):
+    store = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(Path(shutil.copytree(points_run[0], tmp_path / "run")))
+    journal = Journal(folder.journal)
+    journal.append(Afterword(30, 1e9, ({"event": "snapshot-failed"},)))
+    journal.close()
+    for _ in range(2):  # the second as a resumed run does
+        record = Record(folder, folder.load_config())
+        record.update()
+        record.stop_monitor()
+    query = "select value, step from metrics where key = 'faults/snapshot_failed'"
+    assert rows(store, query) == [(1.0, 30)]
 
 
 def test_the_metrics_are_the_promised_ones(tracked):
