@@ -77,4 +77,5 @@ class Watch:
         value, best = values.get(collapse.metric, math.nan), self._best[collapse.metric]
         if not collapsed(collapse, value, best):
             return ""
-        return f"{collapse.metric} is {value:.4g}, its best was {best:.4g}"
+        now = f"{value:.4g}" if math.isfinite(value) else "not finite"  # all that a journal says
+        return f"{collapse.metric} is {now}, its best was {best:.4g}"
