@@ -328,7 +328,7 @@ def store_rows(store: Path, name: str) -> Iterator[tuple[str, int, float]]:
     with sqlite3.connect(store) as connection:
         yield from connection.execute(
             "select m.key, m.step, m.value from metrics m join runs r on r.run_uuid = m.run_uuid "
-            "where r.name = ? and m.key not like 'system/%'",
+            "where r.name = ? and m.key not like 'system/%' and m.key not like 'faults/%'",
             (name,),
         )
 
