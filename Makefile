@@ -33,7 +33,7 @@ test: check  ## check, then the fast tests
 test-all: check  ## check, then every test: tens of minutes
 	$(BIN)/python -m pytest $(SHARED)
 
-bench: setup  ## time generations, workers and start-up: about 20 minutes
+bench: setup  ## time generations, workers, the driver and start-up: an hour or more on two cores
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/driver.py
