@@ -1,11 +1,13 @@
 """Seconds per generation: python benchmarks/generation.py [--device cuda] [--json FILE].
 
-Four programs take turns in one process, generation by generation, so that a machine that slows
-down slows all of them:
+Programs take turns, generation by generation, so that a machine that slows down slows all of them.
+Each has a process of its own, for ours also sets the C library's allocator:
 
     sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py)
     engine       ours, same networks and float32
-    fast         ours with execution.precision=bfloat16, where the device multiplies that faster
+    winograd     ours with execution.precision=winograd: the same in float32, fewer multiplications
+    bfloat16     ours with execution.precision=bfloat16, where the device multiplies that faster
+    tf32         ours with execution.precision=tf32, on CUDA
     plain        a DCGAN step with the same number of discriminator updates: no evolution
 
 Medians over the rounds; ratios are taken round by round and quoted as median and quartiles. FLOPs
@@ -18,10 +20,12 @@ import argparse
 import itertools
 import json
 import math
+import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +34,7 @@ from sequential import PlainGAN, SequentialEGAN
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from egan.data import ImageSource, open_source
+from egan.data import Source, open_source
 from egan.data.draws import Draws
 from egan.engine import Engine
 from egan.game import GameConfig
@@ -44,6 +48,7 @@ SETTINGS = {
     "fashion": "DCGAN of width 64, one channel of 32 x 32",
     "gaussians25": "MLP of 3 x 128 on the grid of 25 Gaussians",
 }
+PUBLISHED = {"sequential": SequentialEGAN, "plain": PlainGAN}
 
 
 def game(setting: str, survivors: int, evaluation: int) -> GameConfig:
@@ -78,12 +83,11 @@ def reals(config: GameConfig, device: torch.device) -> Iterator[Tensor]:
 
 
 def engine_generations(
-    config: GameConfig, device: torch.device, precision: str
+    config: GameConfig, source: Source, device: torch.device, precision: str
 ) -> Callable[[], None]:
     """Return a function that makes one whole generation of the engine."""
     mutations = {name: resolve(name) for name in config.population.mutations}
-    engine = Engine(config, open_source(config.data), mutations, device, precision)
-    replica = EngineReplica(engine)
+    replica = EngineReplica(Engine(config, source, mutations, device, precision))
     survivors, names = config.population.survivors, config.population.mutations
     grid = [
         Job(parent * len(names) + place, parent, name)
@@ -99,6 +103,27 @@ def engine_generations(
         state["generation"] += 1
 
     return generation
+
+
+def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: Connection) -> None:
+    """Make a generation of program `name` for every message; answer with its seconds.
+
+    The first answer is the GFLOP of a generation.
+    """
+    source = open_source(config.data)
+    if name in PUBLISHED:
+        torch.set_num_threads(threads)
+        device = torch.device(device_name)
+        networks = Engine(config, source, {}, device).networks
+        generation = PUBLISHED[name](networks, config, reals(config, device), device).generation
+    else:
+        precision = "float32" if name == "engine" else name
+        device = prepare_device(device_name, threads, precision)
+        generation = engine_generations(config, source, device, precision)
+    generation()  # the first generation of ours has no discriminator's turn
+    turns.send(flops(generation))  # also the warm-up
+    while turns.recv():
+        turns.send(timed(generation, device))
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -127,36 +152,58 @@ def flops(task: Callable[[], object]) -> float:
     return counter.get_total_flops() / 1e9
 
 
+def take_turns(
+    names: Sequence[str], config: GameConfig, device: torch.device, threads: int, rounds: int
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return each program's GFLOP in a generation, and its seconds in each round."""
+    context = multiprocessing.get_context("spawn")
+    ends, processes = {}, []
+    try:
+        for name in names:
+            ends[name], other = context.Pipe()
+            task = (name, config, device.type, threads, other)
+            processes.append(context.Process(target=serve, args=task, daemon=True))
+            processes[-1].start()
+            other.close()  # so that a program that fails ends the wait for its answer
+        work = {name: end.recv() for name, end in ends.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for name, end in ends.items():
+                end.send(True)
+                seconds[name].append(end.recv())
+    finally:
+        for process in processes:
+            process.kill()
+    return work, seconds
+
+
+def programs(setting: str, device: torch.device, rates: dict[str, float]) -> list[str]:
+    """Return what is worth measuring here."""
+    names = ["sequential", "engine", "plain"]
+    if setting != "gaussians25":
+        names += ["winograd"] if device.type == "cpu" else ["tf32"]
+    if rates["bfloat16"] > rates["float32"]:
+        names.append("bfloat16")
+    return names
+
+
 def measure(
     setting: str,
     survivors: int,
     evaluation: int,
     rounds: int,
     device: torch.device,
+    threads: int,
     rates: dict[str, float],
 ) -> dict:
     """Return the timings of the programs on one setting; `rates` are matrix products' GFLOP/s."""
     config = game(setting, survivors, evaluation)
-    source = open_source(config.data)
-    networks = Engine(config, source, {}, device).networks
-    programs = {
-        "sequential": SequentialEGAN(networks, config, reals(config, device), device).generation,
-        "engine": engine_generations(config, device, "float32"),
-        "plain": PlainGAN(networks, config, reals(config, device), device).generation,
-    }
-    if rates["bfloat16"] > rates["float32"]:
-        programs["fast"] = engine_generations(config, device, "bfloat16")
-    for program in programs.values():  # the first generation of ours has no discriminator's turn
-        program()
-    work = {name: flops(program) for name, program in programs.items()}  # also the warm-up
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(rounds):
-        for name, program in programs.items():
-            seconds[name].append(timed(program, device))
+    names = programs(setting, device, rates)
+    work, seconds = take_turns(names, config, device, threads, rounds)
     rows = {}
     for name, times in seconds.items():
         median = statistics.median(times)
-        at_best = work[name] / rates["bfloat16" if name == "fast" else "float32"]
+        at_best = work[name] / rates[name if name == "bfloat16" else "float32"]
         ratios = np.array(seconds["sequential"]) / np.array(times)
         to_plain = np.array(times) / np.array(seconds["plain"])
         rows[name] = {
@@ -168,7 +215,7 @@ def measure(
             "times_faster_than_sequential": np.quantile(ratios, [0.25, 0.5, 0.75]).tolist(),
             "cost_in_plain_steps": np.quantile(to_plain, [0.25, 0.5, 0.75]).tolist(),
         }
-    points = not isinstance(source, ImageSource)
+    points = setting == "gaussians25"
     return {
         "setting": setting,
         "what": SETTINGS[setting],
@@ -230,7 +277,9 @@ def main() -> None:
         for survivors in map(int, arguments.survivors.split(",")):
             for evaluation in map(int, arguments.evaluation.split(",")):
                 rounds = arguments.rounds * (10 if setting == "gaussians25" else 1)
-                result = measure(setting, survivors, evaluation, rounds, device, rates)
+                result = measure(
+                    setting, survivors, evaluation, rounds, device, arguments.threads, rates
+                )
                 results.append(result)
                 print(table(result), flush=True)
     if arguments.json:

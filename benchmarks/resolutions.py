@@ -92,9 +92,10 @@ class Program:
     def of(cls, config: GameConfig, device: torch.device) -> "Program":
         """Return the program of a config."""
         mutations = {name: resolve(name) for name in MUTATIONS}
-        engine = Engine(config, open_source(config.data), mutations, device)
+        source = open_source(config.data)
+        engine = Engine(config, source, mutations, device)
         state = engine.initial_state()
-        return cls(config, engine, state, engine_generations(config, device, "float32"))
+        return cls(config, engine, state, engine_generations(config, source, device, "float32"))
 
     @property
     def parameters(self) -> int:

@@ -65,7 +65,7 @@ class Engine:
         self.config = config
         self.networks = build_networks(config.backbone, source.shape)
         for function in (self.networks.generator, self.networks.discriminator):
-            function.bfloat16 = precision == "bfloat16"
+            function.compute_in(precision)
         self.task = NoiseTask(self.networks)
         self.device = device
         self._mutations = mutations
@@ -400,7 +400,7 @@ def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
 
 
 def _total(*networks: Network) -> Tensor:
-    """Return a number, in float64, that is finite if Adam can go on from all of these networks.
+    """Return a number that is finite if Adam can go on from all of these networks.
 
     An infinite second moment would freeze a weight for good, so the moments count, too.
     """
@@ -409,7 +409,8 @@ def _total(*networks: Network) -> Tensor:
         for network in networks
         for tensor in (network.weights.params, network.moments.first, network.moments.second)
     ]
-    return torch.stack([tensor.sum(dtype=torch.float64) for tensor in tensors]).sum()
+    extremes = [value for tensor in tensors for value in torch.aminmax(tensor)]
+    return torch.stack(extremes).double().sum()
 
 
 def _failure(loss: float, total: float, step: int) -> str | None:

@@ -108,6 +108,13 @@ class RunConfig(GameConfig):
     tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
+    def _layers_for_winograd(self) -> "RunConfig":
+        name = self.backbone.name
+        if self.execution.precision == "winograd" and name != "dcgan":
+            raise ValueError(f"execution.precision: winograd is for backbone dcgan, not {name}")
+        return self
+
+    @model_validator(mode="after")
     def _enough_children(self) -> "RunConfig":
         children = self.population.survivors * len(self.population.mutations)
         if self.selection.name == "nsga2" and children < 2:

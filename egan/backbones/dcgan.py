@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.networks import Backbone, Networks, refuse
+from egan.backbones.winograd import Doubling, Halving
 
 Norm = Literal["batch", "instance", "none"]
 LARGEST_MULTIPLE = 8  # the widest layer, in units of `width`: the paper's at 64 px
@@ -57,9 +58,9 @@ class Generator(nn.Module):
         layers += [nn.ConvTranspose2d(config.latent, sizes[0], 4, 1, 0, bias=config.bias)]
         layers += [*_norm(config.generator_norm, sizes[0]), nn.ReLU(inplace=True)]
         for size, following in itertools.pairwise(sizes):
-            layers += [nn.ConvTranspose2d(size, following, 4, 2, 1, bias=config.bias)]
+            layers += [Doubling(size, following, config.bias)]
             layers += [*_norm(config.generator_norm, following), nn.ReLU(inplace=True)]
-        layers += [nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1, bias=config.bias), nn.Tanh()]
+        layers += [Doubling(sizes[-1], channels, config.bias), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -75,10 +76,10 @@ class Discriminator(nn.Module):
     def __init__(self, config: DCGANConfig, channels: int, resolution: int) -> None:
         super().__init__()
         sizes = widths(resolution, config.width)  # from the image down to 4 x 4
-        layers: list[nn.Module] = [nn.Conv2d(channels, sizes[0], 4, 2, 1, bias=config.bias)]
+        layers: list[nn.Module] = [Halving(channels, sizes[0], config.bias)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for size, following in itertools.pairwise(sizes):
-            layers += [nn.Conv2d(size, following, 4, 2, 1, bias=config.bias)]
+            layers += [Halving(size, following, config.bias)]
             layers += [*_norm(config.discriminator_norm, following)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
         layers += [nn.Conv2d(sizes[-1], 1, 4, 1, 0, bias=config.bias)]
@@ -86,8 +87,17 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return D's logits (N,)."""
-        logits: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.layers(_channels_last(x))
         return logits.flatten()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Return images (N, C, R, R) channels-last in memory, and in name.
+
+    With one channel the two layouts are one in memory; only the strides tell torch which is meant.
+    """
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.flatten(2).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from egan.backbones.growth import Stage
+from egan.backbones.winograd import Doubling, Halving
 from egan.state import Weights
 
 Initialiser = Callable[[nn.Module, torch.Generator], None]
@@ -27,7 +28,17 @@ class NetworkFunction:
         self._sizes = [shape.numel() for _, shape in self.layout]
         self._parameters = [_slot(self.module, name) for name, _ in self.layout]
         self._buffers = {name: _slot(self.module, name) for name, _ in self.module.named_buffers()}
-        self.bfloat16 = False  # compute in mixed precision; weights and output stay float32
+        self.bfloat16 = False
+
+    def compute_in(self, precision: str) -> None:
+        """Choose the arithmetic of calls: `execution.precision`. Weights and output stay float32.
+
+        tf32 is a setting of the whole process, winograd one of the layers that have it.
+        """
+        self.bfloat16 = precision == "bfloat16"
+        for layer in self.module.modules():
+            if isinstance(layer, Halving | Doubling):
+                layer.winograd = precision == "winograd"
 
     @property
     def parameters(self) -> int:

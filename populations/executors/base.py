@@ -33,8 +33,10 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
         None, gt=0, allow_inf_nan=False, description="CPUs that Ray keeps for a worker; its threads"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "tf32", "bfloat16"] = Field(
-        "float32", description="of convolutions and products; weights and Adam stay float32"
+    precision: Literal["float32", "winograd", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="of convolutions and products; weights and Adam stay float32. winograd is "
+        "float32 with fewer multiplications, for wide DCGANs on CPUs",
     )
     gpus: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="GPUs of a worker, where the device is cuda"

@@ -224,6 +224,13 @@ def test_survivors_that_the_batch_cannot_show_to_the_discriminator_are_refused()
     assert "population.batch" in refusal("population.survivors=60")
 
 
+def test_winograd_is_refused_where_no_layer_has_it():
+    assert "for backbone dcgan, not mlp" in refusal(
+        "execution.precision=winograd", "backbone.name=mlp"
+    )
+    load_config("digits", ["execution.precision=winograd"])
+
+
 def test_nsga2_of_one_child_is_refused():
     assert "selection.name" in refusal("selection.name=nsga2", "population.mutations=[minimax]")
 

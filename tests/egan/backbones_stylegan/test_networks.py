@@ -238,7 +238,8 @@ def test_mixed_precision_stays_near_full_precision(networks, lively, stream):
     inputs, stage = networks.noise(8, stream), Stage(16, 0.5)
     found = {}
     for half in (False, True):
-        networks.generator.bfloat16 = networks.discriminator.bfloat16 = half
+        for network in (networks.generator, networks.discriminator):
+            network.compute_in("bfloat16" if half else "float32")
         params = g.params.detach().requires_grad_()
         fakes, buffers = networks.generator(Weights(params, g.buffers), inputs, None, stage)
         logits, _ = networks.discriminator(d, fakes, None, stage)

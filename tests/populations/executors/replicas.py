@@ -15,6 +15,7 @@ from pathlib import Path
 import ray
 import torch
 
+from egan.backbones import DCGANConfig
 from egan.engine import Diverged
 from egan.game import GameConfig
 from egan.mutations import heuristic, least_squares
@@ -216,6 +217,8 @@ GAME = GameConfig(
     discriminator={"updates": 2},
 )
 ENGINE = ReplicaFactory(GAME, "cpu", 1, mutations=MUTATIONS)
+WIDE = GAME.model_copy(update={"backbone": DCGANConfig(width=64, latent=6)})
+WINOGRAD = ReplicaFactory(WIDE, "cpu", 1, mutations=MUTATIONS, precision="winograd")
 
 
 class Evolution:

@@ -19,6 +19,7 @@ ray = pytest.importorskip("ray")
 from tests.populations.executors.replicas import (
     ENGINE,
     GENERATIONS,
+    WINOGRAD,
     Chain,
     Claim,
     Diverging,
@@ -94,6 +95,15 @@ def test_two_workers_give_the_bits_of_one_process(pair, expected):
     assert pair.events == []
     outcome = pair.population.outcome
     assert {"advance", "variation", "evaluation", "messages"} <= outcome.seconds.keys()
+
+
+def test_two_workers_give_the_bits_of_one_process_in_another_precision():
+    evolution = on_ray(WINOGRAD, 2)
+    try:
+        assert evolution.run() == Evolution(LocalExecutor(WINOGRAD)).run()
+        assert evolution.events == []
+    finally:
+        evolution.executor.close()
 
 
 def test_a_worker_killed_in_the_middle_of_a_generation_costs_nothing_but_time(pair, expected):
