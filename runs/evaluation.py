@@ -270,8 +270,9 @@ def open_space(
     labelled = None
     learns = name == "classifier" and weights is None
     if learns and isinstance(real, ImageSource) and real.labels is not None:
-        images = np.array(real.images)  # a copy, for torch takes no read-only memory map
-        labelled = (torch.from_numpy(images), torch.from_numpy(real.labels))
+        # Copies, for torch takes no read-only memory map.
+        images, labels = np.array(real.images), np.array(real.labels)
+        labelled = (torch.from_numpy(images), torch.from_numpy(labels))
     return feature_space(
         name,
         shape=shape,
