@@ -34,6 +34,7 @@ from sequential import PlainGAN, SequentialEGAN
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from egan.backbones import build_networks
 from egan.data import Source, open_source
 from egan.data.draws import Draws
 from egan.engine import Engine
@@ -75,9 +76,9 @@ def game(setting: str, survivors: int, evaluation: int) -> GameConfig:
     )
 
 
-def reals(config: GameConfig, device: torch.device) -> Iterator[Tensor]:
+def reals(source: Source, device: torch.device) -> Iterator[Tensor]:
     """Yield batches of 256 reals, as the engine draws them."""
-    draws = Draws(open_source(config.data), 0, {Purpose.EVALUATION_DATA: 256})
+    draws = Draws(source, 0, {Purpose.EVALUATION_DATA: 256})
     for generation in itertools.count():
         yield draws(generation, Purpose.EVALUATION_DATA).to(device)
 
@@ -114,8 +115,8 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
     if name in PUBLISHED:
         torch.set_num_threads(threads)
         device = torch.device(device_name)
-        networks = Engine(config, source, {}, device).networks
-        generation = PUBLISHED[name](networks, config, reals(config, device), device).generation
+        networks = build_networks(config.backbone, source.shape)
+        generation = PUBLISHED[name](networks, config, reals(source, device), device).generation
     else:
         precision = "float32" if name == "engine" else name
         device = prepare_device(device_name, threads, precision)
