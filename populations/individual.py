@@ -11,7 +11,7 @@ from typing import ClassVar
 from deap import base
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One child to be made: `index` is its place in the full grid of parents x mutations."""
 
@@ -20,7 +20,7 @@ class Job:
     mutation: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """A child's objectives, each to be maximised, or why it has none."""
 

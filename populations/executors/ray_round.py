@@ -58,6 +58,7 @@ class Round:
         """Give every idle worker its next children; with no worker left, make them again."""
         while not self._crew.joined():
             self._events += self._crew.rebuild()
+            self._called.clear()  # the state may be that of the generation before
         busy = {call.worker.slot for call in self._calls.values()}
         workers = self._crew.joined()
         for worker in workers:
@@ -65,9 +66,11 @@ class Round:
                 continue
             jobs = (self._again.popleft(),) if self._again else take(self._queue, len(workers))
             actor = (worker.slot, worker.restarts)
-            if jobs or actor not in self._called:
+            first = actor not in self._called
+            if jobs or first:
                 self._called.add(actor)
-                call = worker.actor.step.remote(self._generation, self._survivors, jobs)
+                survivors = self._survivors if first else None  # it has adopted them
+                call = worker.actor.step.remote(self._generation, survivors, jobs)
                 self._calls[call] = Call(worker, jobs)
 
     def _collect(self) -> None:
