@@ -11,29 +11,32 @@ vector-Jacobian product from there, bit-equal to making the children one at a ti
 discriminator on the evaluation reals, and its gradient, is computed once for all children.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from math import isfinite
+from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from egan import steps
 from egan.backbones import Inputs, build_networks
 from egan.data import Source
 from egan.data.draws import Draws
-from egan.discriminator import LOSSES, penalties
 from egan.game import GameConfig
 from egan.generator_file import first_parent
 from egan.mutations import Mutation
 from egan.optimizer import adam
+from egan.recordings import Recorder, Recordings
 from egan.state import EvolutionState, Genome, Moments, Network, Weights
 from egan.tasks.noise import NoiseTask
 from egan.turn import Pace, Turn
-from fitness.scores import diversity, quality
 from populations.individual import Job, Score
 from populations.seeding import Purpose, torch_seed
+
+Result = TypeVar("Result")
 
 AVERAGE_WARM_UP = 0.05  # the average's half-life is at most this part of the images shown
 
@@ -61,6 +64,7 @@ class Engine:
         mutations: Mapping[str, Mutation],
         device: torch.device,
         precision: str = "float32",
+        record: Recorder | None = None,
     ) -> None:
         self.config = config
         self.networks = build_networks(config.backbone, source.shape)
@@ -71,6 +75,7 @@ class Engine:
         self._mutations = mutations
         self._source = source
         self._draws: dict[int, Draws] = {}
+        self._recordings = Recordings(record)
         self._pace = Pace.of(config, self.networks)
         self._late = {
             role: self._pace.late(function, config.population.steps, device)
@@ -152,12 +157,9 @@ class Engine:
 
     def gradient_on_reals(self, state: EvolutionState) -> Tensor:
         """Return grad_D(-E log D(x)) (P,), the part of Fd that all children of a state share."""
-        turn, weights = self.turn(state.generation), state.discriminator.weights
+        turn = self.turn(state.generation)
         reals = turn.reals(Purpose.EVALUATION_DATA)
-        params = weights.params.detach().requires_grad_()
-        logits, _ = turn.judge(replace(weights, params=params), reals)
-        (gradient,) = torch.autograd.grad(softplus(-logits).mean(), params)
-        return gradient
+        return self._run(steps.gradient_on_reals, turn, state.discriminator.weights, reals)
 
     def advance(
         self, state: EvolutionState, survivors: Sequence[Child]
@@ -179,10 +181,9 @@ class Engine:
         return (job.parent, job.index if self.config.population.noise == "fresh" else -1)
 
     def _vary_parent(self, turn: Turn, state: EvolutionState, jobs: list[Job]) -> list[Child]:
-        parent, judge = state.parents[jobs[0].parent].networks, _frozen(state.discriminator.weights)
-        steps = self.config.population.steps
+        parent, judge = state.parents[jobs[0].parent].networks, state.discriminator.weights
         children = self._mutate(turn, judge, parent, jobs, step=0)
-        for step in range(1, steps):
+        for step in range(1, self.config.population.steps):
             children = [
                 child
                 if child.failure
@@ -201,30 +202,23 @@ class Engine:
     ) -> list[Child]:
         """Take one optimiser step from `parent` under the mutation of each of `jobs`."""
         inputs = self._inputs(turn, Purpose.TRAIN_NOISE, jobs[0], step)
-        leaves = {
-            role: replace(net.weights, params=net.weights.params.detach().requires_grad_())
-            for role, net in parent.items()
-        }
-        fakes, buffers = turn.generate(leaves, inputs)
-        logits, _ = turn.judge(judge, fakes)
-        params = [weights.params for weights in leaves.values()]
+        ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
+        mutations = tuple(self._mutations[job.mutation] for job in ordered)
+        found, buffers = self._run(
+            steps.descents, turn, _weights(parent), judge, inputs, mutations=mutations
+        )
         children, made, reports = [], [], []
-        for job in jobs:
-            try:
-                # A copy: a mutation that works in place must not reach its siblings.
-                loss = self._mutations[job.mutation](logits.clone())
-                gradients = torch.autograd.grad(loss, params, retain_graph=True)
-            except torch.OutOfMemoryError:
-                raise  # the device's fault, not the child's: another worker would have made it
-            except Exception as error:  # a user's mutation may raise anything; it fails its child
-                children.append(Child(job, parent, f"{type(error).__name__}: {error}"))
+        for job, descent in zip(ordered, found, strict=True):
+            if isinstance(descent, str):
+                children.append(Child(job, parent, descent))
                 continue
+            loss, gradients = descent
             networks = {
                 role: self._descend(network, gradient, buffers[role], self._late[role])
                 for (role, network), gradient in zip(parent.items(), gradients, strict=True)
             }
             made.append((job, networks))
-            reports.append(torch.stack([loss.detach().double(), _total(*networks.values())]))
+            reports.append(torch.stack([loss.double(), _total(*networks.values())]))
         if made:  # read together: each reading waits for the device
             rows = torch.stack(reports).tolist()
             children += [
@@ -259,14 +253,8 @@ class Engine:
     ) -> Tensor:
         """Return a child's (Fq, Fd), (2,) in float64, still on the device."""
         inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
-        with torch.no_grad():
-            fakes, _ = turn.generate(_weights(child.networks), inputs)
-        params = state.discriminator.weights.params.detach().requires_grad_()
-        logits, _ = turn.judge(replace(state.discriminator.weights, params=params), fakes)
-        (gradient_fake,) = torch.autograd.grad(softplus(logits).mean(), params)
-        return torch.stack(
-            [quality(logits.detach()).double(), diversity(gradient_real + gradient_fake)]
-        )
+        networks, judge = _weights(child.networks), state.discriminator.weights
+        return self._run(steps.objectives, turn, networks, judge, inputs, gradient_real)
 
     # -------------------------------------------------------------------------------------- advance
 
@@ -305,9 +293,11 @@ class Engine:
             fake = self._survivors_fakes(turn, parents, update)
             stream = self._stream(generation, Purpose.PENALTY, update)
             mix = torch.rand(turn.batch, generator=stream).to(self.device)
-            loss, gradient, buffers = self._discriminator_gradient(
-                turn, discriminator, real, fake, mix, update
-            )
+            due = config.discriminator.due(generation * config.discriminator.updates + update)
+            loss, gradient, buffers = self._run(
+                steps.discriminator_gradient,
+                turn, discriminator.weights, real, fake, mix, config=due,
+            )  # fmt: skip
             params, moments = adam(
                 discriminator.weights.params,
                 gradient,
@@ -344,32 +334,24 @@ class Engine:
             count = share + ((index + step) % len(parents) < remainder)
             stream = self._stream(turn.generation, Purpose.DISCRIMINATOR_NOISE, update, index)
             inputs = self.task.inputs(count, stream).to(self.device)
-            with torch.no_grad():
-                fakes.append(turn.generate(_weights(parent.networks), inputs)[0])
+            fakes.append(self._run(steps.fakes, turn, _weights(parent.networks), inputs))
         return torch.cat(fakes)
 
-    def _discriminator_gradient(
-        self,
-        turn: Turn,
-        discriminator: Network,
-        real: Tensor,
-        fake: Tensor,
-        mix: Tensor,
-        update: int,
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return D's loss, its gradient (P,), and D's buffers after seeing reals, then fakes."""
-        config = self.config.discriminator
-        params = discriminator.weights.params.detach().requires_grad_()
-        weights = replace(discriminator.weights, params=params)
-        logits_real, buffers = turn.judge(weights, real)
-        logits_fake, buffers = turn.judge(Weights(params, buffers), fake)
-        loss = LOSSES[config.loss](logits_real, logits_fake)
-        due = config.due(turn.generation * config.updates + update)
-        loss = loss + penalties(lambda x: turn.judge(weights, x)[0], due, real, fake, mix)
-        (gradient,) = torch.autograd.grad(loss, params)
-        return loss.detach(), gradient, buffers
-
     # --------------------------------------------------------------------------------------- common
+
+    def _run(
+        self,
+        function: Callable[..., Result],
+        turn: Turn,
+        *arguments: object,
+        **constants: Hashable,
+    ) -> Result:
+        """Call one of `egan.steps`, by a recording where there is one."""
+        call = partial(function, turn, **constants)
+        if turn.stage is not None and turn.stage.alpha < 1:  # every generation has another one
+            return call(*arguments)
+        key = (function.__name__, turn.stage, *constants.values())
+        return self._recordings(key, call, *arguments)
 
     def _draws_in(self, batch: int) -> Draws:
         """Return the draws of the generations with this batch, the latest ones kept."""
@@ -417,10 +399,6 @@ def _failure(loss: float, total: float, step: int) -> str | None:
     if not isfinite(loss):
         return f"loss is {loss} at step {step}"
     return None if isfinite(total) else f"weights or moments are not finite after step {step}"
-
-
-def _frozen(weights: Weights) -> Weights:
-    return replace(weights, params=weights.params.detach())
 
 
 def _lerp(old: Weights, new: Weights, weight: float) -> Weights:

@@ -15,6 +15,7 @@ from egan.data import open_source
 from egan.engine import Child, Engine
 from egan.game import GameConfig
 from egan.mutations import Mutation
+from egan.recordings import recorder
 from egan.state import EvolutionState, checksum, unpack
 from populations.executors.base import Outcome, Survivors
 from populations.individual import Job, Score
@@ -141,6 +142,7 @@ class ReplicaFactory:
     threads: int
     mutations: Mapping[str, Mutation]
     precision: str = "float32"
+    compile: str = "none"
 
     def __call__(self) -> EngineReplica:
         """Set up this process for reproducible arithmetic and build the replica.
@@ -151,7 +153,8 @@ class ReplicaFactory:
         device = prepare_device(self.device, self.threads, self.precision)
         source = open_source(self.config.data)
         try:
-            engine = Engine(self.config, source, self.mutations, device, self.precision)
+            record = recorder(device) if self.compile == "graphs" else None
+            engine = Engine(self.config, source, self.mutations, device, self.precision, record)
             return EngineReplica(engine)
         except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
             # What torch raises for sizes that no memory holds.

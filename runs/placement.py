@@ -59,7 +59,9 @@ def build_executor(
     mutations = {name: resolve(name) for name in config.population.mutations}
 
     def factory_for(device: str) -> ReplicaFactory:
-        return ReplicaFactory(config, device, execution.threads, mutations, execution.precision)
+        return ReplicaFactory(
+            config, device, execution.threads, mutations, execution.precision, execution.compile
+        )
 
     try:
         if choice.executor == "local":

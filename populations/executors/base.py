@@ -38,6 +38,11 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
         description="of convolutions and products; weights and Adam stay float32. winograd is "
         "float32 with fewer multiplications, for wide DCGANs on CPUs",
     )
+    compile: Literal["none", "graphs"] = Field(
+        "none",
+        description="graphs: record a step's kernels as CUDA graphs and replay them, which saves "
+        "small networks the launches; the bits stay. Without CUDA nothing changes",
+    )
     gpus: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="GPUs of a worker, where the device is cuda"
     )
@@ -67,7 +72,7 @@ class WorkerLost(RuntimeError):
     """The workers are lost, or the cluster's head, for good; the run can be resumed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a step gives: the state that the children were scored in, and their scores."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import sklearn.datasets  # noqa: F401  its import, not our use of it, moves `random`
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from egan.backbones.function import NetworkFunction
 from egan.data import ImageSource, Source
@@ -18,6 +21,7 @@ from egan.data.gaussians import open_gaussians
 from egan.engine import Child, Engine
 from egan.game import GameConfig
 from egan.mutations import Mutation, resolve
+from egan.recordings import Recorder, Replay
 from egan.state import EvolutionState, Weights
 from populations.individual import Job
 from populations.selection import SelectionConfig, build_selection
@@ -34,6 +38,37 @@ BACKBONES = {
         "prior": "uniform",
     },
 }
+
+
+class Tracer:
+    """Records functions as a CUDA graph does, on the CPU, by torch's tracer of ATen operations.
+
+    It keeps of a function what such a graph keeps: the operations, and every number that Python put
+    into them. `graphs` are what it has recorded, `replays` how often each ran.
+    """
+
+    def __init__(self) -> None:
+        self.graphs: list[GraphModule] = []
+        self.replays: Counter[int] = Counter()
+
+    def __call__(
+        self, function: Callable[[list[Tensor]], list[Tensor]], arguments: list[Tensor]
+    ) -> Replay:
+        graph = make_fx(function)(arguments)
+        place = len(self.graphs)
+        self.graphs.append(graph)
+
+        def replay(tensors: list[Tensor]) -> list[Tensor]:
+            self.replays[place] += 1
+            with torch.no_grad():
+                return graph(tensors)
+
+        return replay
+
+
+@pytest.fixture(scope="session")
+def tracer() -> type[Tracer]:
+    return Tracer
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +107,8 @@ def engine_of(sources: dict[str, Source]) -> Callable[..., Engine]:
         kind: str = "mlp",
         own: Mapping[str, Mutation] | None = None,
         seed: int = 3,
+        record: Recorder | None = None,
+        device: torch.device = torch.device("cpu"),
         **sections: dict[str, Any],
     ) -> Engine:
         population = {"batch": 8} | sections.pop("population", {})
@@ -87,7 +124,7 @@ def engine_of(sources: dict[str, Source]) -> Callable[..., Engine]:
         )
         source = sources[config.data.source]
         mutations = {name: resolve(name) for name in config.population.mutations}
-        return Engine(config, source, mutations | dict(own or {}), torch.device("cpu"))
+        return Engine(config, source, mutations | dict(own or {}), device, record=record)
 
     return build
 

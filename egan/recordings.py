@@ -1,0 +1,183 @@
+"""Functions of tensors, recorded once and replayed: CUDA graphs.
+
+A small network on a GPU waits for its hundreds of kernels to be launched one by one; a graph
+launches them all at once. They are the kernels of the plain call, so the bits are, too, and that is
+seen to, not trusted: a recording is in use only after it has given the plain call's bits for
+different arguments, twice. What cannot be recorded (a mutation that reads its loss on the host, for
+one) is called plainly for good.
+"""
+
+import logging
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Tensors = list[Tensor]
+Replay = Callable[[Tensors], Tensors]
+Result = TypeVar("Result")
+Recorder = Callable[[Callable[[Tensors], Tensors], Tensors], Replay]
+
+PROOFS = 2  # calls whose bits a recording has to give before it is believed
+WARM_UP = 3  # calls on a side stream before a capture, as torch's documentation has it
+MOST = 64  # recordings; each holds a copy of its arguments
+
+
+def recorder(device: torch.device) -> Recorder | None:
+    """Return what records functions on `device`; None: there, launching a kernel costs nothing."""
+    return CudaRecorder() if device.type == "cuda" else None
+
+
+class CudaRecorder:
+    """Captures CUDA graphs; all of them use one pool of memory, since none runs beside another."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, function: Callable[[Tensors], Tensors], arguments: Tensors) -> Replay:
+        """Return `function` as a graph's replay.
+
+        Raises:
+            RuntimeError: the function does what a graph cannot hold.
+        """
+        own = [tensor.clone() for tensor in arguments]
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                function(own)
+        current.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # A capture that fails leaves its own stream behind: the outer context ends that.
+        with torch.cuda.stream(current), torch.cuda.graph(graph, pool=self._pool):
+            results = function(own)
+
+        def replay(arguments: Tensors) -> Tensors:
+            for mine, given in zip(own, arguments, strict=True):
+                mine.copy_(given)
+            graph.replay()
+            return [result.clone() for result in results]  # the next replay writes over them
+
+        return replay
+
+
+@dataclass
+class _Recording:
+    """A function's replay, the shape of its result, and how often it has given the plain bits."""
+
+    replay: Replay
+    result: Any
+    proofs: int = 0
+
+
+class Recordings:
+    """Calls functions, by a recording where there is one."""
+
+    def __init__(self, record: Recorder | None) -> None:
+        self._record = record
+        self._known: dict[Hashable, _Recording | None] = {}  # None: called once
+        self._plain: set[Hashable] = set()  # what cannot be recorded
+
+    @property
+    def in_use(self) -> int:
+        """Return the number of recordings that have proved themselves."""
+        return sum(entry is not None and entry.proofs >= PROOFS for entry in self._known.values())
+
+    def __call__(
+        self, key: Hashable, function: Callable[..., Result], *arguments: object
+    ) -> Result:
+        """Return `function(*arguments)`.
+
+        Args:
+            key: says all that the function's result depends on besides `arguments`.
+            function: pure, of trees of tensors (in dicts, sequences and dataclasses) to such trees.
+            arguments: its arguments.
+        """
+        if self._record is None:
+            return function(*arguments)
+        tensors = _leaves(arguments)
+        key = key, tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+        if key in self._plain:
+            return function(*arguments)
+        if key not in self._known:  # once is no reason to record
+            if len(self._known) < MOST:
+                self._known[key] = None
+            return function(*arguments)
+        entry = self._known[key]
+        if entry is not None and entry.proofs >= PROOFS:
+            return _filled(entry.result, entry.replay(tensors))  # type: ignore[no-any-return]
+        plain = function(*arguments)
+        self._try(key, entry, function, arguments, plain)
+        return plain
+
+    def _try(
+        self,
+        key: Hashable,
+        entry: _Recording | None,
+        function: Callable[..., object],
+        arguments: tuple[object, ...],
+        plain: object,
+    ) -> None:
+        """Record the function if it is not yet, and hold a replay against the plain result."""
+        assert self._record is not None
+        tensors = _leaves(arguments)
+        try:
+            expected = _leaves(plain)
+            entry = entry or _Recording(
+                self._record(lambda own: _leaves(function(*_filled(arguments, own))), tensors),
+                plain,
+            )
+            same = all(map(_same_bits, entry.replay(tensors), expected))
+        except Exception as error:  # torch raises many kinds; the plain call is always there
+            self._refuse(key, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            return
+        if not same:
+            self._refuse(key, "its replay gives other bits than the plain call")
+            return
+        entry.proofs += 1
+        self._known[key] = entry
+
+    def _refuse(self, key: Hashable, reason: str) -> None:
+        self._plain.add(key)
+        self._known.pop(key, None)
+        logging.getLogger(__name__).warning(
+            "execution.compile: a step is not recorded, but called plainly: %s", reason
+        )
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(*(tensor.reshape(-1).view(torch.uint8) for tensor in (a, b)))
+
+
+def _leaves(tree: object) -> Tensors:
+    """Return the tensors of a tree, in order.
+
+    Raises:
+        TypeError: it holds something else than tensors.
+    """
+    found: Tensors = []
+    _each(tree, found.append)
+    return found
+
+
+def _filled(tree: Any, tensors: Tensors) -> Any:
+    """Return the tree with other tensors in place of its own, in order."""
+    rest = iter(tensors)
+    return _each(tree, lambda _: next(rest))
+
+
+def _each(tree: Any, function: Callable[[Tensor], object]) -> Any:
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, Mapping):
+        return {key: _each(value, function) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_each(value, function) for value in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        values = {f.name: _each(getattr(tree, f.name), function) for f in fields(tree)}
+        return replace(tree, **values)
+    if tree is None:
+        return None
+    raise TypeError(f"only tensors can be recorded, and this is a {type(tree).__name__}: {tree!r}")
