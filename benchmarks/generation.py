@@ -6,8 +6,9 @@ Each has a process of its own, for ours also sets the C library's allocator:
     sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py)
     engine       ours, same networks and float32
     winograd     ours with execution.precision=winograd: the same in float32, fewer multiplications
-    bfloat16     ours with execution.precision=bfloat16, where the device multiplies that faster
+    graphs       ours with execution.compile=graphs, on CUDA; so are the two that follow there
     tf32         ours with execution.precision=tf32, on CUDA
+    bfloat16     ours with execution.precision=bfloat16, where the device multiplies that faster
     plain        a DCGAN step with the same number of discriminator updates: no evolution
 
 Medians over the rounds; ratios are taken round by round and quoted as median and quartiles. FLOPs
@@ -40,6 +41,7 @@ from egan.data.draws import Draws
 from egan.engine import Engine
 from egan.game import GameConfig
 from egan.mutations import resolve
+from egan.recordings import Recorder, recorder
 from egan.replica import EngineReplica, prepare_device
 from populations.individual import Job
 from populations.seeding import Purpose
@@ -49,6 +51,8 @@ SETTINGS = {
     "fashion": "DCGAN of width 64, one channel of 32 x 32",
     "gaussians25": "MLP of 3 x 128 on the grid of 25 Gaussians",
 }
+RECORDED = ("graphs", "tf32", "bfloat16")
+RECORDING = 6  # generations after which every step is a proved recording
 PUBLISHED = {"sequential": SequentialEGAN, "plain": PlainGAN}
 
 
@@ -84,11 +88,15 @@ def reals(source: Source, device: torch.device) -> Iterator[Tensor]:
 
 
 def engine_generations(
-    config: GameConfig, source: Source, device: torch.device, precision: str
+    config: GameConfig,
+    source: Source,
+    device: torch.device,
+    precision: str,
+    record: Recorder | None = None,
 ) -> Callable[[], None]:
     """Return a function that makes one whole generation of the engine."""
     mutations = {name: resolve(name) for name in config.population.mutations}
-    replica = EngineReplica(Engine(config, source, mutations, device, precision))
+    replica = EngineReplica(Engine(config, source, mutations, device, precision, record))
     survivors, names = config.population.survivors, config.population.mutations
     grid = [
         Job(parent * len(names) + place, parent, name)
@@ -114,15 +122,20 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
     source = open_source(config.data)
     if name in PUBLISHED:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = False  # torch's default is not float32
         device = torch.device(device_name)
         networks = build_networks(config.backbone, source.shape)
         generation = PUBLISHED[name](networks, config, reals(source, device), device).generation
     else:
-        precision = "float32" if name == "engine" else name
+        precision = "float32" if name in ("engine", "graphs") else name
         device = prepare_device(device_name, threads, precision)
         generation = engine_generations(config, source, device, precision)
     generation()  # the first generation of ours has no discriminator's turn
     turns.send(flops(generation))  # also the warm-up
+    if name in RECORDED and device.type == "cuda":
+        generation = engine_generations(config, source, device, precision, recorder(device))
+        for _ in range(RECORDING):
+            generation()
     while turns.recv():
         turns.send(timed(generation, device))
 
@@ -183,6 +196,8 @@ def programs(setting: str, device: torch.device, rates: dict[str, float]) -> lis
     names = ["sequential", "engine", "plain"]
     if setting != "gaussians25":
         names += ["winograd"] if device.type == "cpu" else ["tf32"]
+    if device.type == "cuda":
+        names.append("graphs")
     if rates["bfloat16"] > rates["float32"]:
         names.append("bfloat16")
     return names
@@ -204,7 +219,7 @@ def measure(
     rows = {}
     for name, times in seconds.items():
         median = statistics.median(times)
-        at_best = work[name] / rates[name if name == "bfloat16" else "float32"]
+        at_best = work[name] / rates.get(name, rates["float32"])
         ratios = np.array(seconds["sequential"]) / np.array(times)
         to_plain = np.array(times) / np.array(seconds["plain"])
         rows[name] = {
@@ -249,6 +264,13 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def device_for(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> torch.device:
+    """Return the device asked for, ready for arithmetic; end the program where there is none."""
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no GPU here (its build may be for CPUs alone)")
+    return prepare_device(arguments.device, arguments.threads)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -260,11 +282,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    device = prepare_device(arguments.device, arguments.threads)
+    if unknown := set(arguments.settings.split(",")) - set(SETTINGS):
+        parser.error(f"--settings: no {', '.join(unknown)}; known: {', '.join(SETTINGS)}")
+    device = device_for(parser, arguments)
     rates = {
         str(dtype).removeprefix("torch."): matmul_rate(device, dtype)
         for dtype in (torch.float32, torch.bfloat16)
     }
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        rates["tf32"] = matmul_rate(device, torch.float32)
     machine = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "threads": arguments.threads,

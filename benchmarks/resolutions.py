@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from generation import engine_generations, timed
+from generation import device_for, engine_generations, timed
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
@@ -35,7 +35,6 @@ from egan.data import open_source
 from egan.engine import Engine
 from egan.game import GameConfig
 from egan.mutations import resolve
-from egan.replica import prepare_device
 from egan.state import EvolutionState, Weights
 from populations.individual import Job
 
@@ -240,7 +239,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    device = prepare_device(arguments.device, arguments.threads)
+    device = device_for(parser, arguments)
     cuda = device.type == "cuda"
     arguments.batch = arguments.batch or (32 if cuda else 16)
     sides = arguments.sides or ("8,16,32,64,128,256" if cuda else "8,16,32,64")

@@ -231,6 +231,8 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=12)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if unknown := set(arguments.settings.split(",")) - set(SETTINGS):
+        parser.error(f"--settings: no {', '.join(unknown)}; known: {', '.join(SETTINGS)}")
     machine = {
         "cores": os.cpu_count(),
         "torch": torch.__version__,
