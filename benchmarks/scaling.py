@@ -83,7 +83,7 @@ def loopback_bytes() -> int:
 def message_bytes(config: RunConfig, outcome: Outcome, workers: int) -> int:
     """Return the bytes of a worker's first call and answer, as Ray serialises them."""
     jobs = grid(config)
-    share = take(deque(jobs), workers)
+    share = take(deque(jobs), workers, len(jobs))
     survivors = jobs[: config.population.survivors]
     return len(ray.cloudpickle.dumps((1, survivors, share))) + len(ray.cloudpickle.dumps(outcome))
 

@@ -23,6 +23,7 @@ from fitness.features.base import FeatureSpace, WeightsError, as_rgb
 from fitness.features.classifier import ClassifierSpace
 from fitness.features.efficientnet import EfficientNetSpace
 from fitness.features.pixels import PixelSpace
+from fitness.features.weights import load_state, read_state
 
 LPIPS = "lpips-vgg16"
 SPACES = ("classifier", "efficientnet-lite0", "pixels", LPIPS)
@@ -237,7 +238,10 @@ def lpips_vgg16(
     linear = {name: named.get(name, tensor) for name, tensor in published.items()}
     if check_hash and any(not torch.equal(linear[name], published[name]) for name in published):
         raise WeightsError(f"{path}: its linear layers are not those of LPIPS v0.1 on VGG-16")
-    network = _filled(named, path)
+    with torch.device("meta"):
+        network = vgg16()
+    own = {name: named[name] for name in network.state_dict() if name in named}
+    load_state(network, own, "VGG-16", path)
     # channels_last is faster on CPUs and GPUs alike.
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     channels = tuple(linear[name].flatten().to(device) for name in sorted(linear))
@@ -262,13 +266,7 @@ def _plain(name: str) -> str:
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"LPIPS weights: {path} is not a file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways, all of them meaning this
-        raise WeightsError(f"{path} cannot be read as PyTorch weights: {error}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} holds no state_dict of tensors")
-    return state
+    return read_state(path)
 
 
 def _published_linear() -> dict[str, Tensor]:
@@ -282,22 +280,3 @@ def _published_linear() -> dict[str, Tensor]:
             "install torchmetrics again"
         )
     return dict(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def _filled(named: Mapping[str, Tensor], path: Path) -> nn.Sequential:
-    """The network with a file's tensors, after a check of names and shapes; others are left."""
-    with torch.device("meta"):
-        network = vgg16()
-    required = network.state_dict()
-    wrong = [f"{name} is missing" for name in required if name not in named]
-    wrong += [
-        f"{name} has shape {tuple(named[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in required.items()
-        if name in named and named[name].shape != tensor.shape
-    ]
-    if wrong:
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise WeightsError(f"{path} does not fit VGG-16: {'; '.join(wrong[:3])}{more}")
-    state = {name: named[name].to(required[name].dtype) for name in required}
-    network.load_state_dict(state, assign=True)
-    return network.eval().requires_grad_(False)

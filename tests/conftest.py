@@ -1,7 +1,39 @@
 """What holds for every test."""
 
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
 from hypothesis import settings
+
+from runs.cli import main
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Result]:
+    """Call the command in this process; anything but an exit status is raised."""
+
+    def call(*arguments: object) -> Result:
+        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def mistake(invoke) -> Callable[..., str]:
+    """Call the command, which must take it for a user's mistake; return its message."""
+
+    def call(*arguments: object) -> str:
+        result = invoke(*arguments)
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+        return result.output
+
+    return call

@@ -9,7 +9,6 @@ pytorch-fid and torch-fidelity publish, which are one file under two names.
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from fitness.cache import digest, digest_file
 from fitness.features.base import FeatureSpace, WeightsError, as_rgb
+from fitness.features.weights import load_state, read_state
 
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WEIGHTS_BYTES = 95_628_359
@@ -248,42 +248,13 @@ def load_network(path: Path, *, check_hash: bool = True) -> InceptionV3:
             f"{path} is not the published Inception file: {path.stat().st_size:,} bytes of SHA-256 "
             f"{found}; required are {WEIGHTS_BYTES:,} bytes of {WEIGHTS_SHA256}. Fetch it again"
         )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways, all of them meaning this
-        raise WeightsError(f"{path} cannot be read as PyTorch weights: {error}") from error
+    state = read_state(path)
     with torch.device("meta"):  # shapes only: initial values would be thrown away
         network = InceptionV3()
-    state = _fitting(state, network, path)
-    network.load_state_dict(state, assign=True)
-    return network.eval().requires_grad_(False)
-
-
-def _fitting(state: object, network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """``state`` in float32 after a check of names and shapes against the network's."""
-    required = network.state_dict()
-    if not isinstance(state, Mapping):
-        raise WeightsError(f"{path} holds a {type(state).__name__}; a state_dict is required")
     # Files from before PyTorch 0.4.1 lack the batch counters, which evaluation never reads.
-    found = {name: torch.tensor(0) for name in required if name.endswith("num_batches_tracked")}
-    found.update(state)
-    kinds = [name for name, value in found.items() if not isinstance(value, Tensor)]
-    if kinds:
-        raise WeightsError(f"{path} holds more than tensors: {', '.join(map(str, kinds[:3]))}")
-    wrong = [f"{name} is missing" for name in required if name not in found]
-    wrong += [f"{name} is not part of the network" for name in found if name not in required]
-    wrong += [
-        f"{name} has shape {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in required.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if wrong:
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise WeightsError(f"{path} does not fit Inception-v3: {'; '.join(wrong[:3])}{more}")
-    try:
-        return {name: found[name].to(required[name].dtype) for name in required}
-    except (RuntimeError, ValueError, TypeError) as error:  # of a kind that cannot be computed with
-        raise WeightsError(f"{path} does not fit Inception-v3: {error}") from error
+    counters = (name for name in network.state_dict() if name.endswith("num_batches_tracked"))
+    load_state(network, {name: torch.tensor(0) for name in counters} | state, "Inception-v3", path)
+    return network
 
 
 class InceptionSpace(FeatureSpace):

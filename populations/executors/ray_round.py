@@ -64,7 +64,10 @@ class Round:
         for worker in workers:
             if worker.slot in busy:
                 continue
-            jobs = (self._again.popleft(),) if self._again else take(self._queue, len(workers))
+            if self._again:
+                jobs: tuple[Job, ...] = (self._again.popleft(),)
+            else:
+                jobs = take(self._queue, len(workers), len(self._jobs))
             actor = (worker.slot, worker.restarts)
             first = actor not in self._called
             if jobs or first:

@@ -10,6 +10,7 @@ FIRST_DEADLINE = 900.0  # seconds, before any call was measured: the first one m
 FLOOR = 60.0  # seconds: a shorter call may stumble over its machine's other work
 SLACK = 10.0  # times the longest measured call
 WINDOW = 100  # calls that the longest is sought in
+CALLS = 4  # of a worker in a generation, on average at most; a call takes some 2 kB on the wire
 SMOOTHING = 0.5  # weight of a new measurement of a mutation's cost
 
 
@@ -38,14 +39,17 @@ class Costs:
         return sorted(jobs, key=lambda j: (-family[j.parent], j.parent, -cost[j], j.index))
 
 
-def take(queue: "deque[Job]", workers: int) -> tuple[Job, ...]:
-    """Take the next call's jobs off the queue: guided self-scheduling.
+def take(queue: "deque[Job]", workers: int, total: int) -> tuple[Job, ...]:
+    """Take the next call's jobs off the queue, which began with `total`: guided self-scheduling.
 
     Polychronopoulos and Kuck (IEEE Transactions on Computers 36, 1987): large pieces first, for the
-    few calls; single ones at the end, so that nobody waits long for the slowest. Half their size,
-    since workers may differ in speed.
+    few calls; small ones at the end, so that nobody waits long for the slowest. Half their size,
+    since workers may differ in speed; and never so small that calls outnumber `CALLS` a worker.
     """
-    count = len(queue) if workers == 1 else max(1, len(queue) // (2 * workers))
+    if workers == 1:
+        count = len(queue)
+    else:
+        count = max(len(queue) // (2 * workers), -(-total // (CALLS * workers)))
     return tuple(queue.popleft() for _ in range(min(count, len(queue))))
 
 

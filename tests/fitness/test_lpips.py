@@ -140,7 +140,7 @@ def test_files_that_are_missing_cut_or_of_another_network_are_named(state, tmp_p
     with pytest.raises(WeightsError, match=r"cut\.pth cannot be read"):
         lpips_vgg16(tmp_path / "cut.pth")
     torch.save([1], tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match=r"list\.pth holds no state_dict"):
+    with pytest.raises(WeightsError, match=r"list\.pth holds a list; a state_dict is required"):
         lpips_vgg16(tmp_path / "list.pth")
     wrong = dict(state) | {"features.2.weight": torch.zeros(3)}
     del wrong["features.0.bias"]

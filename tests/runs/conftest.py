@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
-
-from runs.cli import main
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "run_evolution.py")]
@@ -160,32 +157,6 @@ def without_pictures(monkeypatch) -> None:
     """Leave out what takes most of a small run's time, and is tested elsewhere."""
     monkeypatch.setattr("runs.driver.draw_plots", lambda folder: None)
     monkeypatch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
-
-
-@pytest.fixture(scope="session")
-def invoke() -> Callable[..., Result]:
-    """Call the command in this process; anything but an exit status is raised."""
-
-    def call(*arguments: object) -> Result:
-        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return call
-
-
-@pytest.fixture(scope="session")
-def mistake(invoke) -> Callable[..., str]:
-    """Call the command, which must take it for a user's mistake; return its message."""
-
-    def call(*arguments: object) -> str:
-        result = invoke(*arguments)
-        assert result.exit_code == 2, result.output
-        assert "Traceback" not in result.output
-        return result.output
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """`train --resume auto`: one command begins a run, continues it, and leaves it when it ended."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,28 +7,14 @@ import yaml
 
 from runs.checkpoint import snapshots
 from runs.journal import Entry, read_journal
+from tests.runs.copies import checksum, interrupted
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
-
-
-def checksum(output: str) -> str:
-    return output.rsplit("checksum ", 1)[1].split()[0]
 
 
 def generations(folder: Path) -> list[int]:
     lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
     return [line.generation for line in lines]
-
-
-def interrupted(folder: Path, tmp_path: Path, keep: int) -> Path:
-    """Return a copy of a finished run as if it had been killed after `keep` generations."""
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    lines = (copy / "journal.jsonl").read_text().splitlines(keepends=True)
-    (copy / "journal.jsonl").write_text("".join(lines[:keep]))
-    for snapshot in snapshots(copy / "snapshots"):
-        if snapshot.generation > keep:
-            shutil.rmtree(snapshot.path)
-    return copy
 
 
 def test_one_command_begins_continues_and_leaves_a_run(points_run, points_yaml, invoke, tmp_path):

@@ -22,6 +22,7 @@ from runs.checkpoint import MANIFEST, STATE, snapshots, verify
 from runs.inspection import inspect_run
 from runs.journal import Afterword, Entry, read_journal
 from runs.mistakes import ConfigError
+from tests.runs.copies import checksum, copy_of, interrupted
 
 VARYING = ("time", "seconds", "events", "crc")
 
@@ -38,18 +39,10 @@ def events(folder: Path) -> list[str]:
     return [event["event"] for line in lines for event in line.events]
 
 
-def checksum(output: str) -> str:
-    return output.rsplit("checksum ", 1)[1].split()[0]
-
-
 def kill(process: subprocess.Popen) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-
-
-def copy_of(folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
 # --------------------------------------------------------------------------------------- the folder
@@ -279,17 +272,6 @@ def test_two_processes_do_not_write_to_one_run(points_yaml, start, mistake, unti
 
 
 # ------------------------------------------------------------------------------------------- damage
-
-
-def interrupted(folder: Path, tmp_path: Path, keep: int) -> Path:
-    """Return a copy of a finished run as if it had been killed after `keep` generations."""
-    copy = copy_of(folder, tmp_path)
-    lines = (copy / "journal.jsonl").read_text().splitlines(keepends=True)
-    (copy / "journal.jsonl").write_text("".join(lines[:keep]))
-    for snapshot in snapshots(copy / "snapshots"):
-        if snapshot.generation > keep:
-            shutil.rmtree(snapshot.path)
-    return copy
 
 
 @pytest.mark.parametrize("keep", [1, 9, 10, 11, 20, 29])

@@ -18,6 +18,7 @@ from runs.journal import Entry, read_journal
 from runs.mirror import MARK, Copier, Mark, Store, catch_up, fetch_run
 from runs.mistakes import ConfigError
 from runs.past import read_past
+from tests.runs.copies import checksum
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -31,10 +32,6 @@ def selected(folder: Path) -> list[tuple]:
 def events(folder: Path) -> list[str]:
     lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
     return [event["event"] for line in lines for event in line.events]
-
-
-def checksum(output: str) -> str:
-    return output.rsplit("checksum ", 1)[1].split()[0]
 
 
 def silent(text: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from runs.checkpoint import snapshots, verify
 from runs.journal import Entry, read_journal
+from tests.runs.copies import checksum
 
 STUCK = "population.mutations=[minimax, heuristic, 'stuck:stuck']"
 SCORED = ("evaluation.every=7", "evaluation.metrics=[modes, high-quality]", "evaluation.count=64")
@@ -18,10 +19,6 @@ SCORED = ("evaluation.every=7", "evaluation.metrics=[modes, high-quality]", "eva
 
 def settings(*keys: str) -> list[str]:
     return [part for key in (STUCK, *keys) for part in ("--set", key)]
-
-
-def checksum(output: str) -> str:
-    return output.rsplit("checksum ", 1)[1].split()[0]
 
 
 def selected(folder: Path) -> list[tuple]:

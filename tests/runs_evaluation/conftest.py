@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
 from runs.checkpoint import newest
-from runs.cli import main
 from runs.config import RunConfig, load_config
 from runs.driver import evolve
 from runs.journal import Scoring, read_journal
@@ -178,28 +176,3 @@ def end_of() -> Callable[[Path], str]:
         return newest(folder / "snapshots")[1]
 
     return read
-
-
-@pytest.fixture(scope="session")
-def invoke() -> Callable[..., Result]:
-    """Call the command in this process; anything but an exit status is raised."""
-
-    def call(*arguments: object) -> Result:
-        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return call
-
-
-@pytest.fixture(scope="session")
-def mistake(invoke) -> Callable[..., str]:
-    """Call the command, which must take it for a user's mistake; return its message."""
-
-    def call(*arguments: object) -> str:
-        result = invoke(*arguments)
-        assert result.exit_code == 2, result.output
-        return result.output
-
-    return call

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
-from runs.cli import main
 from runs.config import RunConfig, load_config
 from runs.driver import evolve
 
@@ -104,19 +102,6 @@ def plain(tmp_path_factory) -> dict[str, Path]:
         evolve(load_config(place / "config.yaml"), place / "run")
         folders[name] = place / "run"
     return folders
-
-
-@pytest.fixture(scope="session")
-def invoke() -> Callable[..., Result]:
-    """Call the command in this process; anything but an exit status is raised."""
-
-    def call(*arguments: object) -> Result:
-        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return call
 
 
 @pytest.fixture(scope="session")
