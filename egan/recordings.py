@@ -31,9 +31,10 @@ def recorder(device: torch.device) -> Recorder | None:
 
 
 class CudaRecorder:
-    """Captures CUDA graphs; all of them use one pool of memory, since none runs beside another."""
+    """Captures CUDA graphs, on one stream and in one pool of memory: none runs beside another."""
 
     def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[Tensors], Tensors], arguments: Tensors) -> Replay:
@@ -43,15 +44,16 @@ class CudaRecorder:
             RuntimeError: the function does what a graph cannot hold.
         """
         own = [tensor.clone() for tensor in arguments]
-        current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        current, side = torch.cuda.current_stream(), self._stream
         side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(WARM_UP):
                 function(own)
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # A capture that fails leaves its own stream behind: the outer context ends that.
-        with torch.cuda.stream(current), torch.cuda.graph(graph, pool=self._pool):
+        # Thread-local: another thread may export the state meanwhile.
+        capture = torch.cuda.graph(graph, self._pool, side, capture_error_mode="thread_local")
+        with torch.cuda.stream(current), capture:  # the first ends what a failed capture leaves
             results = function(own)
 
         def replay(arguments: Tensors) -> Tensors:
