@@ -19,6 +19,7 @@ from runs.checkpoint import SnapshotError, snapshots, verify
 from runs.files import read_json
 from runs.folder import RunFolder
 from runs.journal import Afterword, Damage, Entry, Scoring, read_journal
+from runs.lock import is_abandoned
 from runs.mistakes import printable
 from runs.past import replay_lineage
 from runs.progress import duration
@@ -103,12 +104,14 @@ def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[s
     left = generations - recent[-1].generation - 1 if recent else generations
     each = pace.get("total", 0.0)
     silent = time.time() - (recent[-1].time if recent else folder.replicas.stat().st_mtime)
-    lives = silent < max(SILENCE, 10 * each)
+    dead = is_abandoned(folder.lock)
+    lives = not dead and silent < max(SILENCE, 10 * each)
     return {
         "replicas": replicas,
         "seconds_by_phase": pace,
         "silent_seconds": round(silent, 1),
         "lives": lives,
+        "killed": dead,
         "expected_end": round(time.time() - silent + left * each) if lives and recent else None,
     }
 
@@ -170,7 +173,9 @@ def _show_now(console: Console, now: dict[str, Any] | None) -> None:
     if now is None:
         return
     silent = duration(now["silent_seconds"])
-    if not now["lives"]:
+    if now["killed"]:
+        console.print(f"\nits process is dead; last news {silent} ago; `resume` goes on")
+    elif not now["lives"]:
         console.print(f"\nno news for {silent}: if its process is dead, `resume` goes on")
     elif now["expected_end"] is not None:
         left = duration(max(0.0, now["expected_end"] - time.time()))

@@ -74,3 +74,17 @@ def holder(path: Path) -> str:
         return f" (process {value['pid']} on {value['host']}, since {value['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a lock file names a process of this machine that lives no more."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["host"] != socket.gethostname():
+            return False  # who knows
+        os.kill(int(value["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return False
+    return False

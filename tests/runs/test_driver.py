@@ -261,14 +261,18 @@ def test_fewer_generations_than_are_done_are_refused(points_run, mistake, tmp_pa
     assert yaml.safe_load((folder / "config.yaml").read_text())["generations"] == 30
 
 
-def test_two_processes_do_not_write_to_one_run(points_yaml, start, mistake, until_lines, tmp_path):
+def test_two_processes_do_not_write_to_one_run(
+    points_yaml, start, invoke, mistake, until_lines, tmp_path
+):
     folder = tmp_path / "run"
     process = start(
         "train", points_yaml, "--set", "generations=100000", "--output", folder, PAUSE="0.02"
     )
     until_lines(process, folder, 1)
     assert "another process" in mistake("resume", folder)
+    assert "it goes on; last news" in invoke("inspect", folder).output
     kill(process)
+    assert "its process is dead; last news" in invoke("inspect", folder).output
 
 
 # ------------------------------------------------------------------------------------------- damage

@@ -13,7 +13,7 @@ import pytest
 from populations.individual import Job, Score
 from runs.folder import RunFolder
 from runs.journal import Entry, Journal
-from runs.lock import RunBusy, RunLock
+from runs.lock import RunBusy, RunLock, is_abandoned
 from runs.past import past_lines, read_past
 
 HOLD = """
@@ -39,9 +39,11 @@ def test_the_second_is_told_who_holds_the_run_and_gets_it_when_that_one_is_dead(
         assert str(tmp_path) in message
         with pytest.raises(RunBusy):
             RunLock(path)  # being refused does not wipe the name out
+        assert not is_abandoned(path)
     finally:
         holder.kill()
         holder.communicate()
+    assert is_abandoned(path)
     assert json.loads(path.read_text())["pid"] == holder.pid  # dead, and holds nothing
     with RunLock(path):
         assert json.loads(path.read_text())["pid"] == os.getpid()
@@ -52,6 +54,7 @@ def test_the_second_is_told_who_holds_the_run_and_gets_it_when_that_one_is_dead(
 def test_a_damaged_lock_file_hinders_nothing(content, tmp_path):
     path = tmp_path / "journal.lock"
     path.write_bytes(content.encode("latin-1"))
+    assert not is_abandoned(path)
     with RunLock(path):
         path.write_bytes(content.encode("latin-1"))
         with pytest.raises(RunBusy, match="another process is writing"):
@@ -76,3 +79,10 @@ def test_without_locks_two_drivers_do_double_work_and_no_harm(tmp_path, monkeypa
     two.close()
     assert read_past(folder).end == 3
     assert [line.generation for line in past_lines(folder, 3)] == [0, 1, 2]
+
+
+def test_of_another_machines_process_nothing_is_known(tmp_path):
+    path = tmp_path / "journal.lock"
+    path.write_text(json.dumps({"host": "another", "pid": 2**22 + 1, "since": ""}))
+    assert not is_abandoned(path)
+    assert not is_abandoned(tmp_path / "missing")
