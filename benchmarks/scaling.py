@@ -118,11 +118,13 @@ def measure(setting: str, survivors: int, count: int, messages: tuple[float, flo
         time.sleep(IDLE)
         idle, begin, since = loopback_bytes() - idle, time.perf_counter(), loopback_bytes()
         seconds, outcomes = generations(executor, config, count)
-        carried = loopback_bytes() - since - idle * (time.perf_counter() - begin) / IDLE
+        carried, own = loopback_bytes() - since, idle * (time.perf_counter() - begin) / IDLE
+        # Ray talks to itself all the time: of a long generation's bytes that is nearly all.
+        wire = round((carried - own) / count / workers) if own < carried / 2 else None
         rows[f"ray x{workers}"] = {
             "seconds": statistics.median(seconds[1:]),
             "phases": medians(outcomes),
-            "loopback_bytes_per_worker": round(carried / count / workers),
+            "loopback_bytes_per_worker": wire,
             "bytes_per_worker": message_bytes(config, outcomes[-1], workers),
         }
         executor.close()
@@ -211,7 +213,7 @@ def table(result: dict) -> str:
                  ("variation", "evaluation", "advance", "messages")]  # fmt: skip
         lines.append(
             f"| {name} | {row['seconds']:.4f} | {' | '.join(cells)} | "
-            f"{row.get('bytes_per_worker', 0)} | {row.get('loopback_bytes_per_worker', 0)} |"
+            f"{row.get('bytes_per_worker', 0)} | {row.get('loopback_bytes_per_worker') or '-'} |"
         )
     parts = result["model"]
     lines.append(
