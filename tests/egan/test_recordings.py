@@ -3,6 +3,8 @@
 A CPU has no graphs, so most of these tests record with a tracer (conftest.py).
 """
 
+import contextlib
+import inspect
 import logging
 import operator
 from collections import Counter
@@ -13,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.fx import GraphModule
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from egan import recordings
 from egan.recordings import PROOFS, Recordings, recorder
@@ -236,6 +240,61 @@ def test_without_cuda_nothing_is_recorded():
 
 
 # ------------------------------------------------------------------------------------- on a GPU
+
+
+class EmulatedGraph(TorchDispatchMode):
+    """A CUDA graph's contract on the CPU: the captured operations, again, in the same memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        self.calls.append((function, args, kwargs, result))
+        return result
+
+    def replay(self) -> None:
+        with torch._C._AutoDispatchBelowAutograd():  # a kernel knows of no gradients
+            for function, args, kwargs, result in self.calls:
+                again = tree_leaves(function(*args, **kwargs))
+                for old, new in zip(tree_leaves(result), again, strict=True):
+                    if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
+                        old.copy_(new)
+
+
+class EmulatedStream:
+    def wait_stream(self, other: "EmulatedStream") -> None:
+        assert isinstance(other, EmulatedStream)
+
+
+@pytest.fixture
+def emulated_cuda(monkeypatch):
+    """Stand in for the calls of CUDA that the recorder makes; each takes what torch's takes."""
+    present = EmulatedStream()
+    stands = {
+        "Stream": EmulatedStream,
+        "current_stream": lambda: present,
+        "stream": contextlib.nullcontext,
+        "graph_pool_handle": lambda: (0, 1),
+        "CUDAGraph": EmulatedGraph,
+    }
+    signature = inspect.signature(torch.cuda.graph)
+    for name, stand in stands.items():
+        monkeypatch.setattr(torch.cuda, name, stand)
+
+    def capture(*args, **kwargs):
+        return signature.bind(*args, **kwargs).arguments["cuda_graph"]
+
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+
+
+@pytest.mark.parametrize("game", ["dcgan", "steps, fresh noise", "penalties"])
+def test_what_is_captured_replays_in_its_own_memory(engine_of, emulated_cuda, game):
+    recorded = engine_of(**GAMES[game], record=recorder(torch.device("cuda")))
+    assert played(recorded, 8) == played(engine_of(**GAMES[game]), 8)
+    assert recorded._recordings.in_use >= 4 and not recorded._recordings._plain
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
