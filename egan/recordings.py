@@ -133,7 +133,7 @@ class Recordings:
             )
             same = all(map(_same_bits, entry.replay(tensors), expected))
         except Exception as error:  # torch raises many kinds; the plain call is always there
-            self._refuse(key, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            self._refuse(key, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             return
         if not same:
             self._refuse(key, "its replay gives other bits than the plain call")
