@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from egan.game import GameConfig
+from egan.mutations import resolve
 from egan.replica import (
     EngineReplica,
     ExportedState,
@@ -151,6 +152,25 @@ def test_a_factory_sets_the_threads_and_builds_a_replica_of_real_data():
     assert torch.get_num_threads() == 1
     outcome = replica.step(0, None, [Job(1, 0, "heuristic")])
     assert outcome.scores[1].finite and outcome.generation == 0
+
+
+def test_asked_for_graphs_a_replica_without_cuda_plays_the_same_game():
+    config = GameConfig(
+        data={"source": "gaussians"},
+        backbone={"name": "mlp", "width": 8},
+        population={"batch": 4},
+        fitness={"batch": 4},
+    )
+    mutations = {name: resolve(name) for name in config.population.mutations}
+    plain, asked = (
+        ReplicaFactory(config, "cpu", 1, mutations, compile=compile_)()
+        for compile_ in ("none", "graphs")
+    )
+    jobs = [Job(index, 0, name) for index, name in enumerate(mutations)]
+    for generation in range(4):
+        survivors = (jobs[generation % 3],) if generation else None
+        one, other = (replica.step(generation, survivors, jobs) for replica in (plain, asked))
+        assert (one.checksum, one.scores) == (other.checksum, other.scores)
 
 
 def test_a_factory_refuses_networks_that_do_not_fit_the_data():
