@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 
 class RunBusy(RuntimeError):
@@ -69,22 +70,30 @@ class RunLock:
 
 def holder(path: Path) -> str:
     """Return who a lock file names, as ` (process 42 on node-3, since ...)`; nothing if unknown."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return f" (process {value['pid']} on {value['host']}, since {value['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    who = _named(path)
+    if not {"pid", "host", "since"} <= who.keys():
         return ""
+    return f" (process {who['pid']} on {who['host']}, since {who['since']})"
 
 
 def is_abandoned(path: Path) -> bool:
     """Return whether a lock file names a process of this machine that lives no more."""
+    who = _named(path)
+    if who.get("host") != socket.gethostname():
+        return False  # who knows
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["host"] != socket.gethostname():
-            return False  # who knows
-        os.kill(int(value["pid"]), 0)
+        os.kill(int(who["pid"]), 0)
     except ProcessLookupError:
         return True
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return False
     return False
+
+
+def _named(path: Path) -> dict[str, Any]:
+    """Return what a lock file says of its holder; nothing if it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
