@@ -111,27 +111,29 @@ class Recordings:
         if entry is not None and entry.proofs >= PROOFS:
             return _filled(entry.result, entry.replay(tensors))  # type: ignore[no-any-return]
         plain = function(*arguments)
-        self._try(key, entry, function, arguments, plain)
+
+        def flat(own: Tensors) -> Tensors:
+            return _leaves(function(*_filled(arguments, own)))
+
+        self._try(key, entry, flat, tensors, plain)
         return plain
 
     def _try(
         self,
         key: Hashable,
         entry: _Recording | None,
-        function: Callable[..., object],
-        arguments: tuple[object, ...],
+        function: Callable[[Tensors], Tensors],
+        arguments: Tensors,
         plain: object,
     ) -> None:
         """Record the function if it is not yet, and hold a replay against the plain result."""
         assert self._record is not None
-        tensors = _leaves(arguments)
         try:
             expected = _leaves(plain)
             entry = entry or _Recording(
-                self._record(lambda own: _leaves(function(*_filled(arguments, own))), tensors),
-                _each(plain, lambda _: torch.empty(0)),
+                self._record(function, arguments), _each(plain, lambda _: torch.empty(0))
             )
-            same = all(map(_same_bits, entry.replay(tensors), expected))
+            same = all(map(_same_bits, entry.replay(arguments), expected))
         except Exception as error:  # torch raises many kinds; the plain call is always there
             self._refuse(key, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             return
