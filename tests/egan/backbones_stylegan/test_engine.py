@@ -253,16 +253,33 @@ def test_lazy_r1_comes_every_so_often_and_as_much_heavier():
 
 
 def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
-    gradient, weights = steps.discriminator_gradient, []
+    eager, lazy, none = (
+        engine_of(growth=None, discriminator={"r1": r1, "r1_every": every})
+        for r1, every in ((12.0, 1), (4.0, 3), (0.0, 1))
+    )
+    state = play(none, none.initial_state(), 1)  # generation 1 has the updates 2 and 3
+    gradient, configs = steps.discriminator_gradient, []
 
     def watched(*arguments, config):
-        weights.append(config.r1)
+        configs.append(config)
         return gradient(*arguments, config=config)
 
     monkeypatch.setattr(steps, "discriminator_gradient", watched)
-    lazy = engine_of(growth=None, discriminator={"r1": 4.0, "r1_every": 3})
-    play(lazy, lazy.initial_state(), 3)  # of two updates each
-    assert weights == [12, 0, 0, 12, 0, 0]
+
+    def after(engine):
+        configs.clear()
+        play(engine, state, 1)
+        real, fake = torch.zeros(4, 1, 16, 16), torch.ones(4, 1, 16, 16)
+        weights, turn = state.discriminator.weights, engine.turn(1)
+        return [
+            gradient(turn, weights, real, fake, torch.zeros(4), config=config)[1]
+            for config in configs
+        ]
+
+    of_eager, of_lazy, of_none = map(after, (eager, lazy, none))
+    assert torch.equal(of_lazy[0], of_none[0])
+    assert torch.equal(of_lazy[1], of_eager[1])
+    assert not torch.equal(of_lazy[1], of_none[1])
 
 
 # ------------------------------------------------------------------------------------ bad requests

@@ -30,9 +30,9 @@ def test_calls_take_every_job_once_and_get_no_larger(jobs, workers):
     sizes = list(map(len, calls))
     assert all(sizes) and sizes == sorted(sizes, reverse=True)
     if workers > 1 and jobs:
-        assert sizes[0] <= max(1, ceil(jobs / (2 * workers)))
+        least = ceil(jobs / (4 * workers))
+        assert sizes[0] == max(jobs // (2 * workers), least) and sizes[-1] <= least
         assert len(calls) <= 4 * workers
-        assert sizes[-1] <= ceil(jobs / (4 * workers))
     elif jobs:
         assert sizes == [jobs]
     assert take(queue, workers, jobs) == ()
