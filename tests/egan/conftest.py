@@ -2,7 +2,6 @@
 
 import copy
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,8 +10,6 @@ import pytest
 import sklearn.datasets  # noqa: F401  its import, not our use of it, moves `random`
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from egan.backbones.function import NetworkFunction
 from egan.data import ImageSource, Source
@@ -21,7 +18,7 @@ from egan.data.gaussians import open_gaussians
 from egan.engine import Child, Engine
 from egan.game import GameConfig
 from egan.mutations import Mutation, resolve
-from egan.recordings import Recorder, Replay
+from egan.recordings import Recorder
 from egan.state import EvolutionState, Weights
 from populations.individual import Job
 from populations.selection import SelectionConfig, build_selection
@@ -38,37 +35,6 @@ BACKBONES = {
         "prior": "uniform",
     },
 }
-
-
-class Tracer:
-    """Records functions as a CUDA graph does, on the CPU, by torch's tracer of ATen operations.
-
-    It keeps of a function what such a graph keeps: the operations, and every number that Python put
-    into them. `graphs` are what it has recorded, `replays` how often each ran.
-    """
-
-    def __init__(self) -> None:
-        self.graphs: list[GraphModule] = []
-        self.replays: Counter[int] = Counter()
-
-    def __call__(
-        self, function: Callable[[list[Tensor]], list[Tensor]], arguments: list[Tensor]
-    ) -> Replay:
-        graph = make_fx(function)(arguments)
-        place = len(self.graphs)
-        self.graphs.append(graph)
-
-        def replay(tensors: list[Tensor]) -> list[Tensor]:
-            self.replays[place] += 1
-            with torch.no_grad():
-                return graph(tensors)
-
-        return replay
-
-
-@pytest.fixture(scope="session")
-def tracer() -> type[Tracer]:
-    return Tracer
 
 
 @pytest.fixture(autouse=True)

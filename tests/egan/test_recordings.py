@@ -1,6 +1,6 @@
 """Recorded steps: the bits of plain ones, whatever is recorded, and never a wrong one.
 
-A CPU has no graphs, so most of these tests record with a tracer (conftest.py).
+A CPU has no graphs, so most of these tests record with a tracer (recording.py).
 """
 
 import contextlib
@@ -21,26 +21,11 @@ from torch.utils._pytree import tree_leaves
 from egan import recordings
 from egan.recordings import PROOFS, Recordings, recorder
 from egan.replica import EngineReplica
-from egan.state import checksum
 from populations.individual import Job
+from tests.egan.recording import Tracer, played
 
 # What a CUDA graph cannot hold: reading a number, copying from the host, results of unknown size.
 FORBIDDEN = {"_local_scalar_dense", "item", "nonzero", "lift_fresh_copy", "masked_select", "unique"}
-
-
-def played(engine, generations: int = 6) -> list:
-    """Every score, report and checksum of some generations, jobs in varying order."""
-    names, parents = engine.config.population.mutations, engine.config.population.survivors
-    grid = [Job(p * len(names) + i, p, n) for p in range(parents) for i, n in enumerate(names)]
-    state, record = engine.initial_state(), []
-    for generation in range(generations):
-        jobs = grid[generation % len(grid) :] + grid[: generation % len(grid)]
-        children = engine.vary(state, jobs)
-        scores = engine.evaluate(state, children)
-        chosen = [child for child in children if not child.failure][:parents]
-        state, report = engine.advance(state, chosen)
-        record.append((scores, report, checksum(state)))
-    return record
 
 
 GAMES = {
@@ -59,8 +44,8 @@ GAMES = {
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_a_recorded_game_has_the_bits_of_the_plain_one(engine_of, game, tracer):
-    tracer = tracer()
+def test_a_recorded_game_has_the_bits_of_the_plain_one(engine_of, game):
+    tracer = Tracer()
     recorded = engine_of(**GAMES[game], record=tracer)
     assert played(recorded) == played(engine_of(**GAMES[game]))
     assert recorded._recordings.in_use >= 4  # descents, objectives, D's gradients, fakes
@@ -69,8 +54,8 @@ def test_a_recorded_game_has_the_bits_of_the_plain_one(engine_of, game, tracer):
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_steps_hold_nothing_that_a_cuda_graph_cannot(engine_of, game, tracer):
-    tracer = tracer()
+def test_steps_hold_nothing_that_a_cuda_graph_cannot(engine_of, game):
+    tracer = Tracer()
     played(engine_of(**GAMES[game], record=tracer), generations=3)
     assert tracer.graphs
     for graph in tracer.graphs:
@@ -84,14 +69,14 @@ def _operations(graph: GraphModule) -> list:
     return [node for node in calls if node.target is not operator.getitem]
 
 
-def test_siblings_in_any_order_share_a_recording(engine_of, tracer):
-    tracer = tracer()
+def test_siblings_in_any_order_share_a_recording(engine_of):
+    tracer = Tracer()
     played(engine_of("mlp", record=tracer), generations=8)
     assert len(tracer.graphs) == 5  # descents, reals' gradient, objectives, fakes, D's gradient
 
 
-def test_the_replica_plays_the_same_game_recorded(engine_of, tracer):
-    replicas = [EngineReplica(engine_of("dcgan", record=record)) for record in (None, tracer())]
+def test_the_replica_plays_the_same_game_recorded(engine_of):
+    replicas = [EngineReplica(engine_of("dcgan", record=record)) for record in (None, Tracer())]
     survivors = None
     for generation in range(6):
         jobs = [Job(i, 0, n) for i, n in enumerate(("minimax", "heuristic", "least_squares"))]
@@ -109,9 +94,9 @@ def moody(logits):
     return (logits - moody.calls).square().mean()
 
 
-def test_a_mutation_that_changes_is_found_out_and_called_plainly(engine_of, caplog, tracer):
+def test_a_mutation_that_changes_is_found_out_and_called_plainly(engine_of, caplog):
     records = []
-    for record in (None, tracer()):
+    for record in (None, Tracer()):
         moody.calls = 0
         engine = engine_of("mlp", own={"heuristic": moody}, record=record)
         state = engine.initial_state()
@@ -130,9 +115,9 @@ def reading(logits):
     return logits.mean() * (2.0 if float(logits.detach().mean()) > 0 else 3.0)
 
 
-def test_a_mutation_that_reads_its_logits_is_called_plainly(engine_of, caplog, tracer):
+def test_a_mutation_that_reads_its_logits_is_called_plainly(engine_of, caplog):
     plain = played(engine_of("mlp", own={"heuristic": reading}))
-    engine = engine_of("mlp", own={"heuristic": reading}, record=tracer())
+    engine = engine_of("mlp", own={"heuristic": reading}, record=Tracer())
     assert played(engine) == plain
     assert "a step is not recorded, but called plainly" in caplog.text
     assert engine._recordings.in_use >= 3  # the other steps
@@ -142,8 +127,8 @@ def failing(logits):
     raise ValueError("no such loss")
 
 
-def test_a_failing_mutation_fails_its_child_as_ever(engine_of, tracer):
-    engine = engine_of("mlp", own={"heuristic": failing}, record=tracer())
+def test_a_failing_mutation_fails_its_child_as_ever(engine_of):
+    engine = engine_of("mlp", own={"heuristic": failing}, record=Tracer())
     state = engine.initial_state()
     for _ in range(4):
         (child,) = engine.vary(state, [Job(0, 0, "heuristic")])
@@ -157,14 +142,14 @@ def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: 2 * tensor for name, tensor in tensors.items()}
 
 
-def test_a_recording_is_used_after_its_proofs_and_told_by_shape(caplog, tracer):
+def test_a_recording_is_used_after_its_proofs_and_told_by_shape(caplog):
     calls = Counter()
 
     def counted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         calls[tensors["a"].shape] += 1
         return doubled(tensors)
 
-    run = Recordings(tracer())
+    run = Recordings(Tracer())
     for step in range(10):
         for shape in ((2,), (3,), (2, 3)):
             given_ = {"a": torch.full(shape, float(step)), "b": torch.full(shape, -1.0)}
@@ -176,14 +161,14 @@ def test_a_recording_is_used_after_its_proofs_and_told_by_shape(caplog, tracer):
     assert run.in_use == 3 and not caplog.records
 
 
-def test_results_stay_when_the_recording_runs_again(tracer):
-    run = Recordings(tracer())
+def test_results_stay_when_the_recording_runs_again():
+    run = Recordings(Tracer())
     results = [run("twice", doubled, {"a": torch.full((3,), float(i))})["a"] for i in range(8)]
     assert [result[0].item() for result in results] == [2.0 * i for i in range(8)]
 
 
-def test_not_a_number_is_a_bit_pattern_like_others(tracer):
-    run = Recordings(tracer())
+def test_not_a_number_is_a_bit_pattern_like_others():
+    run = Recordings(Tracer())
     for _ in range(5):
         assert run("twice", doubled, {"a": torch.tensor([float("nan"), 1.0])})["a"].isnan()[0]
     assert run.in_use == 1
@@ -202,9 +187,9 @@ def test_a_recorder_that_fails_leaves_the_plain_call(caplog):
     ]
 
 
-def test_there_are_no_more_recordings_than_memory_is_meant_for(monkeypatch, tracer):
+def test_there_are_no_more_recordings_than_memory_is_meant_for(monkeypatch):
     monkeypatch.setattr(recordings, "MOST", 2)
-    tracer = tracer()
+    tracer = Tracer()
     run = Recordings(tracer)
     for _ in range(6):
         for size in range(1, 6):
@@ -212,8 +197,8 @@ def test_there_are_no_more_recordings_than_memory_is_meant_for(monkeypatch, trac
     assert len(tracer.graphs) == run.in_use == 2
 
 
-def test_what_is_not_a_tensor_is_refused(tracer):
-    run = Recordings(tracer())
+def test_what_is_not_a_tensor_is_refused():
+    run = Recordings(Tracer())
     with pytest.raises(TypeError, match=r"only tensors can be recorded, and this is a float: 2\.0"):
         run("twice", doubled, {"a": 2.0})
 
