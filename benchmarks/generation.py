@@ -25,7 +25,7 @@ import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -264,6 +264,16 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def settings_among(
+    known: Collection[str], parser: argparse.ArgumentParser, arguments: argparse.Namespace
+) -> list[str]:
+    """Return the settings asked for; end the program where one is unknown."""
+    settings: list[str] = arguments.settings.split(",")
+    if unknown := set(settings) - set(known):
+        parser.error(f"--settings: no {', '.join(unknown)}; known: {', '.join(known)}")
+    return settings
+
+
 def device_for(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> torch.device:
     """Return the device asked for, ready for arithmetic; end the program where there is none."""
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -282,8 +292,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if unknown := set(arguments.settings.split(",")) - set(SETTINGS):
-        parser.error(f"--settings: no {', '.join(unknown)}; known: {', '.join(SETTINGS)}")
+    settings = settings_among(SETTINGS, parser, arguments)
     device = device_for(parser, arguments)
     rates = {
         str(dtype).removeprefix("torch."): matmul_rate(device, dtype)
@@ -301,7 +310,7 @@ def main() -> None:
     }
     print(json.dumps(machine, indent=2))
     results = []
-    for setting in arguments.settings.split(","):
+    for setting in settings:
         for survivors in map(int, arguments.survivors.split(",")):
             for evaluation in map(int, arguments.evaluation.split(",")):
                 rounds = arguments.rounds * (10 if setting == "gaussians25" else 1)

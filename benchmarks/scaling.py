@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 import ray
 import torch
+from generation import settings_among
 
 from egan.mutations import resolve
 from egan.replica import ReplicaFactory
@@ -233,8 +234,7 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=12)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if unknown := set(arguments.settings.split(",")) - set(SETTINGS):
-        parser.error(f"--settings: no {', '.join(unknown)}; known: {', '.join(SETTINGS)}")
+    settings = settings_among(SETTINGS, parser, arguments)
     machine = {
         "cores": os.cpu_count(),
         "torch": torch.__version__,
@@ -244,7 +244,7 @@ def main() -> None:
     print(json.dumps(machine))
     messages = round_trips()
     results = []
-    for setting in arguments.settings.split(","):
+    for setting in settings:
         for survivors in map(int, arguments.survivors.split(",")):
             results.append(measure(setting, survivors, arguments.generations, messages))
             print(table(results[-1]), flush=True)
