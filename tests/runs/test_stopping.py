@@ -46,6 +46,14 @@ def ended(process: subprocess.Popen, seconds: float = 90) -> tuple[str, str]:
     return stdout, stderr
 
 
+def until_stuck(process: subprocess.Popen, own_modules: Path) -> None:
+    """Wait until a run in one process hangs in the phase that it was told to."""
+    deadline = time.monotonic() + 60
+    while not (own_modules / f"stuck-{process.pid}").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def check_resumes(folder: Path, whole: tuple[Path, str], invoke) -> None:
     done = invoke("resume", folder, "--executor", "local")
     assert done.exit_code == 0
@@ -63,7 +71,18 @@ def check_resumes(folder: Path, whole: tuple[Path, str], invoke) -> None:
     ],
 )
 def test_a_generation_that_outlasts_the_grace_is_given_up_and_made_again_to_the_bit(
-    phase, after, lines, saved, keys, whole, points_yaml, start, invoke, until_lines, tmp_path
+    phase,
+    after,
+    lines,
+    saved,
+    keys,
+    whole,
+    points_yaml,
+    own_modules,
+    start,
+    invoke,
+    until_lines,
+    tmp_path,
 ):
     folder = tmp_path / "run"
     process = start(
@@ -72,7 +91,7 @@ def test_a_generation_that_outlasts_the_grace_is_given_up_and_made_again_to_the_
         STUCK_AFTER=str(after),
     )
     until_lines(process, folder, lines)
-    time.sleep(1)  # it hangs now
+    until_stuck(process, own_modules)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     stdout, stderr = ended(process)
@@ -92,10 +111,10 @@ def test_a_generation_on_ray_workers_is_given_up_and_a_worker_gives_its_state_me
 ):
     folder = tmp_path / "run"
     process = start(
-        *("train", points_yaml, *settings("checkpoint.grace=1"), "--output", folder),
-        *("--executor", "ray", "--workers", "2"),
+        *("train", points_yaml, *settings("checkpoint.grace=1", "checkpoint.every=100")),
+        *("--output", folder, "--executor", "ray", "--workers", "2"),
         STUCK_IN="variation",
-        STUCK_AFTER="15",
+        STUCK_AFTER="12",  # one of two workers makes the thirteenth, however they share
     )
     until_lines(process, folder, 12)
     time.sleep(8)
@@ -105,12 +124,14 @@ def test_a_generation_on_ray_workers_is_given_up_and_a_worker_gives_its_state_me
     stdout, _ = ended(process)
     assert "gave up the generation" in stdout
     newest = snapshots(folder / "snapshots")[0]
-    assert newest.generation in (hung - 1, hung) and newest.generation % 10
+    assert newest.generation in (hung - 1, hung)
     check_resumes(folder, whole[()], invoke)
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_run_at_once(second, points_yaml, start, until_lines, tmp_path):
+def test_a_second_signal_ends_the_run_at_once(
+    second, points_yaml, own_modules, start, until_lines, tmp_path
+):
     folder = tmp_path / "run"
     process = start(
         *("train", points_yaml, *settings("checkpoint.grace=1000"), "--output", folder),
@@ -118,6 +139,7 @@ def test_a_second_signal_ends_the_run_at_once(second, points_yaml, start, until_
         STUCK_AFTER="5",
     )
     until_lines(process, folder, 5)
+    until_stuck(process, own_modules)
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)  # the generation has its grace
