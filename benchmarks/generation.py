@@ -38,11 +38,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from egan.backbones import build_networks
 from egan.data import Source, open_source
 from egan.data.draws import Draws
+from egan.device import prepare_device
 from egan.engine import Engine
 from egan.game import GameConfig
 from egan.mutations import resolve
 from egan.recordings import Recorder, recorder
-from egan.replica import EngineReplica, prepare_device
+from egan.replica import EngineReplica
 from populations.individual import Job
 from populations.seeding import Purpose
 

@@ -32,6 +32,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from egan.backbones import Networks, build_networks
 from egan.data import open_source
+from egan.device import send
 from egan.engine import Engine
 from egan.game import GameConfig
 from egan.mutations import resolve
@@ -103,7 +104,7 @@ class Program:
     def fakes(self, weights: Weights) -> Tensor:
         turn, count = self.engine.turn(0), self.config.population.batch
         inputs = self.engine.task.inputs(count, torch.Generator().manual_seed(0))
-        return turn.generate({"generator": weights}, inputs.to(self.engine.device))[0]
+        return turn.generate({"generator": weights}, send(inputs, self.engine.device))[0]
 
     def forward(self) -> None:
         """Make a batch of images."""

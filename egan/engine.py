@@ -25,6 +25,7 @@ from egan import steps
 from egan.backbones import Inputs, build_networks
 from egan.data import Source
 from egan.data.draws import Draws
+from egan.device import send
 from egan.game import GameConfig
 from egan.generator_file import first_parent
 from egan.mutations import Mutation
@@ -292,7 +293,7 @@ class Engine:
         for update, real in enumerate(torch.split(reals, turn.batch)):
             fake = self._survivors_fakes(turn, parents, update)
             stream = self._stream(generation, Purpose.PENALTY, update)
-            mix = torch.rand(turn.batch, generator=stream).to(self.device)
+            mix = send(torch.rand(turn.batch, generator=stream), self.device)
             due = config.discriminator.due(generation * config.discriminator.updates + update)
             loss, gradient, buffers = self._run(
                 steps.discriminator_gradient,
@@ -333,7 +334,7 @@ class Engine:
         for index, parent in enumerate(parents):
             count = share + ((index + step) % len(parents) < remainder)
             stream = self._stream(turn.generation, Purpose.DISCRIMINATOR_NOISE, update, index)
-            inputs = self.task.inputs(count, stream).to(self.device)
+            inputs = send(self.task.inputs(count, stream), self.device)
             fakes.append(self._run(steps.fakes, turn, _weights(parent.networks), inputs))
         return torch.cat(fakes)
 
@@ -370,7 +371,7 @@ class Engine:
         evaluation = purpose is Purpose.EVALUATION_NOISE
         count = self.config.fitness.batch if evaluation else turn.batch
         stream = self._stream(turn.generation, purpose, *index)
-        return self.task.inputs(count, stream).to(self.device)
+        return send(self.task.inputs(count, stream), self.device)
 
     def _stream(self, generation: int, purpose: Purpose, *index: int) -> torch.Generator:
         seed = torch_seed(self.config.seed, generation, purpose, *index)

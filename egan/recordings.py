@@ -8,14 +8,15 @@ one) is called plainly for good.
 """
 
 import logging
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-Tensors = list[Tensor]
+from egan.trees import Tensors, filled, leaves, mapped
+
 Replay = Callable[[Tensors], Tensors]
 Result = TypeVar("Result")
 Recorder = Callable[[Callable[[Tensors], Tensors], Tensors], Replay]
@@ -57,10 +58,11 @@ class CudaRecorder:
             results = function(own)
 
         def replay(arguments: Tensors) -> Tensors:
-            for mine, given in zip(own, arguments, strict=True):
-                mine.copy_(given)
+            _copy(arguments, own)
             graph.replay()
-            return [result.clone() for result in results]  # the next replay writes over them
+            copies = [torch.empty_like(result) for result in results]
+            _copy(results, copies)  # the next replay writes over the results
+            return copies
 
         return replay
 
@@ -99,7 +101,7 @@ class Recordings:
         """
         if self._record is None:
             return function(*arguments)
-        tensors = _leaves(arguments)
+        tensors = leaves(arguments)
         key = key, tuple((t.shape, t.stride(), t.dtype) for t in tensors)
         if key in self._plain:
             return function(*arguments)
@@ -109,11 +111,11 @@ class Recordings:
             return function(*arguments)
         entry = self._known[key]
         if entry is not None and entry.proofs >= PROOFS:
-            return _filled(entry.result, entry.replay(tensors))  # type: ignore[no-any-return]
+            return filled(entry.result, entry.replay(tensors))  # type: ignore[no-any-return]
         plain = function(*arguments)
 
         def flat(own: Tensors) -> Tensors:
-            return _leaves(function(*_filled(arguments, own)))
+            return leaves(function(*filled(arguments, own)))
 
         self._try(key, entry, flat, tensors, plain)
         return plain
@@ -129,9 +131,9 @@ class Recordings:
         """Record the function if it is not yet, and hold a replay against the plain result."""
         assert self._record is not None
         try:
-            expected = _leaves(plain)
+            expected = leaves(plain)
             entry = entry or _Recording(
-                self._record(function, arguments), _each(plain, lambda _: torch.empty(0))
+                self._record(function, arguments), mapped(plain, lambda _: torch.empty(0))
             )
             same = all(map(_same_bits, entry.replay(arguments), expected))
         except Exception as error:  # torch raises many kinds; the plain call is always there
@@ -151,37 +153,12 @@ class Recordings:
         )
 
 
+def _copy(sources: Tensors, targets: Tensors) -> None:
+    """Copy tensors by one kernel for each type of number."""
+    for dtype in {tensor.dtype for tensor in targets}:
+        pairs = [pair for pair in zip(sources, targets, strict=True) if pair[1].dtype == dtype]
+        torch._foreach_copy_([target for _, target in pairs], [source for source, _ in pairs])
+
+
 def _same_bits(a: Tensor, b: Tensor) -> bool:
     return torch.equal(*(tensor.reshape(-1).view(torch.uint8) for tensor in (a, b)))
-
-
-def _leaves(tree: object) -> Tensors:
-    """Return the tensors of a tree, in order.
-
-    Raises:
-        TypeError: it holds something else than tensors.
-    """
-    found: Tensors = []
-    _each(tree, found.append)
-    return found
-
-
-def _filled(tree: Any, tensors: Tensors) -> Any:
-    """Return the tree with other tensors in place of its own, in order."""
-    rest = iter(tensors)
-    return _each(tree, lambda _: next(rest))
-
-
-def _each(tree: Any, function: Callable[[Tensor], object]) -> Any:
-    if isinstance(tree, Tensor):
-        return function(tree)
-    if isinstance(tree, Mapping):
-        return {key: _each(value, function) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(_each(value, function) for value in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        values = {f.name: _each(getattr(tree, f.name), function) for f in fields(tree)}
-        return replace(tree, **values)
-    if tree is None:
-        return None
-    raise TypeError(f"only tensors can be recorded, and this is a {type(tree).__name__}: {tree!r}")

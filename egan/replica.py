@@ -1,8 +1,5 @@
 """A replica: the whole state on one device, moved by the engine, answering an executor's calls."""
 
-import ctypes
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -12,6 +9,7 @@ import torch
 from torch import Tensor
 
 from egan.data import open_source
+from egan.device import prepare_device
 from egan.engine import Child, Engine
 from egan.game import GameConfig
 from egan.mutations import Mutation
@@ -19,8 +17,6 @@ from egan.recordings import recorder
 from egan.state import EvolutionState, checksum, unpack
 from populations.executors.base import Outcome, Survivors
 from populations.individual import Job, Score
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -160,33 +156,3 @@ class ReplicaFactory:
             # What torch raises for sizes that no memory holds.
             reason = str(error).splitlines()[0]
             raise ValueError(f"backbone: these networks cannot be built here: {reason}") from error
-
-
-def prepare_device(device: str, threads: int, precision: str = "float32") -> torch.device:
-    """Fix what decides the bits of arithmetic in this process, and return the torch device.
-
-    Another number of threads, or an algorithm that cuDNN picks by timing, gives other bits.
-    """
-    torch.set_num_threads(threads)
-    _keep_freed_memory()
-    if device == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return torch.device(device)
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next activations.
-
-    Where it gives large blocks back to the system, each new one costs a page fault for every 4 KiB:
-    a sixth of a large generation on a CPU. The process stays at the most that it has ever needed.
-    """
-    if sys.platform != "linux":
-        return
-    options = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; other C libraries lack it
-    if options is not None:
-        options(M_MMAP_MAX, 0)
-        options(M_TRIM_THRESHOLD, -1)

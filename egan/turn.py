@@ -24,6 +24,7 @@ from egan.backbones.growth import (
     stage,
 )
 from egan.data.draws import Draws
+from egan.device import send
 from egan.game import GameConfig
 from egan.state import Weights
 from egan.tasks.noise import NoiseTask
@@ -128,5 +129,5 @@ class Turn:
 
     def reals(self, purpose: Purpose) -> Tensor:
         """Return the generation's reals for a purpose (N, ...)."""
-        reals = self.draws(self.generation, purpose).to(self.device)
+        reals = send(self.draws(self.generation, purpose), self.device)
         return reals if self.stage is None else at_stage(reals, self.stage)

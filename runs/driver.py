@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from egan.data import open_source
-from egan.replica import ExportedState, exported_checksum, prepare_device
+from egan.device import prepare_device
+from egan.replica import ExportedState, exported_checksum
 from populations.executors.base import Executor, Origin, Outcome, WorkerLost
 from populations.individual import Individual
 from populations.lineage import Lineage

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from egan.backbones import Inputs
 from egan.backbones.stylegan import Latents
+from egan.device import send
 from fitness.features import FeatureSpace, Progress
 from fitness.lpips import PerceptualDistance
 from fitness.names import METRICS, MetricName
@@ -136,7 +137,7 @@ class _Latent:
         lengths: list[Tensor] = []
         for start in range(0, count, PAIRS):
             pairs = min(PAIRS, count - start)
-            inputs = self._sampler.rows(2 * start, seed)[: 2 * pairs].to(self._device)
+            inputs = send(self._sampler.rows(2 * start, seed)[: 2 * pairs], self._device)
             z, seeds = _parts(inputs)
             ends = z if space == "z" else self._styled.map(z)
             t = torch.zeros(pairs, dtype=torch.float64, device=self._device)
@@ -162,7 +163,7 @@ class _Latent:
         points: dict[Space, list[Tensor]] = {space: [] for space in spaces}
         odds = []
         for start in range(0, count, BATCH):
-            inputs = self._sampler.rows(start, seed)[: count - start].to(self._device)
+            inputs = send(self._sampler.rows(start, seed)[: count - start], self._device)
             z, _ = _parts(inputs)
             for space in spaces:
                 points[space].append((z if space == "z" else self._styled.map(z)).cpu())

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from egan.data import open_source
+from egan.device import prepare_device
 from egan.engine import Child, Engine
 from egan.mutations import resolve
-from egan.replica import import_state, prepare_device
+from egan.replica import import_state
 from egan.state import EvolutionState
 from populations.individual import Job
 from populations.seeding import Purpose, seed_sequence

@@ -16,9 +16,6 @@ Prior = Literal["normal", "uniform"]
 class Inputs(Protocol):
     """What fakes are made from, one row each: z (N, latent), or a backbone's own kind of rows."""
 
-    def to(self, device: torch.device, /) -> Self:
-        """Return the same inputs on `device`."""
-
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice, /) -> Self: ...

@@ -80,16 +80,6 @@ class Latents:
             None if place is None else place[rows],
         )
 
-    def to(self, device: torch.device) -> "Latents":
-        """Return the same latents on `device`."""
-        second, place = self.z2, self.crossover
-        return Latents(
-            self.z.to(device),
-            self.seeds.to(device),
-            None if second is None else second.to(device),
-            None if place is None else place.to(device),
-        )
-
 
 def draw_latents(count: int, config: StyleGANConfig, generator: torch.Generator) -> Latents:
     """Draw `count` rows on the CPU; each mixes two latents with probability `config.mixing`."""

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from egan import recordings
 from egan.recordings import PROOFS, Recordings, recorder
 from egan.replica import EngineReplica
+from egan.trees import filled, leaves
 from populations.individual import Job
 from tests.egan.recording import Tracer, played
 
@@ -199,7 +200,7 @@ def test_there_are_no_more_recordings_than_memory_is_meant_for(monkeypatch):
 
 def test_what_is_not_a_tensor_is_refused():
     run = Recordings(Tracer())
-    with pytest.raises(TypeError, match=r"only tensors can be recorded, and this is a float: 2\.0"):
+    with pytest.raises(TypeError, match=r"a tree is of tensors, and this is a float: 2\.0"):
         run("twice", doubled, {"a": 2.0})
 
 
@@ -216,7 +217,7 @@ trees = st.recursive(
 
 @given(trees)
 def test_a_tree_is_filled_with_its_own_leaves(tree):
-    assert repr(recordings._filled(tree, recordings._leaves(tree))) == repr(tree)
+    assert repr(filled(tree, leaves(tree))) == repr(tree)
 
 
 def test_without_cuda_nothing_is_recorded():

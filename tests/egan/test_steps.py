@@ -13,7 +13,8 @@ from egan.data import ImageSource
 from egan.engine import Engine
 from egan.game import GameConfig
 from egan.mutations import resolve
-from egan.recordings import PROOFS, _each
+from egan.recordings import PROOFS
+from egan.trees import mapped
 from tests.egan.recording import Tracer, played
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (64, 3, 16, 16), np.uint8)
@@ -54,7 +55,7 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
     parent = {"generator": state.parents[0].networks["generator"].weights}
     fake = FakeTensorMode()
     parent, judge, inputs = (
-        _each(tree, lambda t: fake.from_tensor(t.to("meta")))
+        mapped(tree, lambda t: fake.from_tensor(t.to("meta")))
         for tree in (parent, state.discriminator.weights, inputs)
     )
     with fake:
@@ -67,7 +68,7 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
             trained = steps.discriminator_gradient(turn, judge, fakes, fakes, mix, config)
             for result in (descents, buffers, fakes, slope, scores, trained):
                 found = []
-                _each(result, found.append)
+                mapped(result, found.append)
                 assert {tensor.device.type for tensor in found} <= {"meta"}
             assert (turn.stage is not None and turn.stage.alpha < 1) == (
                 "growing" in backbone and turn.generation == 3

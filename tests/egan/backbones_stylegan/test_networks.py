@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from egan.backbones import progan, stylegan
 from egan.backbones.growth import Stage, introduced
 from egan.backbones.style_layers import upsample
+from egan.device import send
 from egan.discriminator import squared_gradient_norm
 from egan.state import Weights
 
@@ -51,7 +52,7 @@ def test_every_published_resolution_makes_and_judges_images(resolution, stream):
         (progan, progan.ProGANConfig()),
     ):
         networks = module.build(config, (3, resolution, resolution))
-        inputs = networks.noise(4, stream).to(torch.device("meta"))
+        inputs = send(networks.noise(4, stream), torch.device("meta"))
         fakes = networks.generator.module(inputs)
         assert fakes.shape == (4, 3, resolution, resolution)
         assert networks.discriminator.module(fakes).shape == (4,)

@@ -7,6 +7,7 @@ import torch
 from egan.backbones import stylegan
 from egan.backbones.growth import Stage
 from egan.backbones.style_noise import noise_images
+from egan.device import send
 from egan.state import Weights
 
 
@@ -142,7 +143,7 @@ def test_the_seed_changes_the_noise_and_only_where_noise_has_weight(
 
 def test_latents_move_and_slice_together(style_config, stream):
     latents = stylegan.draw_latents(5, style_config, stream)
-    part = latents[1:4].to(torch.device("meta"))
+    part = send(latents[1:4], torch.device("meta"))
     assert len(part) == 3
     assert {t.device.type for t in (part.z, part.seeds, part.z2, part.crossover)} == {"meta"}
     assert {len(t) for t in (part.z, part.seeds, part.z2, part.crossover)} == {3}
