@@ -59,12 +59,12 @@ def squared_gradient_norm(judge: Judge, samples: Tensor) -> Tensor:
 
 
 def penalties(
-    judge: Judge, config: DiscriminatorConfig, real: Tensor, fake: Tensor, mix: Tensor
+    judge: Judge, config: DiscriminatorConfig, real: Tensor, fake: Tensor, mix: Tensor | None
 ) -> Tensor:
     """Return the weighted sum of the regularisers that the config asks for.
 
-    `mix` (N,) in [0, 1] places WGAN-GP's points between real and fake; `judge` must leave D's
-    buffers as they are.
+    `mix` (N,) in [0, 1] places WGAN-GP's points between real and fake, where it is asked for;
+    `judge` must leave D's buffers as they are.
     """
     total = torch.zeros((), device=real.device)
     if config.r1:  # Mescheder et al., 1801.04406: g/2 E_x ||grad C(x)||^2
@@ -72,6 +72,7 @@ def penalties(
     if config.r2:  # the same on fakes
         total = total + config.r2 / 2 * squared_gradient_norm(judge, fake).mean()
     if config.gradient_penalty:  # Gulrajani et al., 1704.00028: E (||grad C(x^)|| - 1)^2
+        assert mix is not None
         weight = mix.view(-1, *[1] * (real.dim() - 1))
         between = real.lerp(fake, weight)
         norm = (squared_gradient_norm(judge, between) + 1e-12).sqrt()

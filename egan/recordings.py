@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -32,11 +33,11 @@ def recorder(device: torch.device) -> Recorder | None:
 
 
 class CudaRecorder:
-    """Captures CUDA graphs, on one stream and in one pool of memory: none runs beside another."""
+    """Captures CUDA graphs, in one pool of memory for each stream: none runs beside another."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pools: dict[torch.cuda.Stream, Any] = {}
 
     def __call__(self, function: Callable[[Tensors], Tensors], arguments: Tensors) -> Replay:
         """Return `function` as a graph's replay.
@@ -52,13 +53,20 @@ class CudaRecorder:
                 function(own)
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
+        if current not in self._pools:
+            self._pools[current] = torch.cuda.graph_pool_handle()
+        pool = self._pools[current]
         # Thread-local: another thread may export the state meanwhile.
-        capture = torch.cuda.graph(graph, self._pool, side, capture_error_mode="thread_local")
+        capture = torch.cuda.graph(graph, pool, side, capture_error_mode="thread_local")
         with torch.cuda.stream(current), capture:  # the first ends what a failed capture leaves
             results = function(own)
 
+        present = [ref(tensor) for tensor in own]  # what `own` has the values of
+
         def replay(arguments: Tensors) -> Tensors:
-            _copy(arguments, own)
+            stale = [i for i, tensor in enumerate(arguments) if present[i]() is not tensor]
+            _copy([arguments[i] for i in stale], [own[i] for i in stale])
+            present[:] = [ref(tensor) for tensor in arguments]
             graph.replay()
             copies = [torch.empty_like(result) for result in results]
             _copy(results, copies)  # the next replay writes over the results

@@ -85,7 +85,7 @@ def discriminator_gradient(
     judge: Weights,
     real: Tensor,
     fake: Tensor,
-    mix: Tensor,
+    mix: Tensor | None,
     config: DiscriminatorConfig,
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Return D's loss (), its gradient (P,), and D's buffers after seeing reals, then fakes."""

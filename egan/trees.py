@@ -1,7 +1,6 @@
 """Trees of tensors: dicts, sequences and dataclasses, with tensors for leaves."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -16,8 +15,24 @@ def leaves(tree: object) -> Tensors:
         TypeError: it holds something else than tensors.
     """
     found: Tensors = []
-    mapped(tree, found.append)
+    _gather(tree, found)
     return found
+
+
+def _gather(tree: object, found: Tensors) -> None:
+    if isinstance(tree, Tensor):
+        found.append(tree)
+    elif isinstance(tree, Mapping):
+        for value in tree.values():
+            _gather(value, found)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            _gather(value, found)
+    elif names := _fields(tree):
+        for name in names:
+            _gather(getattr(tree, name), found)
+    elif tree is not None:
+        raise _foreign(tree)
 
 
 def filled(tree: Any, tensors: Tensors) -> Any:
@@ -38,9 +53,18 @@ def mapped(tree: Any, function: Callable[[Tensor], object]) -> Any:
         return {key: mapped(value, function) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return type(tree)(mapped(value, function) for value in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        values = {f.name: mapped(getattr(tree, f.name), function) for f in fields(tree)}
-        return replace(tree, **values)
+    if names := _fields(tree):
+        return type(tree)(**{name: mapped(getattr(tree, name), function) for name in names})
     if tree is None:
         return None
-    raise TypeError(f"a tree is of tensors, and this is a {type(tree).__name__}: {tree!r}")
+    raise _foreign(tree)
+
+
+def _fields(value: object) -> Iterable[str]:
+    """Return the names of a dataclass's fields, none for anything else."""
+    names: Iterable[str] = getattr(type(value), "__dataclass_fields__", ())
+    return names
+
+
+def _foreign(value: object) -> TypeError:
+    return TypeError(f"a tree is of tensors, and this is a {type(value).__name__}: {value!r}")

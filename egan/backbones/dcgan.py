@@ -125,8 +125,12 @@ def build(config: DCGANConfig, shape: tuple[int, ...]) -> Networks:
         needs = "square images of 8, 16, 32, 64, 128 or 256 pixels"
         raise refuse("dcgan", shape, needs, "set data.resolution to one of these")
     return Networks(
-        generator=NetworkFunction(lambda: Generator(config, channels, height), initialise),
-        discriminator=NetworkFunction(lambda: Discriminator(config, channels, height), initialise),
+        generator=NetworkFunction(
+            lambda: Generator(config, channels, height), initialise, direct=True
+        ),
+        discriminator=NetworkFunction(
+            lambda: Discriminator(config, channels, height), initialise, direct=True
+        ),
         latent=config.latent,
         prior=config.prior,
     )

@@ -6,9 +6,12 @@ weights, so one skeleton serves every genome of a population.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from egan.backbones.growth import Stage
 from egan.backbones.winograd import Doubling, Halving
@@ -18,9 +21,15 @@ Initialiser = Callable[[nn.Module, torch.Generator], None]
 
 
 class NetworkFunction:
-    """`module` as a function of `Weights`; `initialise` fills one real copy from a generator."""
+    """`module` as a function of `Weights`; `initialise` fills one real copy from a generator.
 
-    def __init__(self, build: Callable[[], nn.Module], initialise: Initialiser) -> None:
+    `direct` says that weights of two dimensions and more go into products as they are, so that
+    they may be brought into the form that products want beforehand.
+    """
+
+    def __init__(
+        self, build: Callable[[], nn.Module], initialise: Initialiser, direct: bool = False
+    ) -> None:
         with torch.device("meta"):
             self.module = build()
         self._initialise = initialise
@@ -29,6 +38,7 @@ class NetworkFunction:
         self._parameters = [_slot(self.module, name) for name, _ in self.layout]
         self._buffers = {name: _slot(self.module, name) for name, _ in self.module.named_buffers()}
         self.bfloat16 = False
+        self._direct = direct
 
     def compute_in(self, precision: str) -> None:
         """Choose the arithmetic of calls: `execution.precision`. Weights and output stay float32.
@@ -58,9 +68,25 @@ class NetworkFunction:
     def named(self, params: Tensor) -> dict[str, Tensor]:
         """Return `params` (P,) as named tensors, views into it."""
         names = (name for name, _ in self.layout)
-        return dict(zip(names, self._views(params), strict=True))
+        return dict(zip(names, self.places(params), strict=True))
 
-    def _views(self, params: Tensor) -> list[Tensor]:
+    def operands(self, params: Tensor) -> Iterator[Tensor]:
+        """Yield the parameters as the module takes them: views, or what products read fastest.
+
+        Else a GPU transposes a weight anew for every convolution, and casts it by another kernel.
+        """
+        for view in self.places(params):
+            if not self._direct or view.dim() < 2:
+                yield view
+                continue
+            images = view.dim() == 4 and view.is_cuda
+            yield view.to(
+                torch.bfloat16 if self.bfloat16 else view.dtype,
+                memory_format=torch.channels_last if images else torch.preserve_format,
+            )
+
+    def places(self, params: Tensor) -> list[Tensor]:
+        """Return the parameters as views into `params` (P,)."""
         parts = torch.split(params, self._sizes)
         return [part.view(shape) for (_, shape), part in zip(self.layout, parts, strict=True)]
 
@@ -84,10 +110,47 @@ class NetworkFunction:
         options = {} if stage is None else {"stage": stage}
         with (
             torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16),
-            _filled(slots, [*self._views(weights.params), *buffers.values()]),
+            _filled(slots, [*_unpacked(weights.params, self), *buffers.values()]),
         ):
             output: Tensor = self.module(*inputs, **options)
         return output.float(), buffers
+
+
+class _Unpack(Function):
+    """A flat vector as a network's parameters, and their gradients as a flat vector again.
+
+    What torch's own views and casts would do; but there each undoes itself by a pass of its own,
+    and here one copy puts a gradient into its place, whatever its layout and type.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, params: Tensor, function: NetworkFunction) -> tuple[Tensor, ...]:
+        """Return the parameters."""
+        ctx.set_materialize_grads(False)
+        ctx.function, ctx.flat = function, params.detach()
+        return tuple(function.operands(params))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        """Return the gradient (P,)."""
+        flat = torch.empty_like(ctx.flat)
+        vectors: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for place, gradient in zip(ctx.function.places(flat), gradients, strict=True):
+            if gradient is None:  # of a parameter that the output does not depend on
+                place.zero_()
+            elif place.dim() == 1 and gradient.dtype == flat.dtype:
+                vectors[0].append(place)
+                vectors[1].append(gradient)
+            else:
+                place.copy_(gradient)
+        if vectors[0]:
+            torch._foreach_copy_(*vectors)
+        return flat, None
+
+
+def _unpacked(params: Tensor, function: NetworkFunction) -> tuple[Tensor, ...]:
+    return _Unpack.apply(params, function)  # type: ignore[no-any-return, no-untyped-call]
 
 
 Slot = tuple[dict[str, Tensor], str]  # the table of a submodule that holds a tensor, and its key

@@ -66,8 +66,12 @@ def build(config: MLPConfig, shape: tuple[int, ...]) -> Networks:
         raise refuse("mlp", shape, needs, "take backbone.name=dcgan")
     size, width, depth = shape[0], config.width, config.depth
     return Networks(
-        generator=NetworkFunction(lambda: MLP(config.latent, size, width, depth), initialise),
-        discriminator=NetworkFunction(lambda: PointCritic(size, 1, width, depth), initialise),
+        generator=NetworkFunction(
+            lambda: MLP(config.latent, size, width, depth), initialise, direct=True
+        ),
+        discriminator=NetworkFunction(
+            lambda: PointCritic(size, 1, width, depth), initialise, direct=True
+        ),
         latent=config.latent,
         prior=config.prior,
     )
