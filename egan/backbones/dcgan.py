@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from egan.backbones.convolutions import Closing, Doubling, Halving, Opening
 from egan.backbones.function import NetworkFunction
 from egan.backbones.networks import Backbone, Networks, refuse
-from egan.backbones.winograd import Doubling, Halving
 
 Norm = Literal["batch", "instance", "none"]
 LARGEST_MULTIPLE = 8  # the widest layer, in units of `width`: the paper's at 64 px
@@ -55,7 +55,7 @@ class Generator(nn.Module):
         super().__init__()
         sizes = widths(resolution, config.width)[::-1]  # from 4 x 4 up
         layers: list[nn.Module] = []
-        layers += [nn.ConvTranspose2d(config.latent, sizes[0], 4, 1, 0, bias=config.bias)]
+        layers += [Opening(config.latent, sizes[0], config.bias)]
         layers += [*_norm(config.generator_norm, sizes[0]), nn.ReLU(inplace=True)]
         for size, following in itertools.pairwise(sizes):
             layers += [Doubling(size, following, config.bias)]
@@ -82,7 +82,7 @@ class Discriminator(nn.Module):
             layers += [Halving(size, following, config.bias)]
             layers += [*_norm(config.discriminator_norm, following)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
-        layers += [nn.Conv2d(sizes[-1], 1, 4, 1, 0, bias=config.bias)]
+        layers += [Closing(sizes[-1], 1, config.bias)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:

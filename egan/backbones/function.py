@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from egan.backbones.convolutions import Doubling, Halving
 from egan.backbones.growth import Stage
-from egan.backbones.winograd import Doubling, Halving
 from egan.state import Weights
 
 Initialiser = Callable[[nn.Module, torch.Generator], None]

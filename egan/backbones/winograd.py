@@ -18,49 +18,18 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import pad
 
 NARROWEST = 64  # channels; with fewer, the maps cost more than the products save
-CHUNK = 1 << 21  # elements of D(x) at a time: 8 MiB, which a CPU's cache keeps
+CHUNK = 1 << 21  # elements of D(x) at a time on a CPU: 8 MiB, which its cache keeps
 
 
-class Halving(nn.Conv2d):
-    """The convolution of 4 x 4 taps that halves images (N, C, H, W); padding 1."""
-
-    winograd = False
-
-    def __init__(self, channels: int, out: int, bias: bool) -> None:
-        super().__init__(channels, out, 4, 2, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, out, H / 2, W / 2)."""
-        if not self.winograd or not _worthwhile(self, x.shape, 4):
-            return super().forward(x)
-        y = call(Halve, x, transformed(self.weight))
-        return y if self.bias is None else y.add_(self.bias[:, None, None])
-
-
-class Doubling(nn.ConvTranspose2d):
-    """The transposed convolution of 4 x 4 taps that doubles images (N, C, H, W); padding 1."""
-
-    winograd = False
-
-    def __init__(self, channels: int, out: int, bias: bool) -> None:
-        super().__init__(channels, out, 4, 2, 1, bias=bias)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Return (N, out, 2 H, 2 W)."""
-        if not self.winograd or not _worthwhile(self, x.shape, 2):
-            return super().forward(x, output_size)
-        y = call(Double, x, transformed(self.weight))
-        return y if self.bias is None else y.add_(self.bias[:, None, None])
-
-
-def _worthwhile(layer: nn.Conv2d | nn.ConvTranspose2d, shape: torch.Size, multiple: int) -> bool:
-    whole_tiles = shape[2] % multiple == shape[3] % multiple == 0
-    return whole_tiles and min(layer.in_channels, layer.out_channels) >= NARROWEST
+def worthwhile(weight: Tensor, x: Tensor, multiple: int) -> bool:
+    """Return whether images x (N, C, H, W) are whole tiles, and the layer wide enough to gain."""
+    whole_tiles = x.shape[2] % multiple == x.shape[3] % multiple == 0
+    return whole_tiles and min(weight.shape[:2]) >= NARROWEST
 
 
 # ------------------------------------------------------------- the product and its derivatives
@@ -137,7 +106,7 @@ def _empty(like: Tensor, *shape: int) -> Tensor:
 
 def _parts(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield images x (N, C, H, W) and y (N, O, h, w) in parts (n, H, W, C) and (n, h, w, O)."""
-    size = max(1, CHUNK * 4 // (9 * x[0].numel()))
+    size = len(x) if x.is_cuda else max(1, CHUNK * 4 // (9 * x[0].numel()))
     pixels = (images.permute(0, 2, 3, 1).contiguous() for images in (x, y))
     yield from zip(*(torch.split(rows, size) for rows in pixels), strict=True)
 

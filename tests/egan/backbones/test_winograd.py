@@ -9,7 +9,8 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from egan.backbones import DCGANConfig, build_networks, winograd
-from egan.backbones.winograd import Correlate, Double, Doubling, Halve, Halving, transformed
+from egan.backbones.convolutions import Doubling, Halving
+from egan.backbones.winograd import Correlate, Double, Halve, transformed
 
 # Lavin and Gray, section 5.3: F(2 x 2) rounds about like the direct sum. Errors relative to the
 # largest output; the direct float32 convolutions of these shapes reach 1e-6.
