@@ -72,6 +72,15 @@ class WorkerLost(RuntimeError):
     """The workers are lost, or the cluster's head, for good; the run can be resumed."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was short, on a host or on a device; torch is not imported here."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, or Ray's
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a step gives: the state that the children were scored in, and their scores."""

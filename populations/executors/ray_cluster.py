@@ -26,7 +26,7 @@ import ray
 from ray import exceptions
 from ray._private import ray_constants
 
-from populations.executors.base import ExecutionConfig, WorkerLost
+from populations.executors.base import ExecutionConfig, WorkerLost, out_of_memory
 
 KNOCK_TIMEOUT = 20.0  # seconds for a head's machine to take a connection
 LOOK = 2.0  # seconds between looks at the head
@@ -37,9 +37,7 @@ RAY_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # read when Ray is imported
 LOOPBACK_BEFORE, BEYOND_BEFORE = os.environ.get(RAY_CLUSTERS), ray_constants.ENABLE_RAY_CLUSTER
 NODE = "ray.io/node-id"  # a label that Ray gives every node
 HELD = "held"  # a group of calls with a thread of its own, which answers while a step runs
-MEMORY = (MemoryError, exceptions.OutOfMemoryError)
 LOST = (
-    *MEMORY,
     exceptions.RayActorError,
     exceptions.ObjectLostError,
     exceptions.WorkerCrashedError,
@@ -216,15 +214,6 @@ def is_loss(error: BaseException) -> bool:
 def tells_of_lost_node(error: BaseException) -> bool:
     """Return whether Ray says that a worker died with its node, or never ran there."""
     return isinstance(error, exceptions.RayActorError) and "its node has died" in str(error)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether memory was short, on a host or on a device; torch is not imported here."""
-    return (
-        isinstance(error, MEMORY)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
-    )
 
 
 def short_of_memory(error: BaseException) -> bool:
