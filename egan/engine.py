@@ -29,7 +29,7 @@ from egan.device import Lanes, send
 from egan.game import GameConfig
 from egan.generator_file import first_parent
 from egan.mutations import Mutation
-from egan.optimizer import Learner, OptimizerConfig, clock
+from egan.optimizer import adam
 from egan.recordings import Recorder, Recordings
 from egan.state import EvolutionState, Genome, Moments, Network, Weights
 from egan.tasks.noise import NoiseTask
@@ -208,34 +208,47 @@ class Engine:
         inputs = self._inputs(turn, Purpose.TRAIN_NOISE, jobs[0], step)
         ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
         mutations = tuple(self._mutations[job.mutation] for job in ordered)
-        optimizer = self.config.optimizer
-        learners = {
-            role: self._learner(network, optimizer, self._late[role])
-            for role, network in parent.items()
-        }
-        found = self._run(
-            steps.children,
-            turn, learners, judge, inputs, mutations=mutations, optimizer=optimizer,
-        )  # fmt: skip
-        made = [child for child in found if not isinstance(child, str)]
-        # Read together: each reading waits for the device.
-        reports = iter(torch.stack([report for report, _ in made]).tolist() if made else [])
-        children = []
-        for job, child in zip(ordered, found, strict=True):
-            if isinstance(child, str):
-                children.append(Child(job, parent, child))
+        found, buffers = self._run(
+            steps.descents, turn, _weights(parent), judge, inputs, mutations=mutations
+        )
+        children, made, reports = [], [], []
+        for job, descent in zip(ordered, found, strict=True):
+            if isinstance(descent, str):
+                children.append(Child(job, parent, descent))
                 continue
-            networks = {role: _network(own, parent[role]) for role, own in child[1].items()}
-            loss, total = next(reports)
-            children.append(Child(job, networks, _failure(loss, total, step)))
+            loss, gradients = descent
+            networks = {
+                role: self._descend(network, gradient, buffers[role], self._late[role])
+                for (role, network), gradient in zip(parent.items(), gradients, strict=True)
+            }
+            made.append((job, networks))
+            reports.append(torch.stack([loss.double(), _total(*networks.values())]))
+        if made:  # read together: each reading waits for the device
+            rows = torch.stack(reports).tolist()
+            children += [
+                Child(job, networks, _failure(loss, total, step))
+                for (job, networks), (loss, total) in zip(made, rows, strict=True)
+            ]
         return sorted(children, key=lambda child: jobs.index(child.job))
 
-    def _learner(
-        self, network: Network, optimizer: OptimizerConfig, late: Tensor | None
-    ) -> Learner:
-        moments = network.moments
-        time = send(clock(moments.step + 1, optimizer), self.device)
-        return Learner(network.weights, moments.first, moments.second, time, late)
+    def _descend(
+        self,
+        network: Network,
+        gradient: Tensor,
+        buffers: dict[str, Tensor],
+        late: Tensor | None,
+    ) -> Network:
+        optimizer = self.config.optimizer
+        params, moments = adam(
+            network.weights.params,
+            gradient,
+            network.moments,
+            optimizer.learning_rate,
+            optimizer.betas,
+            optimizer.eps,
+            late,
+        )
+        return Network(Weights(params, buffers), moments)
 
     # ----------------------------------------------------------------------------------- evaluation
 
@@ -277,22 +290,30 @@ class Engine:
     ) -> tuple[Network, dict[str, float]]:
         """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors."""
         config, generation = self.config, turn.generation
-        optimizer = config.optimizer.of_discriminator
+        rate = config.optimizer.discriminator_learning_rate or config.optimizer.learning_rate
         reals = turn.reals(Purpose.DISCRIMINATOR_DATA)
         losses = []
         for update, real in enumerate(torch.split(reals, turn.batch)):
             fake = self._survivors_fakes(turn, parents, update)
             mix = self._mix(turn, update) if config.discriminator.gradient_penalty else None
             due = config.discriminator.due(generation * config.discriminator.updates + update)
-            learner = self._learner(discriminator, optimizer, self._late_discriminator)
-            loss, learned = self._run(
-                steps.discriminator_step,
-                turn, learner, real, fake, mix, config=due, optimizer=optimizer,
+            loss, gradient, buffers = self._run(
+                steps.discriminator_gradient,
+                turn, discriminator.weights, real, fake, mix, config=due,
             )  # fmt: skip
-            discriminator = _network(learned, discriminator)
+            params, moments = adam(
+                discriminator.weights.params,
+                gradient,
+                discriminator.moments,
+                rate,
+                config.optimizer.betas,
+                config.optimizer.eps,
+                self._late_discriminator,
+            )
+            discriminator = Network(Weights(params, buffers), moments)
             losses.append(loss)
         # Read together, once: each reading waits for the device. Nothing is adopted before.
-        report = [*losses, torch.stack(losses).mean(), steps.total(learned)]
+        report = [*losses, torch.stack(losses).mean(), _total(discriminator)]
         *values, mean, total = torch.stack([value.double() for value in report]).tolist()
         for update, value in enumerate(values, 1):
             if not isfinite(value):
@@ -368,10 +389,18 @@ def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
     return {role: network.weights for role, network in networks.items()}
 
 
-def _network(learned: steps.Learned, before: Network) -> Network:
-    """Return a network after a step of Adam's."""
-    weights, first, second = learned
-    return Network(weights, Moments(first, second, before.moments.step + 1))
+def _total(*networks: Network) -> Tensor:
+    """Return a number that is finite if Adam can go on from all of these networks.
+
+    An infinite second moment would freeze a weight for good, so the moments count, too.
+    """
+    tensors = [
+        tensor
+        for network in networks
+        for tensor in (network.weights.params, network.moments.first, network.moments.second)
+    ]
+    extremes = [value for tensor in tensors for value in torch.aminmax(tensor)]
+    return torch.stack(extremes).double().sum()
 
 
 def _failure(loss: float, total: float, step: int) -> str | None:

@@ -14,66 +14,28 @@ from torch.nn.functional import softplus
 from egan.backbones import Inputs
 from egan.discriminator import LOSSES, DiscriminatorConfig, penalties
 from egan.mutations import Mutation
-from egan.optimizer import Learner, OptimizerConfig, adam
 from egan.state import Weights
 from egan.turn import Turn
 from fitness.scores import diversity, quality
 
-Learned = tuple[Weights, Tensor, Tensor]  # a network's weights and Adam's moments after a step
-Descent = tuple[Tensor, Sequence[Tensor]]  # a loss () and a gradient (P,) for each network
+Descent = (
+    tuple[Tensor, Sequence[Tensor]] | str
+)  # a loss () and gradients (P,), or why there is none
 
 
-def children(
-    turn: Turn,
-    parent: Mapping[str, Learner],
-    judge: Weights,
-    inputs: Inputs,
-    mutations: Sequence[Mutation],
-    optimizer: OptimizerConfig,
-) -> list[tuple[Tensor, dict[str, Learned]] | str]:
-    """Return a parent one step on under each mutation, or why it is not.
-
-    Before each stand (2,) in float64: the loss, and a number that is finite if Adam can go on.
-    """
-    weights = {role: learner.weights for role, learner in parent.items()}
-    found, buffers = _descents(turn, weights, judge, inputs, mutations)
-    made: list[tuple[Tensor, dict[str, Learned]] | str] = []
-    for descent in found:
-        if isinstance(descent, str):
-            made.append(descent)
-            continue
-        loss, gradients = descent
-        child: dict[str, Learned] = {}
-        for (role, learner), gradient in zip(parent.items(), gradients, strict=True):
-            params, first, second = adam(learner, gradient, optimizer)
-            child[role] = (Weights(params, buffers[role]), first, second)
-        made.append((torch.stack([loss.double(), total(*child.values())]), child))
-    return made
-
-
-def total(*networks: Learned) -> Tensor:
-    """Return a number that is finite if Adam can go on from all of these networks.
-
-    An infinite second moment would freeze a weight for good, so the moments count, too.
-    """
-    tensors = [tensor for weights, *moments in networks for tensor in (weights.params, *moments)]
-    extremes = [value for tensor in tensors for value in torch.aminmax(tensor)]
-    return torch.stack(extremes).double().sum()
-
-
-def _descents(
+def descents(
     turn: Turn,
     parent: Mapping[str, Weights],
     judge: Weights,
     inputs: Inputs,
     mutations: Sequence[Mutation],
-) -> tuple[list[Descent | str], dict[str, dict[str, Tensor]]]:
+) -> tuple[list[Descent], dict[str, dict[str, Tensor]]]:
     """Return where each mutation would take a parent, and the parent's buffers after the call."""
     leaves = {role: _leaf(weights) for role, weights in parent.items()}
     params = [weights.params for weights in leaves.values()]
     fakes, buffers = turn.generate(leaves, inputs)
     logits, _ = turn.judge(replace(judge, params=judge.params.detach()), fakes)
-    found: list[Descent | str] = []
+    found: list[Descent] = []
     for mutation in mutations:
         try:
             # A copy: a mutation that works in place must not reach its siblings.
@@ -118,24 +80,22 @@ def fakes(turn: Turn, genome: Mapping[str, Weights], inputs: Inputs) -> Tensor:
         return turn.generate(genome, inputs)[0]
 
 
-def discriminator_step(
+def discriminator_gradient(
     turn: Turn,
-    learner: Learner,
+    judge: Weights,
     real: Tensor,
     fake: Tensor,
     mix: Tensor | None,
     config: DiscriminatorConfig,
-    optimizer: OptimizerConfig,
-) -> tuple[Tensor, Learned]:
-    """Return D's loss (), and D a step on; its buffers have seen reals, then fakes."""
-    judge = _leaf(learner.weights)
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Return D's loss (), its gradient (P,), and D's buffers after seeing reals, then fakes."""
+    judge = _leaf(judge)
     logits_real, buffers = turn.judge(judge, real)
     logits_fake, buffers = turn.judge(Weights(judge.params, buffers), fake)
     loss = LOSSES[config.loss](logits_real, logits_fake)
     loss = loss + penalties(lambda x: turn.judge(judge, x)[0], config, real, fake, mix)
     (gradient,) = torch.autograd.grad(loss, judge.params)
-    params, first, second = adam(learner, gradient, optimizer)
-    return loss.detach(), (Weights(params, buffers), first, second)
+    return loss.detach(), gradient, buffers
 
 
 def _leaf(weights: Weights) -> Weights:

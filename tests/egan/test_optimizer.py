@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from egan.optimizer import Learner, OptimizerConfig, adam, clock
-from egan.state import Weights
+from egan.optimizer import OptimizerConfig, adam
+from egan.state import Moments
 
 
 @given(
@@ -21,45 +21,39 @@ def test_several_steps_have_the_bits_of_torchs_own(seed, rate, betas, eps):
     params = torch.randn(50, generator=stream)
     theirs = torch.nn.Parameter(params.clone())
     optimizer = torch.optim.Adam([theirs], rate, betas, eps, foreach=False)
-    first = second = torch.zeros_like(params)
-    config = OptimizerConfig(learning_rate=rate, betas=betas, eps=eps)
-    for step in range(1, 6):
+    moments = Moments.zeros_like(params)
+    for _ in range(5):
         gradient = torch.randn(50, generator=stream) * 10.0 ** torch.randint(
             -6, 3, (50,), generator=stream
         )
         theirs.grad = gradient.clone()
         optimizer.step()
-        learner = Learner(Weights(params, {}), first, second, clock(step, config))
-        params, first, second = adam(learner, gradient, config)
+        params, moments = adam(params, gradient, moments, rate, betas, eps)
         assert torch.equal(params, theirs)
     state = optimizer.state[theirs]
-    assert torch.equal(first, state["exp_avg"])
-    assert torch.equal(second, state["exp_avg_sq"])
-    assert step == int(state["step"])
+    assert torch.equal(moments.first, state["exp_avg"])
+    assert torch.equal(moments.second, state["exp_avg_sq"])
+    assert moments.step == int(state["step"])
 
 
 def test_a_step_follows_algorithm_1_of_the_paper():
     params, gradient = torch.tensor([1.0, -2.0]).double(), torch.tensor([0.5, 4.0]).double()
     first, second = torch.tensor([0.1, -0.2]).double(), torch.tensor([0.3, 0.4]).double()
-    config = OptimizerConfig(learning_rate=0.01, betas=(0.5, 0.99))
-    learner = Learner(Weights(params, {}), first, second, clock(7, config))
-    got, *moments = adam(learner, gradient, config)
+    got, moments = adam(params, gradient, Moments(first, second, 6), 0.01, (0.5, 0.99), 1e-8)
     m = 0.5 * first + 0.5 * gradient
     v = 0.99 * second + 0.01 * gradient**2
     m_hat, v_hat = m / (1 - 0.5**7), v / (1 - 0.99**7)
     assert torch.allclose(got, params - 0.01 * m_hat / (v_hat.sqrt() + 1e-8), rtol=1e-12, atol=0)
-    assert torch.allclose(moments[0], m, rtol=1e-12)
-    assert torch.allclose(moments[1], v, rtol=1e-12)
+    assert torch.allclose(moments.first, m, rtol=1e-12) and moments.step == 7
+    assert torch.allclose(moments.second, v, rtol=1e-12)
 
 
 def test_a_step_changes_nothing_in_place():
     params, gradient = torch.ones(4), torch.full((4,), 2.0)
-    config = OptimizerConfig()
-    first, second, time = torch.ones(4), torch.ones(4), clock(4, config)
-    adam(Learner(Weights(params, {}), first, second, time), gradient, config)
+    moments = Moments(torch.ones(4), torch.ones(4), 3)
+    adam(params, gradient, moments, 0.1, (0.5, 0.99), 1e-8)
     assert torch.equal(params, torch.ones(4)) and torch.equal(gradient, torch.full((4,), 2.0))
-    assert torch.equal(first, torch.ones(4)) and torch.equal(second, torch.ones(4))
-    assert torch.equal(time, clock(4, config))
+    assert torch.equal(moments.first, torch.ones(4)) and torch.equal(moments.second, torch.ones(4))
 
 
 @pytest.mark.parametrize(

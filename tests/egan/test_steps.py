@@ -52,34 +52,28 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
     engine = engine_of(backbone, r1=1.0, gradient_penalty=1.0)
     state, mutations = engine.initial_state(), tuple(map(resolve, NAMES))
     inputs = engine.task.inputs(8, torch.Generator().manual_seed(0))
-    optimizer = engine.config.optimizer
-    learner = engine._learner(
-        state.parents[0].networks["generator"], optimizer, engine._late["generator"]
-    )
-    student = engine._learner(state.discriminator, optimizer, engine._late_discriminator)
+    parent = {"generator": state.parents[0].networks["generator"].weights}
     fake = FakeTensorMode()
-    learner, student, inputs = (
+    parent, judge, inputs = (
         mapped(tree, lambda t: fake.from_tensor(t.to("meta")))
-        for tree in (learner, student, inputs)
+        for tree in (parent, state.discriminator.weights, inputs)
     )
-    parent, judge = {"generator": learner.weights}, student.weights
     with fake:
         for turn in (engine.turn(generation) for generation in (0, 3, 9)):  # 3: in a fade-in
-            learners = {"generator": learner}
-            children = steps.children(turn, learners, judge, inputs, mutations, optimizer)
+            descents, buffers = steps.descents(turn, parent, judge, inputs, mutations)
             fakes = steps.fakes(turn, parent, inputs)
             slope = steps.gradient_on_reals(turn, judge, fakes)
             scores = steps.objectives(turn, parent, judge, inputs, slope)
             mix, config = torch.empty(8, device="meta"), engine.config.discriminator
-            trained = steps.discriminator_step(turn, student, fakes, fakes, mix, config, optimizer)
-            for result in (children, fakes, slope, scores, trained):
+            trained = steps.discriminator_gradient(turn, judge, fakes, fakes, mix, config)
+            for result in (descents, buffers, fakes, slope, scores, trained):
                 found = []
                 mapped(result, found.append)
                 assert {tensor.device.type for tensor in found} <= {"meta"}
             assert (turn.stage is not None and turn.stage.alpha < 1) == (
                 "growing" in backbone and turn.generation == 3
             )
-            assert len(children) == 3 and fakes.shape[0] == 8
+            assert len(descents) == 3 and fakes.shape[0] == 8
 
 
 def test_networks_that_grow_are_recorded_between_their_fade_ins():

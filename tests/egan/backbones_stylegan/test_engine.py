@@ -14,9 +14,9 @@ from egan.discriminator import DiscriminatorConfig
 from egan.engine import Engine
 from egan.game import GameConfig
 from egan.mutations import resolve
-from egan.optimizer import Learner, OptimizerConfig, adam, clock
+from egan.optimizer import adam
 from egan.replica import EngineReplica
-from egan.state import Weights, checksum
+from egan.state import Moments, checksum
 from populations.individual import Job
 from populations.seeding import Purpose
 
@@ -162,13 +162,11 @@ def test_a_late_layer_learns_as_with_an_adam_of_its_own():
     params, late = torch.randn(9, generator=stream), torch.tensor([0.0] * 5 + [4.0] * 4)
     parts = [torch.nn.Parameter(params[:5].clone()), torch.nn.Parameter(params[5:].clone())]
     theirs = [torch.optim.Adam([part], 0.1, (0.0, 0.99)) for part in parts]
-    first = second = torch.zeros_like(params)
-    config = OptimizerConfig(learning_rate=0.1, betas=(0.0, 0.99))
+    moments = Moments.zeros_like(params)
     for step in range(10):
         gradient = torch.randn(9, generator=stream)
         gradient[5:] *= step >= 4
-        learner = Learner(Weights(params, {}), first, second, clock(step + 1, config), late)
-        params, first, second = adam(learner, gradient, config)
+        params, moments = adam(params, gradient, moments, 0.1, (0.0, 0.99), 1e-8, late)
         for part, optimizer, own in zip(parts, theirs, gradient.split([5, 4]), strict=True):
             part.grad = own.clone()
             if part is parts[0] or step >= 4:
@@ -260,24 +258,23 @@ def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
         for r1, every in ((12.0, 1), (4.0, 3), (0.0, 1))
     )
     state = play(none, none.initial_state(), 1)  # generation 1 has the updates 2 and 3
-    step, configs = steps.discriminator_step, []
+    gradient, configs = steps.discriminator_gradient, []
 
-    def watched(*arguments, config, optimizer):
+    def watched(*arguments, config):
         configs.append(config)
-        return step(*arguments, config=config, optimizer=optimizer)
+        return gradient(*arguments, config=config)
 
-    monkeypatch.setattr(steps, "discriminator_step", watched)
+    monkeypatch.setattr(steps, "discriminator_gradient", watched)
 
     def after(engine):
         configs.clear()
         play(engine, state, 1)
         real, fake = torch.zeros(4, 1, 16, 16), torch.ones(4, 1, 16, 16)
-        optimizer, turn = OptimizerConfig(betas=(0.0, 0.99)), engine.turn(1)
-        learner = engine._learner(state.discriminator, optimizer, engine._late_discriminator)
-        learned = [
-            step(turn, learner, real, fake, None, config, optimizer)[1] for config in configs
+        weights, turn = state.discriminator.weights, engine.turn(1)
+        return [
+            gradient(turn, weights, real, fake, torch.zeros(4), config=config)[1]
+            for config in configs
         ]
-        return [first for _, first, _ in learned]  # with a beta of 0, the gradient
 
     of_eager, of_lazy, of_none = map(after, (eager, lazy, none))
     assert torch.equal(of_lazy[0], of_none[0])
