@@ -3,13 +3,14 @@
 Programs take turns, generation by generation, so that a machine that slows down slows all of them.
 Each has a process of its own, for ours also sets the C library's allocator:
 
-    sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py)
+    sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py), float32
+    default      the same on CUDA as torch runs it by default: convolutions in TF32
+    plain        a DCGAN step with the same number of discriminator updates: no evolution
     engine       ours, same networks and float32
+    graphs       ours with execution.compile=graphs, on CUDA; so are those that follow there
     winograd     ours with execution.precision=winograd: the same in float32, fewer multiplications
-    graphs       ours with execution.compile=graphs, on CUDA; so are the two that follow there
     tf32         ours with execution.precision=tf32, on CUDA
     bfloat16     ours with execution.precision=bfloat16, where the device multiplies that faster
-    plain        a DCGAN step with the same number of discriminator updates: no evolution
 
 Medians over the rounds; ratios are taken round by round and quoted as median and quartiles. FLOPs
 are counted by torch in one whole generation of each, and held against the rate of a large matrix
@@ -52,9 +53,10 @@ SETTINGS = {
     "fashion": "DCGAN of width 64, one channel of 32 x 32",
     "gaussians25": "MLP of 3 x 128 on the grid of 25 Gaussians",
 }
-RECORDED = ("graphs", "tf32", "bfloat16")
+RECORDED = ("graphs", "winograd", "tf32", "bfloat16")
+RATES = {"default": "tf32"}  # what a program's FLOPs are held against, if not its own name
 RECORDING = 6  # generations after which every step is a proved recording
-PUBLISHED = {"sequential": SequentialEGAN, "plain": PlainGAN}
+PUBLISHED = {"sequential": SequentialEGAN, "default": SequentialEGAN, "plain": PlainGAN}
 
 
 def game(setting: str, survivors: int, evaluation: int) -> GameConfig:
@@ -123,7 +125,7 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
     source = open_source(config.data)
     if name in PUBLISHED:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.allow_tf32 = False  # torch's default is not float32
+        torch.backends.cudnn.allow_tf32 = name == "default"
         device = torch.device(device_name)
         networks = build_networks(config.backbone, source.shape)
         generation = PUBLISHED[name](networks, config, reals(source, device), device).generation
@@ -194,11 +196,11 @@ def take_turns(
 
 def programs(setting: str, device: torch.device, rates: dict[str, float]) -> list[str]:
     """Return what is worth measuring here."""
-    names = ["sequential", "engine", "plain"]
-    if setting != "gaussians25":
-        names += ["winograd"] if device.type == "cpu" else ["tf32"]
-    if device.type == "cuda":
-        names.append("graphs")
+    cuda, images = device.type == "cuda", setting != "gaussians25"
+    names = ["sequential", "plain", "engine"]
+    names += ["graphs"] if cuda else []
+    names += ["winograd"] if images else []
+    names += ["default", "tf32"] if cuda and images else []
     if rates["bfloat16"] > rates["float32"]:
         names.append("bfloat16")
     return names
@@ -220,7 +222,7 @@ def measure(
     rows = {}
     for name, times in seconds.items():
         median = statistics.median(times)
-        at_best = work[name] / rates.get(name, rates["float32"])
+        at_best = work[name] / rates.get(RATES.get(name, name), rates["float32"])
         ratios = np.array(seconds["sequential"]) / np.array(times)
         to_plain = np.array(times) / np.array(seconds["plain"])
         rows[name] = {

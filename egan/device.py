@@ -3,7 +3,6 @@
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -13,7 +12,6 @@ from egan.trees import mapped
 
 Tree = TypeVar("Tree")
 
-LANES = 4
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
@@ -30,36 +28,6 @@ def send(tree: Tree, device: torch.device) -> Tree:
 
     moved: Tree = mapped(tree, sent)
     return moved
-
-
-class Lanes:
-    """Streams of a GPU for calls that do not depend on each other: a small one leaves it half idle.
-
-    Each takes memory of its own. Without CUDA there are none, and calls are made one by one.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        gpu = device.type == "cuda"
-        self._streams = [torch.cuda.Stream(device) for _ in range(LANES)] if gpu else []  # type: ignore[no-untyped-call]
-
-    def __call__(self, calls: Sequence[Callable[[int], Tensor]]) -> list[Tensor]:
-        """Return the results of calls, each given the number of the lane that it is made on."""
-        if not self._streams:
-            return [call(0) for call in calls]
-        present = torch.cuda.current_stream()
-        used = self._streams[: len(calls)]
-        for stream in used:
-            stream.wait_stream(present)
-        results = []
-        try:
-            for number, call in enumerate(calls):
-                lane = number % len(used)
-                with torch.cuda.stream(used[lane]):
-                    results.append(call(lane))
-        finally:
-            for stream in used:
-                present.wait_stream(stream)
-        return results
 
 
 def prepare_device(device: str, threads: int, precision: str = "float32") -> torch.device:

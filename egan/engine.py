@@ -25,7 +25,7 @@ from egan import steps
 from egan.backbones import Inputs, build_networks
 from egan.data import Source
 from egan.data.draws import Draws
-from egan.device import Lanes, send
+from egan.device import send
 from egan.game import GameConfig
 from egan.generator_file import first_parent
 from egan.mutations import Mutation
@@ -77,7 +77,6 @@ class Engine:
         self._source = source
         self._draws: dict[int, Draws] = {}
         self._recordings = Recordings(record)
-        self._lanes = Lanes(device if record else torch.device("cpu"))
         self._pace = Pace.of(config, self.networks)
         self._late = {
             role: self._pace.late(function, config.population.steps, device)
@@ -151,9 +150,7 @@ class Engine:
             if child.failure
         }
         alive = [child for child in children if not child.failure]
-        objectives = self._lanes(
-            [partial(self._objectives, turn, state, child, gradient_real) for child in alive]
-        )
+        objectives = [self._objectives(turn, state, child, gradient_real) for child in alive]
         if alive:  # read together: each reading waits for the device
             rows = torch.stack(objectives).tolist()
             scores |= {c.job.index: Score(tuple(row)) for c, row in zip(alive, rows, strict=True)}
@@ -253,12 +250,12 @@ class Engine:
     # ----------------------------------------------------------------------------------- evaluation
 
     def _objectives(
-        self, turn: Turn, state: EvolutionState, child: Child, gradient_real: Tensor, lane: int
+        self, turn: Turn, state: EvolutionState, child: Child, gradient_real: Tensor
     ) -> Tensor:
         """Return a child's (Fq, Fd), (2,) in float64, still on the device."""
         inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
         networks, judge = _weights(child.networks), state.discriminator.weights
-        return self._run(steps.objectives, turn, networks, judge, inputs, gradient_real, lane=lane)
+        return self._run(steps.objectives, turn, networks, judge, inputs, gradient_real)
 
     # -------------------------------------------------------------------------------------- advance
 
@@ -351,14 +348,13 @@ class Engine:
         function: Callable[..., Result],
         turn: Turn,
         *arguments: object,
-        lane: int = 0,
         **constants: Hashable,
     ) -> Result:
         """Call one of `egan.steps`, by a recording where there is one."""
         call = partial(function, turn, **constants)
         if turn.stage is not None and turn.stage.alpha < 1:  # every generation has another one
             return call(*arguments)
-        key = (function.__name__, turn.stage, lane, *constants.values())
+        key = (function.__name__, turn.stage, *constants.values())
         return self._recordings(key, call, *arguments)
 
     def _draws_in(self, batch: int) -> Draws:

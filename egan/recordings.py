@@ -16,7 +16,7 @@ from weakref import ref
 import torch
 from torch import Tensor
 
-from egan.trees import Tensors, filled, leaves, mapped
+from egan.trees import Tensors, copies, copy, filled, leaves, mapped
 
 Replay = Callable[[Tensors], Tensors]
 Result = TypeVar("Result")
@@ -33,11 +33,15 @@ def recorder(device: torch.device) -> Recorder | None:
 
 
 class CudaRecorder:
-    """Captures CUDA graphs, in one pool of memory for each stream: none runs beside another."""
+    """Captures CUDA graphs, on one stream and in one pool of memory: none runs beside another.
+
+    They must not: cuBLAS has one scratch memory for all that is captured on a stream, and kernels
+    that wait for their whole grid, as cuDNN's normalisation has, can wait for each other for good.
+    """
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._pools: dict[torch.cuda.Stream, Any] = {}
+        self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[Tensors], Tensors], arguments: Tensors) -> Replay:
         """Return `function` as a graph's replay.
@@ -53,11 +57,8 @@ class CudaRecorder:
                 function(own)
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        if current not in self._pools:
-            self._pools[current] = torch.cuda.graph_pool_handle()
-        pool = self._pools[current]
         # Thread-local: another thread may export the state meanwhile.
-        capture = torch.cuda.graph(graph, pool, side, capture_error_mode="thread_local")
+        capture = torch.cuda.graph(graph, self._pool, side, capture_error_mode="thread_local")
         with torch.cuda.stream(current), capture:  # the first ends what a failed capture leaves
             results = function(own)
 
@@ -65,12 +66,10 @@ class CudaRecorder:
 
         def replay(arguments: Tensors) -> Tensors:
             stale = [i for i, tensor in enumerate(arguments) if present[i]() is not tensor]
-            _copy([arguments[i] for i in stale], [own[i] for i in stale])
+            copy([arguments[i] for i in stale], [own[i] for i in stale])
             present[:] = [ref(tensor) for tensor in arguments]
             graph.replay()
-            copies = [torch.empty_like(result) for result in results]
-            _copy(results, copies)  # the next replay writes over the results
-            return copies
+            return copies(results)  # the next replay writes over them
 
         return replay
 
@@ -159,13 +158,6 @@ class Recordings:
         logging.getLogger(__name__).warning(
             "execution.compile: a step is not recorded, but called plainly: %s", reason
         )
-
-
-def _copy(sources: Tensors, targets: Tensors) -> None:
-    """Copy tensors by one kernel for each type of number."""
-    for dtype in {tensor.dtype for tensor in targets}:
-        pairs = [pair for pair in zip(sources, targets, strict=True) if pair[1].dtype == dtype]
-        torch._foreach_copy_([target for _, target in pairs], [source for source, _ in pairs])
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:

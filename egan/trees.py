@@ -1,8 +1,9 @@
-"""Trees of tensors: dicts, sequences and dataclasses, with tensors for leaves."""
+"""Trees of tensors (dicts, sequences and dataclasses, tensors for leaves), and lists of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Tensors = list[Tensor]
@@ -68,3 +69,18 @@ def _fields(value: object) -> Iterable[str]:
 
 def _foreign(value: object) -> TypeError:
     return TypeError(f"a tree is of tensors, and this is a {type(value).__name__}: {value!r}")
+
+
+def copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    """Copy tensors, on a GPU by one kernel for each pair of types."""
+    pairs = list(zip(sources, targets, strict=True))
+    for types in dict.fromkeys((source.dtype, target.dtype) for source, target in pairs):
+        alike = [pair for pair in pairs if (pair[0].dtype, pair[1].dtype) == types]
+        torch._foreach_copy_([target for _, target in alike], [source for source, _ in alike])
+
+
+def copies(tensors: Sequence[Tensor]) -> Tensors:
+    """Return copies of tensors."""
+    found = [torch.empty_like(tensor) for tensor in tensors]
+    copy(tensors, found)
+    return found

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from egan.backbones.convolutions import Doubling, Halving
 from egan.backbones.growth import Stage
 from egan.state import Weights
+from egan.trees import copies, copy
 
 Initialiser = Callable[[nn.Module, torch.Generator], None]
 
@@ -103,7 +104,8 @@ class NetworkFunction:
         In training mode batch normalisation uses the batch's statistics, and the returned buffers
         hold the updated running ones: the caller decides whether they count.
         """
-        buffers = {name: buffer.clone() for name, buffer in weights.buffers.items()}
+        own = copies(list(weights.buffers.values()))
+        buffers = dict(zip(weights.buffers, own, strict=True))
         if self.module.training != training:  # it walks the whole module
             self.module.train(training)
         slots = self._parameters + [self._buffers[name] for name in buffers]
@@ -135,17 +137,15 @@ class _Unpack(Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
         """Return the gradient (P,)."""
         flat = torch.empty_like(ctx.flat)
-        vectors: tuple[list[Tensor], list[Tensor]] = ([], [])
+        vectors: list[tuple[Tensor, Tensor]] = []  # small, so copied together
         for place, gradient in zip(ctx.function.places(flat), gradients, strict=True):
             if gradient is None:  # of a parameter that the output does not depend on
                 place.zero_()
-            elif place.dim() == 1 and gradient.dtype == flat.dtype:
-                vectors[0].append(place)
-                vectors[1].append(gradient)
+            elif place.dim() == 1:
+                vectors.append((gradient, place))
             else:
                 place.copy_(gradient)
-        if vectors[0]:
-            torch._foreach_copy_(*vectors)
+        copy([gradient for gradient, _ in vectors], [place for _, place in vectors])
         return flat, None
 
 
