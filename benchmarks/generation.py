@@ -1,7 +1,7 @@
 """Seconds per generation: python benchmarks/generation.py [--device cuda] [--json FILE].
 
-Programs take turns, generation by generation, so that a machine that slows down slows all of them.
-Each has a process of its own, for ours also sets the C library's allocator:
+Programs take turns of a generation, or of several short ones, so that a machine that slows down
+slows all of them. Each has a process of its own, for ours also sets the C library's allocator:
 
     sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py), float32
     default      the same on CUDA as torch runs it by default: convolutions in TF32
@@ -55,6 +55,7 @@ SETTINGS = {
 }
 RECORDED = ("graphs", "winograd", "tf32", "bfloat16")
 RATES = {"default": "tf32"}  # what a program's FLOPs are held against, if not its own name
+TURN = 0.25  # seconds of a turn, at least
 RECORDING = 6  # generations after which every step is a proved recording
 PUBLISHED = {"sequential": SequentialEGAN, "default": SequentialEGAN, "plain": PlainGAN}
 
@@ -118,7 +119,7 @@ def engine_generations(
 
 
 def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: Connection) -> None:
-    """Make a generation of program `name` for every message; answer with its seconds.
+    """Take a turn with program `name` for every message; answer with the seconds of a generation.
 
     The first answer is the GFLOP of a generation.
     """
@@ -139,22 +140,32 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
         generation = engine_generations(config, source, device, precision, recorder(device))
         for _ in range(RECORDING):
             generation()
+    count = math.ceil(TURN / timed(generation, device))
+
+    def turn() -> None:
+        for _ in range(count):
+            generation()
+
     while turns.recv():
-        turns.send(timed(generation, device))
+        turns.send(timed(turn, device) / count)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return GFLOP/s of a square matrix product here: what FLOPs are held against."""
     size = 2048 if device.type == "cpu" else 8192
     a = torch.randn(size, size, device=device).to(dtype)
-    seconds = timed(lambda: a[:512] @ a, device) * size / 512  # a CPU may only emulate bfloat16
+    few = a[: size // 32]  # first, for a CPU may only emulate bfloat16
+    timed(lambda: few @ a, device)  # loads the library
+    seconds = timed(lambda: few @ a, device) * 32
     if seconds < 1:
         seconds = min(timed(lambda: a @ a, device) for _ in range(7))
     return 2 * size**3 / 1e9 / seconds
 
 
 def timed(task: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that a task takes, its work on the device included."""
+    """Return the seconds that a task takes, its work on the device included, and no other's."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     start = time.perf_counter()
     task()
     if device.type == "cuda":
@@ -316,10 +327,10 @@ def main() -> None:
     for setting in settings:
         for survivors in map(int, arguments.survivors.split(",")):
             for evaluation in map(int, arguments.evaluation.split(",")):
-                rounds = arguments.rounds * (10 if setting == "gaussians25" else 1)
                 result = measure(
-                    setting, survivors, evaluation, rounds, device, arguments.threads, rates
-                )
+                    setting, survivors, evaluation, arguments.rounds, device, arguments.threads,
+                    rates,
+                )  # fmt: skip
                 results.append(result)
                 print(table(result), flush=True)
     if arguments.json:
