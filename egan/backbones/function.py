@@ -72,15 +72,15 @@ class NetworkFunction:
         return dict(zip(names, self.places(params), strict=True))
 
     def operands(self, params: Tensor) -> Iterator[Tensor]:
-        """Yield the parameters as the module takes them: views, or what products read fastest.
+        """Yield the parameters as a GPU's module takes them: views, or what products read fastest.
 
-        Else a GPU transposes a weight anew for every convolution, and casts it by another kernel.
+        Else it transposes a weight anew for every convolution, and casts it by another kernel.
         """
         for view in self.places(params):
             if not self._direct or view.dim() < 2:
                 yield view
                 continue
-            images = view.dim() == 4 and view.is_cuda
+            images = view.dim() == 4
             yield view.to(
                 torch.bfloat16 if self.bfloat16 else view.dtype,
                 memory_format=torch.channels_last if images else torch.preserve_format,
@@ -119,7 +119,7 @@ class NetworkFunction:
 
 
 class _Unpack(Function):
-    """A flat vector as a network's parameters, and their gradients as a flat vector again.
+    """A flat vector as a network's parameters on a GPU, and their gradients as a flat vector again.
 
     What torch's own views and casts would do; but there each undoes itself by a pass of its own,
     and here one copy puts a gradient into its place, whatever its layout and type.
@@ -149,7 +149,9 @@ class _Unpack(Function):
         return flat, None
 
 
-def _unpacked(params: Tensor, function: NetworkFunction) -> tuple[Tensor, ...]:
+def _unpacked(params: Tensor, function: NetworkFunction) -> Sequence[Tensor]:
+    if not params.is_cuda:  # where torch's own views cost less than a function of Python
+        return function.places(params)
     return _Unpack.apply(params, function)  # type: ignore[no-any-return, no-untyped-call]
 
 

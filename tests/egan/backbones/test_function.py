@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from egan.backbones import DCGANConfig, MLPConfig, build_networks
+from egan.backbones.function import _Unpack
 from egan.state import Weights
 
 GAMES = {
@@ -70,6 +71,29 @@ def test_a_call_changes_neither_the_weights_nor_the_function(networks):
         assert torch.equal(weights.params, params)
         assert all(torch.equal(weights.buffers[name], buffer) for name, buffer in buffers.items())
         assert all(p.is_meta for p in function.module.parameters())
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_operands_are_the_parameters_and_their_gradients_come_back_flat(networks, bfloat16):
+    """What a GPU's networks are called with, here on the CPU."""
+    for function in (networks.generator, networks.discriminator):
+        function.bfloat16 = bfloat16
+        params = function.initialise(stream(1)).params.requires_grad_()
+        operands = _Unpack.apply(params, function)
+        gradients = []
+        for operand, place in zip(operands, function.places(params.detach()), strict=True):
+            product = place.dim() > 1
+            assert operand.dtype == (torch.bfloat16 if bfloat16 and product else torch.float32)
+            assert torch.equal(operand, place.to(operand.dtype))
+            assert place.dim() < 4 or operand.is_contiguous(memory_format=torch.channels_last)
+            gradients.append(torch.randn(place.shape, generator=stream(2)).to(operand.dtype))
+        for used in (len(operands), len(operands) - 1):  # the last may be without a gradient
+            (flat,) = torch.autograd.grad(
+                operands[:used], params, gradients[:used], retain_graph=True
+            )
+            rest = [torch.zeros_like(gradient) for gradient in gradients[used:]]
+            parts = [part.float().flatten() for part in (*gradients[:used], *rest)]
+            assert torch.equal(flat, torch.cat(parts))
 
 
 def test_initial_weights_are_a_function_of_the_generator(networks):
