@@ -135,18 +135,20 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
         device = prepare_device(device_name, threads, precision)
         generation = engine_generations(config, source, device, precision)
     generation()  # the first generation of ours has no discriminator's turn
-    turns.send(flops(generation))  # also the warm-up
+    work = flops(generation)  # also the warm-up
     if name in RECORDED and device.type == "cuda":
         generation = engine_generations(config, source, device, precision, recorder(device))
         for _ in range(RECORDING):
             generation()
-    count = math.ceil(TURN / timed(generation, device))
+    turns.send(work)
+    count = 0
 
     def turn() -> None:
         for _ in range(count):
             generation()
 
     while turns.recv():
+        count = count or math.ceil(TURN / timed(generation, device))  # now nobody else is at work
         turns.send(timed(turn, device) / count)
 
 
@@ -163,7 +165,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def timed(task: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that a task takes, its work on the device included, and no other's."""
+    """Return the seconds of a task and its work on the device, not of what was due before."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()

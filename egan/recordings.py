@@ -62,7 +62,7 @@ class CudaRecorder:
         with torch.cuda.stream(current), capture:  # the first ends what a failed capture leaves
             results = function(own)
 
-        present = [ref(tensor) for tensor in own]  # what `own` has the values of
+        present = [ref(tensor) for tensor in own]  # the tensors whose values lie in `own`
 
         def replay(arguments: Tensors) -> Tensors:
             stale = [i for i, tensor in enumerate(arguments) if present[i]() is not tensor]
@@ -104,7 +104,7 @@ class Recordings:
         Args:
             key: says all that the function's result depends on besides `arguments`.
             function: pure, of trees of tensors (in dicts, sequences and dataclasses) to such trees.
-            arguments: its arguments.
+            arguments: its arguments; nothing changes them in place afterwards.
         """
         if self._record is None:
             return function(*arguments)

@@ -62,7 +62,10 @@ def mapped(tree: Any, function: Callable[[Tensor], object]) -> Any:
 
 
 def _fields(value: object) -> Iterable[str]:
-    """Return the names of a dataclass's fields, none for anything else."""
+    """Return the names of a dataclass's fields, none for anything else.
+
+    `dataclasses.fields` makes a new tuple at each call, and there are hundreds in a generation.
+    """
     names: Iterable[str] = getattr(type(value), "__dataclass_fields__", ())
     return names
 
@@ -80,7 +83,7 @@ def copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
 
 
 def copies(tensors: Sequence[Tensor]) -> Tensors:
-    """Return copies of tensors."""
+    """Return copies of tensors, made as `copy` makes them."""
     found = [torch.empty_like(tensor) for tensor in tensors]
     copy(tensors, found)
     return found

@@ -39,7 +39,7 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         from egan.data import DataError
         from egan.engine import Diverged
-        from populations.executors.base import WorkerLost
+        from populations.executors.base import WorkerLost, memory_advice, out_of_memory
         from populations.selection import NoFiniteChild
         from runs.lock import RunBusy
         from runs.mistakes import ConfigError, printable
@@ -53,6 +53,11 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise  # `| head` has read enough; click ends quietly
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
             click.echo(printable(f"{command.__name__} failed: {error}"), err=True)
+            sys.exit(FAILED)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            click.echo(printable(f"{command.__name__} failed: {memory_advice(error)}"), err=True)
             sys.exit(FAILED)
 
     return wrapped

@@ -13,7 +13,14 @@ from typing import Any
 from egan.data import open_source
 from egan.device import prepare_device
 from egan.replica import ExportedState, exported_checksum
-from populations.executors.base import Executor, Origin, Outcome, WorkerLost
+from populations.executors.base import (
+    Executor,
+    Origin,
+    Outcome,
+    WorkerLost,
+    memory_advice,
+    out_of_memory,
+)
 from populations.individual import Individual
 from populations.lineage import Lineage
 from populations.population import Population
@@ -165,7 +172,7 @@ class Run:
         )
         journal = Journal(folder.journal)
         tracker = executor = None
-        status = "FAILED"
+        status, advice = "FAILED", f"Go on with: run-evolution resume {folder.path}"
         try:
             past = Past(Origin(None, ()), 0)
             if resumed:
@@ -205,7 +212,11 @@ class Run:
             status = "FINISHED" if finished else "KILLED"
             return Result(folder.path, generation, checksum, finished, self._stop.signal)
         except WorkerLost as error:
-            raise WorkerLost(f"{error}. Go on with: run-evolution resume {folder.path}") from error
+            raise WorkerLost(f"{error}. {advice}") from error
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise WorkerLost(f"{memory_advice(error)}. {advice}") from error
         finally:
             self._progress.close()
             self._background.close()

@@ -1,9 +1,9 @@
 """DCGAN's four layers, all of 4 x 4 taps: the library's convolutions, and what beats them.
 
 - `execution.precision: winograd` makes the wide ones with fewer multiplications (`winograd.py`).
-- On a GPU, cuDNN is slow with few channels and with single pixels, where it pads, transposes and
-  picks kernels by the wrong measure: there these are one matrix product each. It is as slow to sum
-  a bias's gradient, which is a product with ones.
+- On a GPU, cuDNN is slow with few channels and with single pixels, for it pads and transposes them.
+  Such a layer is one matrix product here. To sum a bias's gradient is slow there, too; here it is a
+  product with ones.
 """
 
 from typing import Any, cast
@@ -135,9 +135,11 @@ class _Biased(Function):
         return x + bias.to(x.dtype)[:, None, None]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the gradients; the bias's is a product with ones."""
         (g,) = gradients
+        if not ctx.needs_input_grad[1]:
+            return g, None
         pixels = g.permute(0, 2, 3, 1).flatten(0, 2)
         return g, (pixels.new_ones(1, len(pixels)) @ pixels)[0]
 

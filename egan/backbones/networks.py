@@ -14,7 +14,10 @@ Prior = Literal["normal", "uniform"]
 
 
 class Inputs(Protocol):
-    """What fakes are made from, one row each: z (N, latent), or a backbone's own kind of rows."""
+    """What fakes are made from, one row each: z (N, latent), or a backbone's own kind of rows.
+
+    It is a tree of tensors (`egan/trees.py`), as `send` and recordings need.
+    """
 
     def __len__(self) -> int: ...
 

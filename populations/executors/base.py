@@ -17,6 +17,10 @@ Exported = Any  # a replica's state as plain arrays; opaque here, but for its `n
 Survivors = tuple[Job, ...]
 
 
+# What torch says where its own kind of error does not: the host's allocator, CUDA, cuBLAS.
+SHORT = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
 class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     """Where children are made and scored."""
 
@@ -36,12 +40,12 @@ class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
     precision: Literal["float32", "winograd", "tf32", "bfloat16"] = Field(
         "float32",
         description="of convolutions and products; weights and Adam stay float32. winograd is "
-        "float32 with fewer multiplications, for wide DCGANs on CPUs",
+        "float32 with fewer multiplications, for wide DCGANs",
     )
     compile: Literal["none", "graphs"] = Field(
         "none",
         description="graphs: record a step's kernels as CUDA graphs and replay them, which saves "
-        "small networks the launches; the bits stay. Without CUDA nothing changes",
+        "the launches, most of a small network's time; the bits stay. Without CUDA nothing changes",
     )
     gpus: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="GPUs of a worker, where the device is cuda"
@@ -77,7 +81,17 @@ def out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"  # torch's, or Ray's
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in SHORT))
+    )
+
+
+def memory_advice(error: BaseException) -> str:
+    """Return a line on memory that was short in this process, with what to change."""
+    what = (str(error).splitlines() or [type(error).__name__])[0].partition(". GPU ")[0]
+    return (
+        f"memory is short: {what}. Make less at a time (population.batch, fitness.batch), or keep "
+        "less of a network (execution.precision: bfloat16, backbone.checkpoint of StyleGAN and "
+        "ProGAN)"
     )
 
 

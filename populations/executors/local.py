@@ -2,19 +2,10 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from populations.executors.base import (
-    Exported,
-    Origin,
-    Outcome,
-    Replica,
-    Survivors,
-    WorkerLost,
-    out_of_memory,
-)
+from populations.executors.base import Exported, Origin, Outcome, Replica, Survivors
 from populations.individual import Job
 
 
@@ -27,8 +18,7 @@ class LocalExecutor:
 
     def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
         """Bring the replica to `generation` and score `jobs`."""
-        with _memory_told_of():
-            outcome = self._replica.step(generation, survivors, jobs)
+        outcome = self._replica.step(generation, survivors, jobs)
         here = {"worker": 0, "state": "joined", "node": platform.node(), "process": os.getpid()}
         here |= {"device": self._replica.hardware, "restarts": 0, "resyncs": 0}
         return replace(outcome, replicas=(here,))
@@ -43,28 +33,7 @@ class LocalExecutor:
 
     def restore(self, origin: Origin) -> str:
         """Bring the replica to the end of `origin`; return the state's checksum."""
-        with _memory_told_of():
-            return self._replica.restore(origin.exported, origin.history)
+        return self._replica.restore(origin.exported, origin.history)
 
     def close(self) -> None:
         """Do nothing: the process holds no more than its memory."""
-
-
-@contextmanager
-def _memory_told_of() -> Iterator[None]:
-    """Tell a user what to change where memory is short; the run can be resumed.
-
-    Raises:
-        WorkerLost: memory was short.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        what = (str(error).splitlines() or [type(error).__name__])[0].partition(". GPU ")[0]
-        raise WorkerLost(
-            f"memory is short: {what}. Make less at a "
-            "time (population.batch, fitness.batch), or keep less of a network "
-            "(execution.precision: bfloat16, backbone.checkpoint of StyleGAN and ProGAN)"
-        ) from error

@@ -11,8 +11,6 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from egan import recordings
 from egan.recordings import PROOFS, Recordings, recorder
 from egan.replica import EngineReplica
-from egan.trees import filled, leaves
+from egan.trees import copy
 from populations.individual import Job
 from tests.egan.recording import Tracer, played
 
@@ -39,6 +37,9 @@ GAMES = {
         "discriminator": {
             "updates": 2, "r1": 1.0, "r1_every": 3, "r2": 0.5, "gradient_penalty": 10.0,
         },
+    },
+    "dcgan, penalties": {
+        "kind": "dcgan", "discriminator": {"r1": 1.0, "r2": 0.5, "gradient_penalty": 10.0},
     },
     "hinge, no norm": {"kind": "dcgan-plain-d", "discriminator": {"loss": "hinge", "updates": 2}},
 }  # fmt: skip
@@ -204,22 +205,6 @@ def test_what_is_not_a_tensor_is_refused():
         run("twice", doubled, {"a": 2.0})
 
 
-trees = st.recursive(
-    st.none() | st.builds(torch.tensor, st.lists(st.floats(-9, 9), max_size=3)),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.text(max_size=2), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@given(trees)
-def test_a_tree_is_filled_with_its_own_leaves(tree):
-    assert repr(filled(tree, leaves(tree))) == repr(tree)
-
-
 def test_without_cuda_nothing_is_recorded():
     assert recorder(torch.device("cpu")) is None
     assert Recordings(None)("twice", doubled, {"a": torch.ones(1)})["a"].item() == 2
@@ -281,6 +266,22 @@ def test_what_is_captured_replays_in_its_own_memory(engine_of, emulated_cuda, ga
     recorded = engine_of(**GAMES[game], record=recorder(torch.device("cuda")))
     assert played(recorded, 8) == played(engine_of(**GAMES[game]), 8)
     assert recorded._recordings.in_use >= 4 and not recorded._recordings._plain
+
+
+def test_an_argument_is_copied_once_for_as_long_as_it_stays(emulated_cuda, monkeypatch):
+    copied = []
+
+    def counted(sources, targets):
+        copied.extend(sources)
+        copy(sources, targets)
+
+    monkeypatch.setattr(recordings, "copy", counted)
+    replay = recorder(torch.device("cuda"))(lambda pair: [pair[0] + pair[1]], [torch.ones(2)] * 2)
+    stays = torch.full((2,), 10.0)
+    for step in range(3):
+        (result,) = replay([stays, torch.full((2,), float(step))])
+        assert result.tolist() == [10.0 + step] * 2
+    assert sum(source is stays for source in copied) == 1 and len(copied) == 1 + 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

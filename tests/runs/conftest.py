@@ -103,6 +103,21 @@ def backwards(logits):
         time.time = lambda: now() - 86_400
     return least_squares(logits)
 """,
+    "greedy": """\
+import torch
+
+from egan.mutations import least_squares
+
+left = 12
+
+
+def greedy(logits):
+    global left
+    left -= 1
+    if left < 0:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has")
+    return least_squares(logits)
+""",
     "failing": """\
 calls = 0
 

@@ -14,6 +14,7 @@ from runs import sample
 from runs.checkpoint import STATE, snapshots
 from runs.pictures import image_grid
 from runs.presets import preset_names, preset_text
+from tests.runs.copies import checksum
 
 
 def images_of(path: Path) -> np.ndarray:
@@ -201,6 +202,46 @@ def test_inspect_of_a_failed_child_gives_its_reason(own_modules, points_yaml, in
     scores = inspected(invoke, folder)["last"]["scores"]
     assert scores["1"]["failure"] == "loss is nan at step 0"
     assert invoke("inspect", folder).exit_code == 0
+
+
+def test_a_run_that_memory_is_short_for_says_what_to_change_and_goes_on_later(
+    own_modules, points_yaml, invoke, tmp_path
+):
+    import greedy  # the user's module, importable here
+
+    short, whole = tmp_path / "short", tmp_path / "whole"
+    mutations = ("--set", "population.mutations=[minimax, 'greedy:greedy']")
+    greedy.left = 12
+    failed = invoke("train", points_yaml, *mutations, "--output", short)
+    assert failed.exit_code == 1
+    (message,) = failed.stderr.splitlines()
+    assert message.startswith("train failed: memory is short: CUDA out of memory. Tried to")
+    assert "population.batch" in message and message.endswith(f"run-evolution resume {short}")
+    greedy.left = 10**6
+    ends = [
+        invoke("resume", short).output,
+        invoke("train", points_yaml, *mutations, "--output", whole).output,
+    ]
+    assert checksum(ends[0]) == checksum(ends[1])
+
+
+@pytest.mark.parametrize("where", ["runs.evaluation.Evaluator.score", "runs.sampling.Sampler.make"])
+def test_memory_that_is_short_elsewhere_is_told_of_in_a_line(
+    where, points_run, points_yaml, invoke, monkeypatch, tmp_path
+):
+    def short(*arguments, **options):
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    monkeypatch.setattr(where, short)
+    if "Evaluator" in where:
+        keys = ("evaluation.every=5", "evaluation.metrics=[modes]", "evaluation.count=64")
+        options = [part for key in keys for part in ("--set", key)]
+        failed = invoke("train", points_yaml, *options, "--output", tmp_path / "run")
+    else:
+        failed = invoke("sample", points_run[0], "--out", tmp_path / "grid.png")
+    assert failed.exit_code == 1
+    (message,) = failed.stderr.splitlines()
+    assert "failed: memory is short: Unable to allocate 3 GiB. Make less" in message
 
 
 def test_names_with_brackets_are_no_markup(points_run, invoke, tmp_path):

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from egan.backbones import DCGANConfig, build_networks
+from egan.backbones import DCGANConfig, build_networks, winograd
 from egan.backbones.convolutions import _Biased, closed, doubled, halved, opened
+from egan.discriminator import DiscriminatorConfig, penalties
 from egan.state import Weights
 
 # Name: the product, the library's function of (x, weights), and the x of N, C, h, w.
@@ -68,6 +69,55 @@ def test_a_bias_has_the_gradient_of_a_sum():
     assert torch.equal(_Biased.apply(x, bias), x + bias[:, None, None])
     with torch.random.fork_rng():
         assert gradcheck(_Biased.apply, (x, bias)) and gradgradcheck(_Biased.apply, (x, bias))
+
+
+def discriminator_gradient(networks, params: torch.Tensor) -> torch.Tensor:
+    """The gradient (P,) of a loss with every penalty, from random biases and samples."""
+    function = networks.discriminator
+    weights = function.initialise(torch.Generator().manual_seed(2))
+    buffers = {name: buffer.double() for name, buffer in weights.buffers.items()}
+    channels = function.layout[0][1][1]
+    real, fake = (drawn(4, channels, 16, 16, seed=seed).detach() for seed in (3, 4))
+
+    def judge(x):
+        return function(Weights(params, buffers), x)[0].double()
+
+    config = DiscriminatorConfig(r1=1.0, r2=0.5, gradient_penalty=2.0)
+    mix = torch.tensor([0.1, 0.4, 0.6, 0.9], dtype=torch.float64)
+    loss = judge(real).sum() - judge(fake).sum() + penalties(judge, config, real, fake, mix)
+    return grad(loss, params)[0]
+
+
+@pytest.mark.parametrize("precision", ["float32", "winograd"])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_the_gpus_way_has_the_plain_ways_values_and_derivatives(channels, precision, monkeypatch):
+    """Taken on the CPU, by tensors that say that they are a GPU's."""
+    monkeypatch.setattr(winograd, "NARROWEST", 6)
+    config = DCGANConfig(width=6, latent=5, bias=True)
+    networks = build_networks(config, (channels, 16, 16))
+    z = networks.noise(4, torch.Generator().manual_seed(1)).double().requires_grad_()
+    generator = networks.generator
+    weights = generator.initialise(torch.Generator().manual_seed(2))
+    buffers = {name: buffer.double() for name, buffer in weights.buffers.items()}
+    found = []
+    for gpu in (False, True):
+        if gpu:
+            monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+            for function in (generator, networks.discriminator):
+                function.compute_in(precision)
+        params = drawn(generator.parameters, seed=5)
+        images, _ = generator(Weights(params, buffers), z)
+        judge = drawn(networks.discriminator.parameters, seed=6)
+        found.append(
+            [
+                images,
+                *grad(images.double().square().sum(), (params, z)),
+                discriminator_gradient(networks, judge),
+            ]
+        )
+    for ours, exact in zip(*found, strict=True):
+        scale = exact.abs().max().item()
+        torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-5 * scale)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
