@@ -35,8 +35,8 @@ def recorder(device: torch.device) -> Recorder | None:
 class CudaRecorder:
     """Captures CUDA graphs, on one stream and in one pool of memory: none runs beside another.
 
-    They must not: cuBLAS has one scratch memory for all that is captured on a stream, and kernels
-    that wait for their whole grid, as cuDNN's normalisation has, can wait for each other for good.
+    Beside each other they gave other bits, and hung: cuBLAS has one scratch memory for all that is
+    captured on a stream, and kernels that wait for their whole grid can wait for each other.
     """
 
     def __init__(self) -> None:
