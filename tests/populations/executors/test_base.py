@@ -16,7 +16,13 @@ CUDA = "CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capaci
         (MemoryError(), "MemoryError. Make"),
         (MemoryError("Unable to allocate 3 GiB"), "Unable to allocate 3 GiB. Make"),
         (exceptions.OutOfMemoryError("a worker was killed"), "Make less at a time"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory. Make"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 1024 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            "short: can't allocate memory: you tried to allocate 1024 bytes. Make",
+        ),
         (RuntimeError("CUDA error: out of memory\nmore"), "CUDA error: out of memory. Make"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "calling. Make"),
     ],
