@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -557,6 +558,7 @@ class StudyRecord:
         self._lock = threading.Lock()  # the runs of a study are nested from several threads
         self._failed_at: float | None = None
         self._nested: set[Path] = set()
+        self._waiting: dict[Path, tuple[str, dict[str, str]]] = {}  # runs that are to be nested
         self._client: MlflowClient | None = None
         self._state: dict[str, Any] = {}
         self._state = read_state(self._file)
@@ -575,26 +577,30 @@ class StudyRecord:
 
     def nest(self, run: Path, name: str, values: dict[str, str]) -> None:
         """Put a run under the study as soon as it has a record; `values` become tags and params."""
-
-        def put(client: "MlflowClient") -> None:
-            from mlflow.entities import Param, RunTag
-
-            run_id = self._id_of(run)
-            if run_id is None:
-                return
-            client.update_run(run_id, name=name)
-            tags = [RunTag(key, value) for key, value in values.items()]
-            tags.append(RunTag(PARENT, self._state["run_id"]))
-            client.log_batch(run_id, params=[Param(k, v) for k, v in values.items()], tags=tags)
-            self._nested.add(run)
-
         if run not in self._nested:
-            self._attempt(put)
+            self._waiting[run] = name, values
+            self._attempt(partial(self._nest, run))
+
+    def _nest(self, run: Path, client: "MlflowClient") -> None:
+        """Put a run under the study, if it waits for that and has a record by now."""
+        from mlflow.entities import Param, RunTag
+
+        run_id = self._id_of(run)
+        if run_id is None or run not in self._waiting:
+            return
+        name, values = self._waiting[run]
+        client.update_run(run_id, name=name)
+        tags = [RunTag(key, value) for key, value in values.items()]
+        tags.append(RunTag(PARENT, self._state["run_id"]))
+        client.log_batch(run_id, params=[Param(k, v) for k, v in values.items()], tags=tags)
+        self._nested.add(run)
+        del self._waiting[run]
 
     def end(self, run: Path, status: str, tags: dict[str, str]) -> None:
         """Say how a run ended, with MLflow's `status`."""
 
         def put(client: "MlflowClient") -> None:
+            self._nest(run, client)
             run_id = self._id_of(run)
             if run_id is not None:
                 for key, value in tags.items():
@@ -611,6 +617,8 @@ class StudyRecord:
                 client.log_artifact(self._state["run_id"], str(path), place)
             client.set_terminated(self._state["run_id"], status)
 
+        for run in list(self._waiting):
+            self._attempt(partial(self._nest, run), now=True)
         self._attempt(put, now=True)
 
     def _attempt(self, task: Callable[["MlflowClient"], None], now: bool = False) -> None:
