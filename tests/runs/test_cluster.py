@@ -191,8 +191,12 @@ def test_code_that_is_sent_survives_a_lost_node_and_a_lost_head_ends_the_run(
     until_lines(process, folder, 5)
     raylets = by_hand.processes("raylet")
     raylets[1].kill()  # the second node goes
-    lines = (folder / "journal.jsonl").read_bytes().count(b"\n")
-    until_lines(process, folder, lines + 20)
+    journal = folder / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while b"worker-lost" not in journal.read_bytes():  # else the head goes before that is known
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    until_lines(process, folder, journal.read_bytes().count(b"\n") + 20)
 
     begin = time.monotonic()
     by_hand.processes("gcs_server")[0].kill()
