@@ -49,7 +49,7 @@ class CudaRecorder:
         Raises:
             RuntimeError: the function does what a graph cannot hold.
         """
-        own = [tensor.clone() for tensor in arguments]
+        own = copies(arguments)
         current, side = torch.cuda.current_stream(), self._stream
         side.wait_stream(current)
         with torch.cuda.stream(side):
