@@ -1,6 +1,6 @@
 """The command line of the evolutionary GAN engine: see `run-evolution --help`."""
 
-from runs.cli import main
+from runs.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="run_evolution.py")

@@ -30,7 +30,7 @@ from typing import Any
 
 import psutil
 
-from runs.journal import Damage, Entry, read_journal, unseal
+from runs.store.journal import Damage, Entry, read_journal, unseal
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, str(ROOT / "run_evolution.py")]

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from runs.journal import Entry, read_journal
+from runs.store.journal import Entry, read_journal
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fitness.features import FeatureSpace, WeightsError, feature_space
 from fitness.features.inception import InceptionV3, find_weights
-from fitness.fid import frechet_distance
-from fitness.kid import kernel_distance
-from fitness.prdc import precision_recall_density_coverage
+from fitness.metrics.fid import frechet_distance
+from fitness.metrics.kid import kernel_distance
+from fitness.metrics.prdc import precision_recall_density_coverage
 from fitness.statistics import RunningStatistics, Statistics
 
 

@@ -43,29 +43,29 @@ import yaml
 from PIL import Image
 from safetensors.numpy import save as safetensors_bytes
 
-from egan.backbones import stylegan
-from egan.backbones.stylegan_convert import convert, published_origins, read_port
+from egan.backbones.stylegan import networks as stylegan
+from egan.backbones.stylegan.ports import convert, published_origins, read_port
 from egan.data import DataError, detect_source, open_source, prepare
 from egan.data.config import ArrayConfig, CifarConfig, IdxConfig, ImagesConfig, PackedConfig
 from fitness.features.base import WeightsError
 from fitness.features.classifier import ClassifierSpace, SmallClassifier
 from fitness.features.inception import load_network
 from fitness.statistics import Statistics
-from runs.assessment import _read_records
-from runs.checkpoint import _seal, newest, snapshots
-from runs.config import load_config
-from runs.driver import evolve
-from runs.folder import RunFolder
-from runs.inspection import inspect_run
-from runs.journal import read_journal, read_journal_from, seal
-from runs.mistakes import ConfigError
-from runs.past import read_past
+from runs.common.errors import ConfigError
+from runs.config.schema import load_config
+from runs.display.inspection import inspect_run
+from runs.evaluation.commands import _read_records
 from runs.presets import preset_names, preset_text
-from runs.records import read_outcome
-from runs.sampling import load_sampler, open_sampler, save_generator
+from runs.sampling.sampler import load_sampler, open_sampler, save_generator
+from runs.store.folder import RunFolder
+from runs.store.journal import read_journal, read_journal_from, seal
+from runs.store.replay import read_past
+from runs.store.snapshots import _seal, newest, snapshots
 from runs.studies import study_text
-from runs.study import load_study
-from runs.tracking import Record
+from runs.study.records import read_outcome
+from runs.study.study import load_study
+from runs.tracking.record import Record
+from runs.training.driver import evolve
 
 LIMIT = 20  # seconds for one input
 ROOM = 6 * 2**30  # bytes of address space beyond what the process has when it begins

@@ -37,13 +37,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from egan.backbones import build_networks
+from egan.config import GameConfig
+from egan.cuda_graphs import Recorder, recorder
 from egan.data import Source, open_source
 from egan.data.draws import Draws
-from egan.device import prepare_device
+from egan.determinism import prepare_device
 from egan.engine import Engine
-from egan.game import GameConfig
 from egan.mutations import resolve
-from egan.recordings import Recorder, recorder
 from egan.replica import EngineReplica
 from populations.individual import Job
 from populations.seeding import Purpose

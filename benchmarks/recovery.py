@@ -28,10 +28,10 @@ from egan.mutations import resolve
 from egan.replica import ReplicaFactory
 from populations.executors.base import ExecutionConfig, Origin
 from populations.executors.local import LocalExecutor
-from populations.executors.ray import RayExecutor
+from populations.executors.ray.executor import RayExecutor
 from populations.individual import Job
 from populations.population import Population
-from runs.config import load_config
+from runs.config.schema import load_config
 
 
 class Course:

@@ -31,10 +31,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
 from egan.backbones import Networks, build_networks
+from egan.config import GameConfig
 from egan.data import open_source
-from egan.device import send
+from egan.determinism import send
 from egan.engine import Engine
-from egan.game import GameConfig
 from egan.mutations import resolve
 from egan.state import EvolutionState, Weights
 from populations.individual import Job

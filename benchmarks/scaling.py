@@ -31,10 +31,10 @@ from egan.mutations import resolve
 from egan.replica import ReplicaFactory
 from populations.executors.base import ExecutionConfig, Executor, Origin, Outcome
 from populations.executors.local import LocalExecutor
-from populations.executors.ray import RayExecutor
+from populations.executors.ray.executor import RayExecutor
 from populations.executors.schedule import take
 from populations.individual import Job
-from runs.config import RunConfig, load_config
+from runs.config.schema import RunConfig, load_config
 
 IDLE = 5.0  # seconds in which Ray's own traffic is measured, which is taken off
 SETTINGS = {

@@ -21,19 +21,19 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from egan import steps
+from egan import gradients
 from egan.backbones import Inputs, build_networks
+from egan.config import GameConfig
+from egan.context import Pace, Turn
+from egan.cuda_graphs import Recorder, Recordings
 from egan.data import Source
 from egan.data.draws import Draws
-from egan.device import send
-from egan.game import GameConfig
-from egan.generator_file import first_parent
+from egan.determinism import send
+from egan.games.noise import NoiseTask
 from egan.mutations import Mutation
 from egan.optimizer import adam
-from egan.recordings import Recorder, Recordings
 from egan.state import EvolutionState, Genome, Moments, Network, Weights
-from egan.tasks.noise import NoiseTask
-from egan.turn import Pace, Turn
+from egan.weights_file import first_parent
 from populations.individual import Job, Score
 from populations.seeding import Purpose, torch_seed
 
@@ -160,7 +160,7 @@ class Engine:
         """Return grad_D(-E log D(x)) (P,), the part of Fd that all children of a state share."""
         turn = self.turn(state.generation)
         reals = turn.reals(Purpose.EVALUATION_DATA)
-        return self._run(steps.gradient_on_reals, turn, state.discriminator.weights, reals)
+        return self._run(gradients.gradient_on_reals, turn, state.discriminator.weights, reals)
 
     def advance(
         self, state: EvolutionState, survivors: Sequence[Child]
@@ -206,17 +206,17 @@ class Engine:
         ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
         mutations = tuple(self._mutations[job.mutation] for job in ordered)
         found, buffers = self._run(
-            steps.descents, turn, _weights(parent), judge, inputs, mutations=mutations
+            gradients.descents, turn, _weights(parent), judge, inputs, mutations=mutations
         )
         children, made, reports = [], [], []
         for job, descent in zip(ordered, found, strict=True):
             if isinstance(descent, str):
                 children.append(Child(job, parent, descent))
                 continue
-            loss, gradients = descent
+            loss, directions = descent
             networks = {
                 role: self._descend(network, gradient, buffers[role], self._late[role])
-                for (role, network), gradient in zip(parent.items(), gradients, strict=True)
+                for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
             made.append((job, networks))
             reports.append(torch.stack([loss.double(), _total(*networks.values())]))
@@ -255,7 +255,7 @@ class Engine:
         """Return a child's (Fq, Fd), (2,) in float64, still on the device."""
         inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
         networks, judge = _weights(child.networks), state.discriminator.weights
-        return self._run(steps.objectives, turn, networks, judge, inputs, gradient_real)
+        return self._run(gradients.objectives, turn, networks, judge, inputs, gradient_real)
 
     # -------------------------------------------------------------------------------------- advance
 
@@ -295,7 +295,7 @@ class Engine:
             mix = self._mix(turn, update) if config.discriminator.gradient_penalty else None
             due = config.discriminator.due(generation * config.discriminator.updates + update)
             loss, gradient, buffers = self._run(
-                steps.discriminator_gradient,
+                gradients.discriminator_gradient,
                 turn, discriminator.weights, real, fake, mix, config=due,
             )  # fmt: skip
             params, moments = adam(
@@ -338,7 +338,7 @@ class Engine:
             count = share + ((index + step) % len(parents) < remainder)
             stream = self._stream(turn.generation, Purpose.DISCRIMINATOR_NOISE, update, index)
             inputs = send(self.task.inputs(count, stream), self.device)
-            fakes.append(self._run(steps.fakes, turn, _weights(parent.networks), inputs))
+            fakes.append(self._run(gradients.fakes, turn, _weights(parent.networks), inputs))
         return torch.cat(fakes)
 
     # --------------------------------------------------------------------------------------- common
@@ -350,7 +350,7 @@ class Engine:
         *arguments: object,
         **constants: Hashable,
     ) -> Result:
-        """Call one of `egan.steps`, by a recording where there is one."""
+        """Call one of `egan.gradients`, by a recording where there is one."""
         call = partial(function, turn, **constants)
         if turn.stage is not None and turn.stage.alpha < 1:  # every generation has another one
             return call(*arguments)

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from egan.config import GameConfig
+from egan.cuda_graphs import recorder
 from egan.data import open_source
-from egan.device import prepare_device
+from egan.determinism import prepare_device
 from egan.engine import Child, Engine
-from egan.game import GameConfig
 from egan.mutations import Mutation
-from egan.recordings import recorder
 from egan.state import EvolutionState, checksum, unpack
 from populations.executors.base import Outcome, Survivors
 from populations.individual import Job, Score

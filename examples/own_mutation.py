@@ -4,7 +4,7 @@ import torch
 
 from egan.mutations import mutation
 from runs import evolve, load_config
-from runs.progress import progress_for_terminal
+from runs.display.progress import progress_for_terminal
 
 
 @mutation

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from fitness.cache import digest, write_arrays
 from fitness.features.base import FeatureSpace, Progress
-from fitness.fid import frechet_distance
-from fitness.inception_score import InceptionScore
-from fitness.kid import kernel_distance
-from fitness.mixtures import mixture_scores
-from fitness.mmd import gaussian_kernel, mean_bandwidth, unbiased_mmd
-from fitness.names import GROUPS, METRICS, MetricName, Need, expand_metrics
-from fitness.prdc import precision_recall_density_coverage
-from fitness.ssim import Pairs, check_side, diversity
+from fitness.metrics.fid import frechet_distance
+from fitness.metrics.inception_score import InceptionScore
+from fitness.metrics.kid import kernel_distance
+from fitness.metrics.mixtures import mixture_scores
+from fitness.metrics.mmd import gaussian_kernel, mean_bandwidth, unbiased_mmd
+from fitness.metrics.names import GROUPS, METRICS, MetricName, Need, expand_metrics
+from fitness.metrics.prdc import precision_recall_density_coverage
+from fitness.metrics.ssim import Pairs, check_side, diversity
 from fitness.statistics import (
     RunningStatistics,
     Statistics,
@@ -309,7 +309,7 @@ def evaluate_images(
         progress: called as ``progress(stage, done, total)``.
 
     Returns:
-        Values by full name (:class:`fitness.names.MetricName`), in the order of ``metrics``.
+        Values by full name (:class:`MetricName`), in the order of ``metrics``.
 
     Raises:
         ValueError: an unknown metric, too few images, images of unequal shapes, values that are not
@@ -463,7 +463,7 @@ def evaluate_mixture(
 ) -> dict[str, float]:
     """Modes covered, share of high quality and KL to the true weights, by full name.
 
-    Args and errors are those of :func:`fitness.mixtures.mixture_scores`; 2,500 samples are usual.
+    Args and errors are those of :func:`mixture_scores`; 2,500 samples are usual.
     """
     scores = mixture_scores(samples, centres, deviation, weights)
     values = {

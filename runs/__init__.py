@@ -14,19 +14,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runs.config import RunConfig, load_config
-    from runs.driver import Result, evolve, resume
-    from runs.mistakes import ConfigError
-    from runs.sampling import sample
+    from runs.common.errors import ConfigError
+    from runs.config.schema import RunConfig, load_config
+    from runs.sampling.sampler import sample
+    from runs.training.driver import Result, evolve, resume
 
 _HOMES = {
-    "ConfigError": "runs.mistakes",
-    "RunConfig": "runs.config",
-    "load_config": "runs.config",
-    "Result": "runs.driver",
-    "evolve": "runs.driver",
-    "resume": "runs.driver",
-    "sample": "runs.sampling",
+    "ConfigError": "runs.common.errors",
+    "RunConfig": "runs.config.schema",
+    "load_config": "runs.config.schema",
+    "Result": "runs.training.driver",
+    "evolve": "runs.training.driver",
+    "resume": "runs.training.driver",
+    "sample": "runs.sampling.sampler",
 }
 __all__ = ["ConfigError", "Result", "RunConfig", "evolve", "load_config", "resume", "sample"]
 

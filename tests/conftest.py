@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
-from runs.cli import main
+from runs.cli.main import main
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("no-deadline", deadline=None)

@@ -19,9 +19,9 @@ MAY_IMPORT = {
 }
 HOMES = {
     "ray": ("populations/executors/ray",),
-    "mlflow": ("runs/tracking.py",),
+    "mlflow": ("runs/tracking/",),
     "deap": ("populations/",),
-    "pyarrow": ("runs/mirror.py",),
+    "pyarrow": ("runs/mirror/",),
     "torchvision": (),
 }
 HEAVY = {"torch", "ray", "mlflow"}
@@ -217,9 +217,9 @@ def test_help_needs_no_heavy_library(command):
     ("module", "absent"),
     [
         ("egan.engine", {"ray", "mlflow"}),
-        ("runs.driver", {"ray", "mlflow"}),
+        ("runs.training.driver", {"ray", "mlflow"}),
         ("populations.selection", {"torch", "ray", "mlflow"}),
-        ("populations.executors.ray", {"torch", "mlflow"}),
+        ("populations.executors.ray.executor", {"torch", "mlflow"}),
         ("runs", HEAVY),
     ],
 )

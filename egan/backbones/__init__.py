@@ -4,12 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from egan.backbones import dcgan, mlp, progan, stylegan
-from egan.backbones.dcgan import DCGANConfig
+from egan.backbones.dcgan.networks import DCGANConfig
+from egan.backbones.dcgan.networks import build as build_dcgan
 from egan.backbones.mlp import MLPConfig
+from egan.backbones.mlp import build as build_mlp
 from egan.backbones.networks import Inputs, Networks
-from egan.backbones.progan import ProGANConfig
-from egan.backbones.stylegan import StyleGANConfig
+from egan.backbones.progressive.progan import ProGANConfig
+from egan.backbones.progressive.progan import build as build_progan
+from egan.backbones.stylegan.networks import StyleGANConfig
+from egan.backbones.stylegan.networks import build as build_stylegan
 
 BackboneConfig = Annotated[
     MLPConfig | DCGANConfig | ProGANConfig | StyleGANConfig, Field(discriminator="name")
@@ -35,10 +38,10 @@ def build_networks(config: BackboneConfig, shape: tuple[int, ...]) -> Networks:
     """
     match config:
         case MLPConfig():
-            return mlp.build(config, shape)
+            return build_mlp(config, shape)
         case DCGANConfig():
-            return dcgan.build(config, shape)
+            return build_dcgan(config, shape)
         case ProGANConfig():
-            return progan.build(config, shape)
+            return build_progan(config, shape)
         case StyleGANConfig():
-            return stylegan.build(config, shape)
+            return build_stylegan(config, shape)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from egan.backbones.convolutions import Doubling, Halving
-from egan.backbones.growth import Stage
+from egan.backbones.dcgan.convolutions import Doubling, Halving
+from egan.backbones.progressive.growth import Stage
 from egan.state import Weights
-from egan.trees import copies, copy
+from egan.tensor_tree import copies, copy
 
 Initialiser = Callable[[nn.Module, torch.Generator], None]
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.growth import Schedule
+from egan.backbones.progressive.growth import Schedule
 
 Prior = Literal["normal", "uniform"]
 
@@ -16,7 +16,7 @@ Prior = Literal["normal", "uniform"]
 class Inputs(Protocol):
     """What fakes are made from, one row each: z (N, latent), or a backbone's own kind of rows.
 
-    It is a tree of tensors (`egan/trees.py`), as `send` and recordings need.
+    It is a tree of tensors (`egan/tensor_tree.py`), as `send` and recordings need.
     """
 
     def __len__(self) -> int: ...

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fitness.features.base import FeatureSpace, Progress, WeightsError
-from fitness.names import nearest_name
+from fitness.metrics.names import nearest_name
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fitness.cache import digest, digest_weights
 from fitness.features.base import FeatureSpace
-from fitness.names import nearest_name
+from fitness.metrics.names import nearest_name
 
 
 def import_module_by_path(path: str) -> nn.Module:

@@ -1,6 +1,6 @@
 """The presets: complete, readable configurations, one YAML file each."""
 
-from runs.packaged import packaged_names, packaged_text
+from runs.common.packaged import packaged_names, packaged_text
 
 
 def preset_names() -> list[str]:

@@ -1,6 +1,6 @@
 """The studies that come with the package, one YAML file each."""
 
-from runs.packaged import packaged_names, packaged_text
+from runs.common.packaged import packaged_names, packaged_text
 
 
 def study_names() -> list[str]:

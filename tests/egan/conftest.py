@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
+from egan.config import GameConfig
+from egan.cuda_graphs import Recorder
 from egan.data import ImageSource, Source
 from egan.data.config import GaussiansConfig
 from egan.data.gaussians import open_gaussians
 from egan.engine import Child, Engine
-from egan.game import GameConfig
 from egan.mutations import Mutation, resolve
-from egan.recordings import Recorder
 from egan.state import EvolutionState, Weights
 from populations.individual import Job
 from populations.selection import SelectionConfig, build_selection

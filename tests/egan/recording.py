@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from egan.cuda_graphs import Replay
 from egan.engine import Engine
-from egan.recordings import Replay
 from egan.state import checksum
 from populations.individual import Job
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from egan.backbones import winograd
+from egan.backbones.dcgan import winograd
+from egan.config import GameConfig
 from egan.data import open_source
 from egan.engine import Engine
-from egan.game import GameConfig
 from egan.mutations import resolve
 from egan.replica import EngineReplica
 from egan.state import checksum

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from egan.game import GameConfig
+from egan.config import GameConfig
 from egan.mutations import resolve
 from egan.replica import (
     EngineReplica,

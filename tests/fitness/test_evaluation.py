@@ -11,7 +11,7 @@ from fitness.evaluation import (
 )
 from fitness.features import feature_space
 from fitness.features.base import FeatureSpace
-from fitness.names import METRICS, MetricName
+from fitness.metrics.names import METRICS, MetricName
 from fitness.statistics import Statistics
 
 SHAPE = (1, 8, 8)

@@ -58,7 +58,7 @@ from pathlib import Path
 
 from egan.engine import Engine
 from egan.mutations import least_squares
-from runs.evaluation import Evaluator
+from runs.evaluation.evaluator import Evaluator
 
 after = int(os.environ.get("STUCK_AFTER", "1000000"))
 calls = dict.fromkeys(("variation", "advance", "scoring"), 0)
@@ -172,8 +172,10 @@ def images_yaml(tmp_path_factory) -> str:
 @pytest.fixture
 def without_pictures(monkeypatch) -> None:
     """Leave out what takes most of a small run's time, and is tested elsewhere."""
-    monkeypatch.setattr("runs.driver.draw_plots", lambda folder: None)
-    monkeypatch.setattr("runs.driver.save_samples", lambda samples, path, centres=None: None)
+    monkeypatch.setattr("runs.training.driver.draw_plots", lambda folder: None)
+    monkeypatch.setattr(
+        "runs.training.driver.save_samples", lambda samples, path, centres=None: None
+    )
 
 
 @pytest.fixture(scope="session")

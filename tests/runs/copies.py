@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from runs.checkpoint import snapshots
+from runs.store.snapshots import snapshots
 
 
 def copy_of(folder: Path, tmp_path: Path) -> Path:

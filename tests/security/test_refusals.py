@@ -19,12 +19,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from egan.backbones.stylegan_convert import read_port
+from egan.backbones.stylegan.ports import read_port
 from egan.data import prepare
 from fitness.features.base import WeightsError
 from fitness.features.inception import load_network
-from runs.cli import main
-from runs.mistakes import printable
+from runs.cli.main import main
+from runs.common.errors import printable
 
 ROOT = Path(__file__).parents[2]
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)

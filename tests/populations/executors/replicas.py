@@ -16,12 +16,12 @@ import ray
 import torch
 
 from egan.backbones import DCGANConfig
+from egan.config import GameConfig
 from egan.engine import Diverged
-from egan.game import GameConfig
 from egan.mutations import heuristic, least_squares
 from egan.replica import ReplicaFactory
 from populations.executors.base import ExecutionConfig, Origin, Outcome
-from populations.executors.ray import RayExecutor
+from populations.executors.ray.executor import RayExecutor
 from populations.individual import Job, Score
 from populations.population import Population
 from populations.selection import SelectionConfig, build_selection

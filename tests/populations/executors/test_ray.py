@@ -344,7 +344,7 @@ def test_a_run_starts_with_what_fits_and_asks_for_the_rest_once(settings, here, 
     ],
 )
 def test_where_no_worker_fits_in_time_the_run_says_what_is_missing(settings, text, monkeypatch):
-    monkeypatch.setattr("populations.executors.ray_crew.SETTLE", 1.0)
+    monkeypatch.setattr("populations.executors.ray.crew.SETTLE", 1.0)
     said: list[str] = []
     with pytest.raises(WorkerLost, match=rf"no worker got a place within 3 s: .*{text}"):
         on_ray(Chain, patience=3.0, say=said.append, **settings)

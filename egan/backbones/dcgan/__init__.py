@@ -1,0 +1,1 @@
+"""DCGAN: its networks, its layers, and their faster arithmetic."""

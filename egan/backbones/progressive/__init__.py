@@ -1,0 +1,1 @@
+"""Networks that grow: the schedule, the shared layers, and ProGAN."""

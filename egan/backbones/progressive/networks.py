@@ -1,0 +1,242 @@
+"""What ProGAN (Karras et al., arXiv 1710.10196) and StyleGAN (1812.04948) share.
+
+The channel schedule, the shape of the images that both make, the fade between two resolutions, and
+the discriminator.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
+
+from egan.backbones.networks import Backbone, Networks, refuse
+from egan.backbones.progressive.growth import LOWEST, GrowthConfig, Schedule, Stage, doublings
+from egan.backbones.progressive.layers import (
+    EqualConv2d,
+    EqualLinear,
+    blur,
+    downsample,
+    leaky_relu,
+    minibatch_stddev,
+    upsample,
+)
+
+RESOLUTIONS = doublings(8, 1024)
+
+
+class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
+    """What the configs of both backbones have in common; the defaults are the published ones."""
+
+    latent: int = Field(512, ge=1, description="size of the noise vector z")
+    fmap_base: int = Field(8192, ge=1, description="channels at r pixels: 2 fmap_base / r, at most")
+    fmap_max: int = Field(512, ge=1, description="... fmap_max")
+    stddev_group: int = Field(4, ge=2, description="samples per group of the minibatch stddev")
+    growth: GrowthConfig | None = Field(None, description="progressive growing; null: fixed size")
+    checkpoint: bool = Field(
+        False, description="compute activations again in the backward pass, not keep them"
+    )
+
+    def channels(self, resolution: int) -> int:
+        """Return the feature maps of the layers at `resolution`."""
+        return max(1, min(2 * self.fmap_base // resolution, self.fmap_max))
+
+    def batches(self, batch: int) -> Mapping[str, int]:
+        """Return the batches of a run by the keys that set them: one for every stage, if named."""
+        named = self.growth.batch if self.growth else {}
+        stages = {f"backbone.growth.batch.{side}": size for side, size in named.items()}
+        return stages or super().batches(batch)
+
+    def counted(self, batch: int) -> Schedule | None:
+        """Return a schedule that counts the images shown; None: every batch is `batch`.
+
+        It needs no data: named batches end at the data's resolution, and others are all alike.
+        """
+        if self.growth is None or not self.growth.batch:
+            return None
+        return self.growth.schedule(max(self.growth.batch), batch)
+
+    def check_batch(self, key: str, batch: int) -> None:
+        """Refuse a batch that does not divide into the groups of the minibatch stddev.
+
+        Raises:
+            ValueError: names `key`.
+        """
+        if batch > self.stddev_group and batch % self.stddev_group:
+            raise ValueError(
+                f"{key}: {batch} does not divide into the discriminator's groups of "
+                f"{self.stddev_group} (backbone.stddev_group); take a multiple of it, or less"
+            )
+
+
+@dataclass(frozen=True)
+class ProgressiveNetworks(Networks):
+    """Networks for images of `resolution` pixels, which grow if the config says so."""
+
+    config: ProgressiveConfig
+    resolution: int
+
+    def schedule(self, batch: int) -> Schedule | None:
+        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        growth = self.config.growth
+        return None if growth is None else growth.schedule(self.resolution, batch)
+
+
+def check_shape(backbone: str, config: ProgressiveConfig, shape: tuple[int, ...]) -> None:
+    """Refuse data that the networks cannot make, and a growth that does not lead to them.
+
+    Raises:
+        ValueError: not square images of 8 to 1024 pixels, a power of two; see also
+            `GrowthConfig.schedule`.
+    """
+    if len(shape) != 3:
+        raise refuse(backbone, shape, "images", "take backbone.name=mlp")
+    if shape[1] != shape[2] or shape[1] not in RESOLUTIONS:
+        sizes = "square images of a power of two from 8 to 1024 pixels"
+        raise refuse(backbone, shape, sizes, "set data.resolution to one of these")
+    if config.growth:
+        config.growth.schedule(shape[1], batch=config.stddev_group)
+
+
+def check_stage(stage: Stage | None, resolution: int) -> Stage:
+    """Return the stage to compute at: the full resolution unless one is given.
+
+    Raises:
+        ValueError: the networks have no such resolution, or alpha is outside [0, 1].
+    """
+    if stage is None:
+        return Stage(resolution)
+    if stage.resolution not in doublings(LOWEST, resolution):
+        raise ValueError(
+            f"a network of {resolution} pixels has no stage at {stage.resolution}: take a power of "
+            f"two from {LOWEST} to {resolution}"
+        )
+    if not 0 <= stage.alpha <= 1:
+        raise ValueError(f"a stage's alpha lies in [0, 1], not at {stage.alpha}")
+    return stage
+
+
+def run_block(block: nn.Module, *inputs: object, again: bool) -> Tensor:
+    """Return a block's features; with `again`, it keeps its inputs alone for the backward pass.
+
+    Gradient checkpointing, Chen et al., arXiv 1604.06174: the block is computed once more for each
+    backward pass, from the same weights to the same bits. The module is a shape without weights
+    (`egan.backbones.function`), which are gone by then: so they are handed over by name.
+    """
+    if not (again and torch.is_grad_enabled()):
+        features: Tensor = block(*inputs)
+        return features
+    weights = dict(block.named_parameters())
+    found: Tensor = checkpoint(
+        functional_call, block, weights, inputs, use_reentrant=False, preserve_rng_state=False
+    )
+    return found
+
+
+class ToRGB(nn.Module):
+    """The 1 x 1 convolutions to images, one per resolution, and the fade between two of them."""
+
+    def __init__(self, config: ProgressiveConfig, channels: int, resolution: int) -> None:
+        super().__init__()
+        for side in doublings(LOWEST, resolution):
+            self.add_module(str(side), EqualConv2d(config.channels(side), channels, 1, gain=1))
+
+    def forward(self, grow: Callable[[int, Tensor | None], Tensor], stage: Stage) -> Tensor:
+        """Return images (N, C, r, r) of a stage.
+
+        `grow(side, x)` returns the features at `side` from those at half of it. While the stage is
+        faded in: (1 - alpha) upsample(toRGB(x_{r/2})) + alpha toRGB(x_r), 1710.10196, figure 2.
+        """
+        previous, features = None, None
+        for side in doublings(LOWEST, stage.resolution):
+            previous, features = features, grow(side, features)
+        images: Tensor = self.get_submodule(str(stage.resolution))(features)
+        if stage.alpha == 1 or previous is None:
+            return images
+        skip: Tensor = self.get_submodule(str(stage.resolution // 2))(previous)
+        return upsample(skip).lerp(images, stage.alpha)
+
+
+class DownBlock(nn.Module):
+    """Two convolutions, the second of them to half the resolution, filtered before if `blurred`."""
+
+    def __init__(self, config: ProgressiveConfig, side: int, blurred: bool) -> None:
+        super().__init__()
+        inputs, outputs = config.channels(side), config.channels(side // 2)
+        self.conv = EqualConv2d(inputs, inputs, 3)
+        self.conv_down = EqualConv2d(inputs, outputs, 3, resample="down")
+        self.blurred = blurred
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, r, r) as (N, C', r / 2, r / 2)."""
+        x = leaky_relu(self.conv(x))
+        return leaky_relu(self.conv_down(blur(x) if self.blurred else x))
+
+
+class Verdict(nn.Module):
+    """The discriminator at 4 x 4: minibatch stddev, a convolution, two linear layers."""
+
+    def __init__(self, config: ProgressiveConfig) -> None:
+        super().__init__()
+        channels, hidden = config.channels(LOWEST), config.channels(LOWEST // 2)
+        self.group = config.stddev_group
+        self.conv = EqualConv2d(channels + 1, channels, 3)
+        self.hidden = EqualLinear(channels * LOWEST**2, hidden)
+        self.out = EqualLinear(hidden, 1, gain=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N,) of features (N, C, 4, 4)."""
+        x = leaky_relu(self.conv(minibatch_stddev(x, self.group)))
+        logits: Tensor = self.out(leaky_relu(self.hidden(x.flatten(1))))
+        return logits.squeeze(1)
+
+
+class Discriminator(nn.Module):
+    """Images (N, C, r, r) of any stage to logits (N,): 23,087,249 parameters for 1024 px colour.
+
+    ProGAN's; StyleGAN's differs by the filter before each downsampling (`blurred`).
+    """
+
+    def __init__(
+        self, config: ProgressiveConfig, channels: int, resolution: int, blurred: bool
+    ) -> None:
+        super().__init__()
+        sides = doublings(LOWEST, resolution)
+        self.resolution = resolution
+        self.from_rgb = nn.ModuleDict(
+            {str(side): EqualConv2d(channels, config.channels(side), 1) for side in sides}
+        )
+        self.blocks = nn.ModuleDict(
+            {str(side): DownBlock(config, side, blurred) for side in sides[1:]}
+        )
+        self.verdict = Verdict(config)
+        self.again = config.checkpoint
+
+    def forward(
+        self, x: Tensor, condition: Tensor | None = None, stage: Stage | None = None
+    ) -> Tensor:
+        """Return D's logits (N,) of images at the stage's resolution.
+
+        Raises:
+            ValueError: the images are of another resolution, or as for `check_stage`.
+        """
+        stage = check_stage(stage, self.resolution)
+        if x.shape[-1] != stage.resolution:
+            raise ValueError(
+                f"the discriminator judges images of {stage.resolution} pixels at this stage, not "
+                f"of {x.shape[-1]}"
+            )
+        features = self._features(x, stage.resolution)
+        for side in reversed(doublings(LOWEST * 2, stage.resolution)):
+            features = run_block(self.blocks[str(side)], features, again=self.again)
+            if side == stage.resolution and stage.alpha < 1:
+                skip = self._features(downsample(x), side // 2)
+                features = skip.lerp(features, stage.alpha)
+        logits: Tensor = self.verdict(features)
+        return logits
+
+    def _features(self, x: Tensor, side: int) -> Tensor:
+        return leaky_relu(self.from_rgb[str(side)](x))

@@ -1,0 +1,1 @@
+"""StyleGAN: its networks, its noise, and weights from other ports."""

@@ -1,0 +1,416 @@
+"""StyleGAN (Karras et al., arXiv 1812.04948), evolvable: every random number is an argument.
+
+At 1024 px with the published settings the generator (mapping and synthesis, as the published code
+counts) has 26,219,627 parameters; the paper says 26.2 million. The discriminator is ProGAN's with
+filtered downsampling, 23,087,249 parameters.
+
+An image is a function of the weights, the stage and one row of `Latents`: z, the seed of its
+per-pixel noise, and, in training, a second latent with the place where the styles change over. So
+nothing is drawn inside a network, the inputs are small at every resolution, and an image does not
+depend on the batch that it is made in.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from egan.backbones.function import NetworkFunction
+from egan.backbones.progressive.growth import LOWEST, Stage, doublings
+from egan.backbones.progressive.layers import (
+    EqualConv2d,
+    EqualLinear,
+    Layer,
+    adaptive_instance_norm,
+    blur,
+    initialise,
+    leaky_relu,
+    pixel_norm,
+)
+from egan.backbones.progressive.networks import (
+    Discriminator,
+    ProgressiveConfig,
+    ProgressiveNetworks,
+    ToRGB,
+    check_shape,
+    check_stage,
+    run_block,
+)
+from egan.backbones.stylegan.noise import noise_images
+from egan.state import Weights
+
+
+class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
+    """A style-based generator and its discriminator; the defaults are the published ones."""
+
+    name: Literal["stylegan"] = "stylegan"
+    style: int = Field(512, ge=1, description="size of w, and width of the mapping network")
+    mapping_layers: int = Field(8, ge=1)
+    mapping_multiplier: float = Field(0.01, gt=0, description="learning rate of the mapping, times")
+    mixing: float = Field(0.9, ge=0, le=1, description="probability of style mixing in training")
+    mean_decay: float = Field(0.995, ge=0, lt=1, description="of the tracked mean of w, per batch")
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What N images are made from, one row each.
+
+    `z` (N, latent); `seeds` (N,) int64, of the per-pixel noise; for style mixing, `z2` (N, latent)
+    and `crossover` (N,) in [0, 1]: where among the layers the styles of z give way to those of z2.
+    It is relative, for the number of layers grows: 0 is after the first layer, 1 is nowhere.
+    """
+
+    z: Tensor
+    seeds: Tensor
+    z2: Tensor | None = None
+    crossover: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def __getitem__(self, rows: slice) -> "Latents":
+        second, place = self.z2, self.crossover
+        return Latents(
+            self.z[rows],
+            self.seeds[rows],
+            None if second is None else second[rows],
+            None if place is None else place[rows],
+        )
+
+
+def draw_latents(count: int, config: StyleGANConfig, generator: torch.Generator) -> Latents:
+    """Draw `count` rows on the CPU; each mixes two latents with probability `config.mixing`."""
+    z = torch.randn(count, config.latent, generator=generator)
+    seeds = torch.randint(2**62, (count,), generator=generator)
+    if not config.mixing:
+        return Latents(z, seeds)
+    z2 = torch.randn(count, config.latent, generator=generator)
+    place, mixed = torch.rand(2, count, generator=generator)
+    return Latents(z, seeds, z2, torch.where(mixed < config.mixing, place, 1.0))
+
+
+# ----------------------------------------------------------------------------------- styles in W
+
+
+def layers(resolution: int) -> int:
+    """Return the styled layers up to `resolution`, two for each: 18 for 1024 pixels."""
+    return 2 * len(doublings(LOWEST, resolution))
+
+
+def crossover_layer(crossover: Tensor, count: int) -> Tensor:
+    """Return the first layer (N,) of `count` that takes the second style: 1, ..., count - 1.
+
+    At a crossover of 1 it is `count`: no layer does.
+    """
+    return 1 + (crossover * (count - 1)).long()
+
+
+def mix(first: Tensor, second: Tensor, crossover: Tensor) -> Tensor:
+    """Style mixing, 1812.04948, section 3.1: `first` up to the layer `crossover`, then `second`.
+
+    The styles are (N, layers, style), one for each layer, and `crossover` (N,) counts layers.
+    """
+    layer = torch.arange(first.shape[1], device=first.device)
+    return torch.where((layer < crossover[:, None])[:, :, None], first, second)
+
+
+def truncate(styles: Tensor, mean: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+    """Truncation in W, 1812.04948, appendix B: w' = mean + psi (w - mean).
+
+    It acts on the first `cutoff` layers of `styles` (N, layers, style); None: on all. `mean`
+    (style,) is the tracked mean of w.
+
+    Raises:
+        ValueError: the cutoff is not a number of layers.
+    """
+    count = styles.shape[1]
+    if cutoff is not None and not 0 <= cutoff <= count:
+        raise ValueError(f"cutoff is a number of layers from 0 to {count}, not {cutoff}")
+    cutoff = count if cutoff is None else cutoff
+    truncated = mean + psi * (styles[:, :cutoff] - mean)
+    return torch.cat([truncated, styles[:, cutoff:]], dim=1)
+
+
+# --------------------------------------------------------------------------------------- networks
+
+
+class Mapping(Layer):
+    """f: Z -> W, normalised z (N, latent) to w (N, style); it tracks the mean of w.
+
+    Its layers learn `mapping_multiplier` times as fast as others.
+    """
+
+    mean: Tensor
+
+    def __init__(self, config: StyleGANConfig) -> None:
+        super().__init__()
+        sizes = [config.latent] + [config.style] * config.mapping_layers
+        self.layers = nn.ModuleList(
+            EqualLinear(inputs, config.style, multiplier=config.mapping_multiplier)
+            for inputs in sizes[:-1]
+        )
+        self.latent, self.multiplier = config.latent, config.mapping_multiplier
+        self.decay = config.mean_decay
+        self.register_buffer("mean", torch.empty(config.style))
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Set the tracked mean to zero."""
+        nn.init.zeros_(self.mean)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return w."""
+        w = pixel_norm(z)
+        for layer in self.layers:
+            w = leaky_relu(layer(w))
+        return w
+
+    def track(self, w: Tensor) -> None:
+        """Move the tracked mean towards that of a batch w (N, style)."""
+        self.mean.lerp_(w.detach().float().mean(0), 1 - self.decay)
+
+
+class Constant(Layer):
+    """The learned input (C, 4, 4), ones at the start."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.empty(channels, LOWEST, LOWEST))
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Set it to ones."""
+        nn.init.ones_(self.value)
+
+
+class StyledLayer(Layer):
+    """What follows every convolution: noise (B), bias, leaky ReLU, then AdaIN with a style (A)."""
+
+    def __init__(self, channels: int, style: int) -> None:
+        super().__init__()
+        self.noise_scale = nn.Parameter(torch.empty(channels))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.style = EqualLinear(style, 2 * channels, gain=1)
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Noise and bias have no effect at the start."""
+        nn.init.zeros_(self.noise_scale)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor, noise: Tensor, w: Tensor) -> Tensor:
+        """Return (N, C, H, W) for noise (N, 1, H, W) and w (N, style)."""
+        x = x + noise * self.noise_scale[:, None, None] + self.bias[:, None, None]
+        return adaptive_instance_norm(leaky_relu(x), self.style(w))
+
+
+class FirstBlock(nn.Module):
+    """The constant and one convolution, each styled, at 4 x 4."""
+
+    def __init__(self, config: StyleGANConfig) -> None:
+        super().__init__()
+        channels = config.channels(LOWEST)
+        self.constant = Constant(channels)
+        self.first = StyledLayer(channels, config.style)
+        self.conv = EqualConv2d(channels, channels, 3, bias=False)
+        self.second = StyledLayer(channels, config.style)
+
+    def forward(self, x: Tensor | None, noise: list[Tensor], styles: Tensor) -> Tensor:
+        """Return the features at 4 x 4 for noise of two layers and styles (N, 2, style)."""
+        x = self.constant.value.expand(len(styles), -1, -1, -1)
+        x = self.first(x, noise[0], styles[:, 0])
+        features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
+        return features
+
+
+class UpBlock(nn.Module):
+    """Two styled convolutions, the first of them to twice the resolution, and filtered."""
+
+    def __init__(self, config: StyleGANConfig, side: int) -> None:
+        super().__init__()
+        inputs, outputs = config.channels(side // 2), config.channels(side)
+        self.conv_up = EqualConv2d(inputs, outputs, 3, resample="up", bias=False)
+        self.first = StyledLayer(outputs, config.style)
+        self.conv = EqualConv2d(outputs, outputs, 3, bias=False)
+        self.second = StyledLayer(outputs, config.style)
+
+    def forward(self, x: Tensor, noise: list[Tensor], styles: Tensor) -> Tensor:
+        """Return (N, C, r / 2, r / 2) as (N, C', r, r)."""
+        x = self.first(blur(self.conv_up(x)), noise[0], styles[:, 0])
+        features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
+        return features
+
+
+class Synthesis(nn.Module):
+    """g: styles (N, layers, style) and noise images to images (N, C, r, r) of any stage."""
+
+    def __init__(self, config: StyleGANConfig, channels: int, resolution: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleDict({str(LOWEST): FirstBlock(config)})
+        for side in doublings(LOWEST * 2, resolution):
+            self.blocks[str(side)] = UpBlock(config, side)
+        self.to_rgb = ToRGB(config, channels, resolution)
+        self.again = config.checkpoint
+
+    def forward(self, styles: Tensor, noise: list[Tensor], stage: Stage) -> Tensor:
+        """Return images; `noise` holds an (N, 1, s, s) for each layer, as `noise_images` does."""
+
+        def grow(side: int, x: Tensor | None) -> Tensor:
+            layer = layers(side) - 2
+            own = noise[layer : layer + 2], styles[:, layer : layer + 2]
+            return run_block(self.blocks[str(side)], x, *own, again=self.again)
+
+        images: Tensor = self.to_rgb(grow, stage)
+        return images
+
+
+class Generator(nn.Module):
+    """`Latents` to images (N, C, r, r) of any stage; linear at the end."""
+
+    def __init__(self, config: StyleGANConfig, channels: int, resolution: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.mapping = Mapping(config)
+        self.synthesis = Synthesis(config, channels, resolution)
+
+    def forward(
+        self, latents: Latents, condition: Tensor | None = None, stage: Stage | None = None
+    ) -> Tensor:
+        """Return images; `condition` is for conditional tasks.
+
+        In training, styles mix and the mean of w is tracked; otherwise each image has one style.
+
+        Raises:
+            ValueError: as for `check_stage`.
+        """
+        stage = check_stage(stage, self.resolution)
+        count = layers(stage.resolution)
+        w = self.mapping(latents.z)
+        styles = every_layer(w, count)
+        if self.training:
+            self.mapping.track(w)
+            if latents.z2 is not None and latents.crossover is not None:
+                second = every_layer(self.mapping(latents.z2), count)
+                styles = mix(styles, second, crossover_layer(latents.crossover, count))
+        noise = noise_images(latents.seeds, stage.resolution)
+        images: Tensor = self.synthesis(styles, noise, stage)
+        return images
+
+
+def every_layer(w: Tensor, count: int) -> Tensor:
+    """Return w (N, style) as the styles of `count` layers, (N, count, style)."""
+    return w[:, None].expand(-1, count, -1)
+
+
+# ------------------------------------------------------- parts of a generator, for tools in Z and W
+
+
+def map_latents(generator: NetworkFunction, weights: Weights, z: Tensor) -> Tensor:
+    """Return w (N, style) of z (N, latent) under a StyleGAN generator's weights."""
+    w: Tensor = _call(generator, weights, "mapping", z)
+    return w
+
+
+def synthesise(
+    generator: NetworkFunction,
+    weights: Weights,
+    styles: Tensor,
+    noise: list[Tensor],
+    stage: Stage | None = None,
+) -> Tensor:
+    """Return images (N, C, r, r) of styles (N, layers, style) and the layers' `noise`.
+
+    The noise is what `noise_images(seeds, r)` gives; zeros there turn it off.
+
+    Raises:
+        ValueError: the styles are not one for each layer of the stage; also as for `check_stage`.
+    """
+    stage = check_stage(stage, _module(generator).resolution)
+    count = layers(stage.resolution)
+    if styles.dim() != 3 or styles.shape[1] != count:
+        raise ValueError(
+            f"{stage.resolution} pixels take styles of {count} layers, (N, {count}, style), not "
+            f"{tuple(styles.shape)}"
+        )
+    images: Tensor = _call(generator, weights, "synthesis", styles, noise, stage)
+    return images
+
+
+def tracked_mean(weights: Weights) -> Tensor:
+    """Return the tracked mean of w, (style,), of a StyleGAN generator's weights.
+
+    Raises:
+        ValueError: the weights are those of another backbone, which has no W to truncate in.
+    """
+    if "mapping.mean" not in weights.buffers:
+        raise ValueError("only a stylegan generator has a mean of w: others cannot be truncated")
+    return weights.buffers["mapping.mean"]
+
+
+def make_truncated(
+    generator: NetworkFunction,
+    weights: Weights,
+    latents: Latents,
+    psi: float,
+    cutoff: int | None = None,
+    stage: Stage | None = None,
+) -> Tensor:
+    """Return the images (N, C, r, r) of `latents`, without mixing, truncated in W.
+
+    Raises:
+        ValueError: the weights are another backbone's; also as for `truncate` and `check_stage`.
+    """
+    stage = check_stage(stage, _module(generator).resolution)
+    styles = every_layer(map_latents(generator, weights, latents.z), layers(stage.resolution))
+    styles = truncate(styles, tracked_mean(weights), psi, cutoff)
+    noise = noise_images(latents.seeds, stage.resolution)
+    return synthesise(generator, weights, styles, noise, stage)
+
+
+def _module(generator: NetworkFunction) -> Generator:
+    if not isinstance(generator.module, Generator):
+        raise ValueError(
+            f"only backbone.name=stylegan has styles, not {type(generator.module).__module__}"
+        )
+    return generator.module
+
+
+def _call(generator: NetworkFunction, weights: Weights, part: str, *inputs: object) -> Tensor:
+    tensors = {**generator.named(weights.params), **weights.buffers}
+    own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
+    output: Tensor = functional_call(_module(generator).get_submodule(part), own, inputs)
+    return output
+
+
+# ------------------------------------------------------------------------------- for the engine
+
+
+@dataclass(frozen=True)
+class StyleNetworks(ProgressiveNetworks):
+    """Networks whose generator takes `Latents`."""
+
+    config: StyleGANConfig
+
+    def noise(self, count: int, generator: torch.Generator) -> Latents:
+        """Return `count` rows of latents, drawn on the CPU."""
+        return draw_latents(count, self.config, generator)
+
+
+def build(config: StyleGANConfig, shape: tuple[int, ...]) -> StyleNetworks:
+    """Return the networks for images of `shape` (C, R, R).
+
+    Raises:
+        ValueError: as for `check_shape`.
+    """
+    check_shape("stylegan", config, shape)
+    channels, resolution, _ = shape
+    return StyleNetworks(
+        generator=NetworkFunction(lambda: Generator(config, channels, resolution), initialise),
+        discriminator=NetworkFunction(
+            lambda: Discriminator(config, channels, resolution, blurred=True), initialise
+        ),
+        latent=config.latent,
+        prior="normal",
+        config=config,
+        resolution=resolution,
+    )

@@ -1,0 +1,78 @@
+"""The game's configuration: everything that decides the result's bits besides the selection."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from egan.backbones import BackboneConfig
+from egan.data.config import DataConfig
+from egan.discriminator import DiscriminatorConfig
+from egan.mutations import canonical, resolve
+from egan.optimizer import OptimizerConfig
+from egan.weights_file import FirstParent
+from fitness.scores import FitnessConfig
+
+
+class PopulationConfig(BaseModel, extra="forbid", frozen=True):
+    """How many parents there are and how they are varied."""
+
+    survivors: int = Field(1, ge=1, description="parents of every generation (the paper's mu)")
+    mutations: tuple[str, ...] = ("minimax", "heuristic", "least_squares")
+    batch: int = Field(32, ge=2, description="fakes per mutation step, and per discriminator step")
+    steps: int = Field(1, ge=1, description="optimiser steps of a mutation before it is judged")
+    noise: Literal["common", "fresh"] = Field(
+        "common",
+        description="common: siblings share all noise, so selection compares like with like; "
+        "fresh: each child draws its own, as in the published code",
+    )
+    first_parent: FirstParent | None = Field(
+        None, description="a generator's folder that the first parent's weights come from"
+    )
+    average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged generator")
+    average_kimg: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="instead of the decay: half-life in thousands of images shown to D",
+    )
+
+    @field_validator("mutations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError("at least one mutation is needed")
+        names = tuple(map(canonical, names))
+        if len(set(names)) < len(names):
+            raise ValueError(f"a mutation is named twice: {', '.join(names)}")
+        for name in names:
+            resolve(name)
+        return names
+
+
+class GameConfig(BaseModel, extra="forbid", frozen=True):
+    """What is generated, by what networks, varied and scored how."""
+
+    seed: int = Field(0, ge=0, lt=2**63)
+    data: DataConfig
+    backbone: BackboneConfig
+    population: PopulationConfig = PopulationConfig()
+    fitness: FitnessConfig = FitnessConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _every_survivor_is_seen(self) -> "GameConfig":
+        for key, batch in self.backbone.batches(self.population.batch).items():
+            if batch < 2 * self.population.survivors:
+                raise ValueError(
+                    f"{key} is {batch}, but the discriminator's batch needs at least 2 fakes of "
+                    f"each of the {self.population.survivors} survivors"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _the_backbone_takes_the_batches(self) -> "GameConfig":
+        batches = dict(self.backbone.batches(self.population.batch))
+        for key, batch in (batches | {"fitness.batch": self.fitness.batch}).items():
+            self.backbone.check_batch(key, batch)
+        return self

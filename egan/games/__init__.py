@@ -1,0 +1,1 @@
+"""What is generated from what: the games that the engine plays."""

@@ -1,0 +1,1 @@
+"""Replicas on Ray workers. Only this package imports Ray."""

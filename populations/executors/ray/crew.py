@@ -1,0 +1,495 @@
+"""The Ray executor's workers: asked for, joined with the state, replaced when lost."""
+
+import os
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray import exceptions
+
+from populations.executors.base import (
+    ExecutionConfig,
+    Exported,
+    Origin,
+    Outcome,
+    Recover,
+    Replica,
+    Survivors,
+    WorkerLost,
+)
+from populations.executors.ray.cluster import (
+    HELD,
+    LOOK,
+    NODE,
+    Head,
+    actor_options,
+    advice,
+    bounded,
+    get,
+    is_loss,
+    is_ready,
+    places,
+    raise_mistake,
+    reason_to_replace,
+    short_of_memory,
+    tells_of_lost_node,
+    unit,
+)
+from populations.executors.schedule import Costs, Deadline
+from populations.individual import Job
+
+START_TIMEOUT = 300.0  # seconds for a placed worker to open its data and build its replica
+HELD_TIMEOUT = 10.0  # seconds for a replica to give its state while a step runs
+NODE_PATIENCE = 30.0  # seconds in which the head finds out that a node went away
+SETTLE = 10.0  # seconds without news after which the workers still missing have no place
+DISAGREEMENTS = 3  # of a node's replicas within so many generations, then the node is avoided
+DISAGREEMENT_WINDOW = 100
+Event = dict[str, Any]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker runs."""
+
+    node_id: str
+    host: str
+    process: int
+
+    @property
+    def node(self) -> str:
+        """The node's name: one host may hold several."""
+        return f"{self.host} ({self.node_id[:8]})"
+
+
+class ReplicaActor:
+    """What runs in a worker process; `start` builds the replica, so that its errors can be read."""
+
+    def place(self) -> Place:
+        """Return where this is; the answer says that the worker has its place."""
+        return Place(ray.get_runtime_context().get_node_id(), platform.node(), os.getpid())
+
+    def start(self, factory: Callable[[], Replica]) -> str:
+        """Build the replica and return its hardware's name."""
+        self._replica = factory()
+        return self._replica.hardware
+
+    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+        """Call the replica's `step`."""
+        return self._replica.step(generation, survivors, jobs)
+
+    def export(self) -> Exported:
+        """Call the replica's `export`."""
+        return self._replica.export()
+
+    def restore(self, exported: Exported | None, history: Sequence[Survivors]) -> tuple[str, int]:
+        """Call the replica's `restore`; return the checksum, and the bytes that came."""
+        return self._replica.restore(exported, history), getattr(exported, "nbytes", 0)
+
+
+@dataclass
+class Worker:
+    """One slot: its present actor, and how it fared."""
+
+    slot: int
+    actor: Any
+    placed: Any  # the reference of the call `place`
+    started: Any  # the reference of the call `start`
+    # waiting (for a place), starting, started (without the state), joined, lost, given up
+    state: str = "waiting"
+    place: Place | None = None
+    hardware: str = ""
+    since: float = 0.0  # when its successor was asked for, or got its place
+    told: bool = False  # that it waits
+    proven: bool = False  # it agreed on a generation that it advanced to itself
+    lost_on: list[str] = field(default_factory=list)  # nodes, since it last answered
+    restarts: int = 0
+    resyncs: int = 0
+
+    @property
+    def joined(self) -> bool:
+        """Return whether it holds the state."""
+        return self.state == "joined"
+
+    @property
+    def node(self) -> str:
+        """Return its node's name, as far as it has one."""
+        return self.place.node if self.place else "no node yet"
+
+
+class Crew:
+    """The workers: asked for, joined with the state, replaced when lost."""
+
+    def __init__(
+        self,
+        factory: Callable[[], Replica],
+        config: ExecutionConfig,
+        device: str,
+        count: int,
+        recover: Recover,
+        say: Say,
+    ) -> None:
+        self.deadline = Deadline(config.deadline)
+        self.costs = Costs()
+        self.head = Head()
+        self.unreported: list[Event] = []  # what happened between rounds
+        self.restarts = config.restarts
+        self._patience = config.patience
+        self._recover = recover
+        self._say = say
+        self._factory = ray.put(factory)
+        self._options = actor_options(config, device)
+        self._unit = unit(config, device)
+        self._avoided: set[str] = set()  # nodes
+        self._disagreements: dict[str, deque[int]] = {}  # by node: the generations
+        self._workers = [Worker(slot, *self._launch()) for slot in range(count)]
+        try:
+            room = places(ray.cluster_resources(), self._options)
+            self.unreported += self._assemble(min(count, room), first=True)
+        except BaseException:
+            self.dismiss()  # else a joined cluster's share stays taken
+            raise
+        for worker in self._workers:
+            worker.state = "joined" if worker.state == "started" else worker.state
+        waiting = count - len(self.joined())
+        more = f"; {waiting} more asked for" if waiting else ""
+        self.description = f"on {count - waiting} Ray worker(s), {self._unit} each{more}"
+
+    # ---------------------------------------------------------------------------- who is there
+
+    def joined(self) -> list[Worker]:
+        """Return the workers that hold the state."""
+        return self._in("joined")
+
+    def held(self) -> Exported | None:
+        """Return the state of the first replica that answers, though its step still runs."""
+        exports = [w.actor.export.options(concurrency_group=HELD) for w in self.joined()]
+        calls = [export.remote() for export in exports]
+        give_up = time.monotonic() + HELD_TIMEOUT
+        while calls:
+            ready = self.wait(calls, give_up - time.monotonic())
+            if not ready:
+                break
+            calls.remove(ready[0])
+            try:
+                return get(ready[0])
+            except Exception as error:
+                reason_to_replace(error)
+        return None
+
+    def status(self) -> tuple[Event, ...]:
+        """Return where each replica is and how it fares."""
+        return tuple(
+            {
+                "worker": worker.slot,
+                "state": worker.state,
+                "node": worker.place.node if worker.place else None,
+                "process": worker.place.process if worker.place else None,
+                "device": worker.hardware or None,
+                "restarts": worker.restarts,
+                "resyncs": worker.resyncs,
+            }
+            for worker in self._workers
+        )
+
+    def admit(self) -> list[Event]:
+        """Give the state to workers that have started since, so that they take part."""
+        events, self.unreported = self.unreported, []
+        if len(self.joined()) == len(self._workers):
+            return events
+        events += self._look(first=False)
+        if not self.joined():
+            return events + self.rebuild()
+        for worker in self._in("started"):
+            if not self.joined():  # lost while they gave their state
+                return events + self.rebuild()
+            events += self.synchronise(worker, "worker-joined")
+        return events + self._tell_waiting()
+
+    def _in(self, *states: str) -> list[Worker]:
+        return [worker for worker in self._workers if worker.state in states]
+
+    def _look(self, first: bool) -> list[Event]:
+        """Take note of workers that got a place, have started, failed or hang in starting.
+
+        Raises:
+            Exception: what a replica's building raised, if it is the `first` time.
+        """
+        events: list[Event] = []
+        for worker in self._in("waiting"):
+            if not is_ready(worker.placed):
+                continue
+            try:
+                worker.place = ray.get(worker.placed)
+            except exceptions.RayError as error:
+                if first:
+                    raise_mistake(error)
+                events += self.replace(worker, error)
+                continue
+            worker.state, worker.since, worker.told = "starting", time.monotonic(), False
+        for worker in self._in("starting"):
+            if not is_ready(worker.started):
+                if time.monotonic() - worker.since > START_TIMEOUT:
+                    hung = TimeoutError(f"did not start within {START_TIMEOUT:.0f} s")
+                    events += self.replace(worker, hung)
+                continue
+            try:
+                worker.hardware = get(worker.started)
+                worker.state = "started"
+            except Exception as error:
+                if first:
+                    raise_mistake(error)
+                if first and isinstance(error, ValueError):  # such as data that is not there
+                    raise ValueError(f"on node {worker.node}: {error}") from error
+                if first and not is_loss(error):
+                    raise
+                events += self.replace(worker, error)
+        return events
+
+    def _assemble(self, expected: int, first: bool = False) -> list[Event]:
+        """Wait until workers have started: a first one, and those that have a place now.
+
+        Args:
+            expected: how many there may be places for.
+            first: a replica's own error is the user's to read.
+
+        Raises:
+            WorkerLost: none got a place in time.
+        """
+        events: list[Event] = []
+        begin = news = time.monotonic()
+        here, told = 0, False
+        while True:
+            events += self._look(first)
+            started, starting = self._in("started"), self._in("starting")
+            now = time.monotonic()
+            if len(started) + len(starting) > here:
+                news = now
+            here = len(started) + len(starting)
+            settled = here >= expected or now - news > SETTLE
+            if started and not starting and settled:
+                return events
+            if not here and now - news > SETTLE and not told:
+                self._say(f"waiting for a place for a worker: {self._unit}; {self._free()}")
+                told = True
+            if not here and now - begin > self._patience:
+                raise WorkerLost(
+                    f"no worker got a place within {self._patience:g} s: each needs {self._unit}, "
+                    f"and {self._free()}. Ask for smaller ones (execution.cpus, execution.gpus), "
+                    "add nodes, or wait longer (execution.patience)"
+                )
+            missing = [w.placed for w in self._in("waiting")] + [w.started for w in starting]
+            self.wait(missing, 0.5)
+
+    def _free(self) -> str:
+        free = bounded(ray.available_resources, LOOK) or {}
+        names = sorted(k for k in free if not k.startswith(("node:", "object_store", "memory")))
+        listed = ", ".join(f"{free[name]:g} {name}" for name in names) or "nothing"
+        return f"free in the cluster: {listed}"
+
+    def _tell_waiting(self) -> list[Event]:
+        """Report those that wait for a place, each once."""
+        now = time.monotonic()
+        new = [w for w in self._in("waiting") if not w.told and now - w.since > SETTLE]
+        for worker in new:
+            worker.told = True
+        if not new:
+            return []
+        return [{"event": "workers-waiting", "workers": [w.slot for w in new], "for": self._unit}]
+
+    # ------------------------------------------------------------------------- joining and losing
+
+    def replace(self, worker: Worker, error: BaseException) -> list[Event]:
+        """Put a new actor in a lost worker's slot; it joins when it has started.
+
+        A node that went away is no fault of the worker's. One on which a worker is lost again and
+        again is avoided from then on, as long as others live.
+
+        Raises:
+            WorkerLost: that was once too often, and no other is left.
+        """
+        ray.kill(worker.actor)
+        reason = " ".join(str(error).split())[:300]
+        worker.state = "lost"
+        told = tells_of_lost_node(error)
+        if not told:
+            worker.lost_on.append(worker.place.node_id if worker.place else "")
+        unsure = isinstance(error, (exceptions.ActorUnavailableError, TimeoutError))
+        too_often = self._blamed(worker, NODE_PATIENCE if unsure else 0.0) > self.restarts
+        gone = told or self.head.is_gone(worker.lost_on[-1])
+        cause = "node" if gone else "memory" if short_of_memory(error) else "worker"
+        event = {"event": "worker-lost", "worker": worker.slot, "node": worker.node}
+        events = [event | {"cause": cause, "reason": reason}]
+        if too_often:
+            times = len(worker.lost_on)
+            if not self._in("joined", "started", "starting"):
+                raise WorkerLost(
+                    f"worker {worker.slot} was lost {times} times in a row; "
+                    f"execution.restarts allows {self.restarts}. The last reason: {reason}"
+                    f"{advice(error)}"
+                )
+            events.append(self._avoid(worker, f"lost {times} times in a row there"))
+            worker.lost_on.clear()
+            if worker.place is None:  # nor would it get further anywhere else
+                worker.state = "given up"
+                return events
+        worker.restarts += 1
+        self._relaunch(worker)
+        return events
+
+    def _blamed(self, worker: Worker, patience: float) -> int:
+        """Return how many of a worker's losses in a row its nodes' going away does not explain.
+
+        The head knows of a vanished node some seconds after its workers' silence. They are waited
+        for only where they decide.
+        """
+        end = time.monotonic() + patience
+        while True:
+            blamed = sum(not self.head.is_gone(node) for node in worker.lost_on)
+            if blamed <= self.restarts or time.monotonic() >= end:
+                return blamed
+            time.sleep(0.2)
+
+    def synchronise(self, worker: Worker, kind: str) -> list[Event]:
+        """Give one worker the state of a healthy replica, through the object store."""
+        source = next(other for other in self.joined() if other is not worker)
+        begin = time.monotonic()
+        worker.state = "started"
+        exported = source.actor.export.remote()
+        try:
+            _, size = self.result(worker.actor.restore.remote(exported, ()))
+        except Exception as error:
+            reason = reason_to_replace(error)
+            try:  # whose fault was it?
+                self.result(exported)
+            except Exception as fault:  # the worker joins at another's hand
+                return self.replace(source, reason_to_replace(fault))
+            return self.replace(worker, reason)
+        worker.state, worker.proven = "joined", False
+        seconds = round(time.monotonic() - begin, 3)
+        event = {"event": kind, "worker": worker.slot, "node": worker.node}
+        return [event | {"seconds": seconds, "bytes": size}]
+
+    def disagreed(self, worker: Worker, generation: int) -> list[Event]:
+        """Give a replica that differs the majority's state; avoid a node where it is the rule."""
+        events = self.synchronise(worker, "replica-resynced")
+        if not worker.joined:
+            return events
+        worker.resyncs += 1
+        assert worker.place is not None
+        seen = self._disagreements.setdefault(worker.place.node_id, deque(maxlen=DISAGREEMENTS))
+        seen.append(generation)
+        if len(seen) == DISAGREEMENTS and generation - seen[0] < DISAGREEMENT_WINDOW:
+            seen.clear()
+            reason = f"its bits differed {DISAGREEMENTS} times in {DISAGREEMENT_WINDOW} generations"
+            events.append(self._avoid(worker, f"{reason} ({worker.hardware})"))
+            ray.kill(worker.actor)
+            self._relaunch(worker)
+        return events
+
+    def rebuild(self) -> list[Event]:
+        """Make the population again when every replica is lost: newest snapshot, then replay."""
+        events: list[Event] = []
+        if self._avoided:  # nobody is left to disagree with
+            self._avoided.clear()
+            for worker in self._in("waiting", "given up"):
+                ray.kill(worker.actor)
+                self._relaunch(worker)
+        while not self._in("started"):
+            events += self._assemble(sum(not w.told for w in self._workers))
+        origin = self._recover()
+        _, lost = self.restore(origin)
+        events += lost
+        return [*events, {"event": "population-rebuilt", "replayed": len(origin.history)}]
+
+    def restore(self, origin: Origin) -> tuple[str, list[Event]]:
+        """Bring the workers to the end of `origin`; return the checksum, and which were lost.
+
+        Raises:
+            WorkerLost: none survives it.
+        """
+        exported = None if origin.exported is None else ray.put(origin.exported)
+        checksums: list[str] = []
+        events: list[Event] = []
+        while not checksums:
+            workers = self._in("started", "joined")
+            if not workers:
+                events += self._assemble(sum(not w.told for w in self._workers))
+                continue
+            calls = [w.actor.restore.remote(exported, origin.history) for w in workers]
+            patience = self.deadline.seconds * (1 + len(origin.history))
+            begin = time.monotonic()
+            for worker, call in zip(workers, calls, strict=True):
+                try:
+                    checksum, _ = self.result(call, begin + patience - time.monotonic())
+                except Exception as error:
+                    events += self.replace(worker, reason_to_replace(error))
+                    continue
+                if not checksums:  # the others have as much to do, and began as early
+                    patience = 2 * (time.monotonic() - begin) + self.deadline.seconds
+                checksums.append(checksum)
+                worker.state, worker.proven = "joined", False
+        return checksums[0], events
+
+    def dismiss(self) -> None:
+        """Stop every worker."""
+        self.head.close()
+        for worker in self._workers:
+            ray.kill(worker.actor)
+
+    def _avoid(self, worker: Worker, reason: str) -> Event:
+        """Let nobody start on a worker's node any more, nor those that wait for a place."""
+        if worker.place:
+            self._avoided.add(worker.place.node_id)
+            for other in self._in("waiting"):
+                ray.kill(other.actor)
+                told = other.told
+                self._relaunch(other)
+                other.told = told
+        event = {"event": "node-avoided", "worker": worker.slot, "node": worker.node}
+        return event | {"reason": reason}
+
+    def _relaunch(self, worker: Worker) -> None:
+        worker.state, worker.place, worker.hardware = "waiting", None, ""
+        worker.proven, worker.since, worker.told = False, time.monotonic(), False
+        worker.actor, worker.placed, worker.started = self._launch()
+
+    def _launch(self) -> tuple[Any, Any, Any]:
+        options = dict(self._options)
+        if self._avoided:
+            labels = options.get("label_selector", {})
+            options["label_selector"] = labels | {NODE: f"!in({','.join(sorted(self._avoided))})"}
+        actor = ray.remote(**options)(ReplicaActor).remote()
+        return actor, actor.place.remote(), actor.start.remote(self._factory)
+
+    # ------------------------------------------------------------------------------------ waiting
+
+    def wait(self, references: Sequence[Any], patience: float) -> list[Any]:
+        """Return the first of the references that is ready, if any is in time.
+
+        Raises:
+            WorkerLost: the cluster's head is lost meanwhile.
+        """
+        end = time.monotonic() + patience
+        while True:
+            self.head.check()
+            left = end - time.monotonic()
+            ready, _ = ray.wait(list(references), num_returns=1, timeout=max(0.0, min(LOOK, left)))
+            if ready or left <= LOOK:
+                return list(ready)
+
+    def result(self, reference: Any, patience: float | None = None) -> Any:
+        """Return a call's result within `patience` seconds, by default the deadline.
+
+        Raises:
+            GetTimeoutError: it takes longer.
+            Exception: what the call raised.
+        """
+        patience = self.deadline.seconds if patience is None else max(0.0, patience)
+        if not self.wait([reference], patience):
+            raise exceptions.GetTimeoutError(f"no answer in {patience:g} s")
+        return get(reference)

@@ -1,0 +1,131 @@
+"""Replicas on Ray workers, one actor each: an accelerator's or a CPU share's.
+
+Every worker holds the whole state. In a generation each gets the last survivors with its first
+call, and children as it asks for them; it answers with scores and a checksum: a few hundred bytes
+whatever the model's size. Weights move only when a replica joins: from a healthy replica, through
+the object store.
+
+A run starts with the workers that have a place; the others stay asked for, which is what an
+autoscaler sees, and join between generations. A lost worker's children go to the others.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from populations.executors.base import (
+    ExecutionConfig,
+    Exported,
+    Origin,
+    Outcome,
+    Recover,
+    Replica,
+    Survivors,
+)
+from populations.executors.ray.cluster import (  # first: it sets how Ray is imported
+    CLOSE_TIMEOUT,
+    bounded,
+    choose_device,
+    cluster_address,
+    connect,
+    is_joined,
+    leave,
+    reason_to_replace,
+    worker_count,
+)
+from populations.executors.ray.crew import Crew, Say
+from populations.executors.ray.round import Round
+from populations.individual import Job
+
+__all__ = ["RayExecutor", "choose_device", "connect", "worker_count"]
+
+
+class RayExecutor:
+    """Children on Ray actors, each a replica of the whole state."""
+
+    def __init__(
+        self,
+        factory_for: Callable[[str], Callable[[], Replica]],
+        config: ExecutionConfig,
+        children: int,
+        recover: Recover,
+        say: Say = lambda text: None,
+        code: Sequence[Path] = (),
+    ) -> None:
+        """Start the workers; `factory_for(device)` gives what builds a replica there.
+
+        Args:
+            factory_for: see above.
+            config: where and how many.
+            children: of a generation: more workers than that help nothing.
+            recover: gives from where a lost population is made again.
+            say: is told what a wait is for.
+            code: packages and modules to send where `execution.ship_code` is set.
+
+        Raises:
+            ConnectionError: no cluster at the address.
+            ValueError: the cluster has not what the config asks for, or a replica's own error.
+            WorkerLost: a worker cannot start.
+        """
+        self._owns_ray = not is_joined()
+        if self._owns_ray:
+            connect(config, code)
+        elif config.ship_code:
+            raise ValueError(
+                "execution.ship_code: this program has joined Ray already; give the packages to "
+                "its own ray.init, as runtime_env={'py_modules': [...]}"
+            )
+        try:
+            device = choose_device(config)
+            if self._owns_ray and not cluster_address(config):
+                count = worker_count(config, device, children)  # no more will ever be here
+            else:
+                count = children if config.workers == "auto" else config.workers
+            self._crew = Crew(factory_for(device), config, device, count, recover, say)
+        except BaseException:
+            self._disconnect()
+            raise
+        self.description = self._crew.description
+
+    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+        """Bring every replica to `generation` and score `jobs`, each on one of them.
+
+        Raises:
+            WorkerLost: the workers, or the cluster's head, are lost for good.
+        """
+        outcome = Round(self._crew, generation, survivors, jobs).run()
+        return replace(outcome, replicas=self._crew.status())
+
+    def export(self) -> Exported:
+        """Return the state of a replica; the next one answers where the first is lost."""
+        crew = self._crew
+        while True:
+            for worker in crew.joined():
+                try:
+                    return crew.result(worker.actor.export.remote())
+                except Exception as error:
+                    crew.unreported += crew.replace(worker, reason_to_replace(error))
+            crew.unreported += crew.rebuild()
+
+    def held(self) -> Exported | None:
+        """Return the state of the first replica that answers, though its step still runs."""
+        return self._crew.held()
+
+    def restore(self, origin: Origin) -> str:
+        """Bring every replica to the end of `origin`; return the state's checksum."""
+        checksum, events = self._crew.restore(origin)
+        self._crew.unreported += events
+        return checksum
+
+    def close(self) -> None:
+        """Stop the workers, and leave Ray if this executor joined it."""
+        bounded(self._crew.dismiss, CLOSE_TIMEOUT)
+        self._disconnect()
+
+    def processes(self) -> list[int]:
+        """Return the process numbers of the workers that hold the state."""
+        return [worker.place.process for worker in self._crew.joined() if worker.place]
+
+    def _disconnect(self) -> None:
+        if self._owns_ray:
+            leave()

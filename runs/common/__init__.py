@@ -1,0 +1,1 @@
+"""What every part of `runs` uses: errors, whole files, locks, signals."""

@@ -1,0 +1,26 @@
+"""YAML files that come with the package, by name."""
+
+from importlib.resources import files
+
+from runs.common.errors import ConfigError, nearest
+
+
+def packaged_names(package: str) -> list[str]:
+    """Return the names of a package's YAML files, without their ending."""
+    entries = (entry.name for entry in files(package).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in entries if name.endswith(".yaml"))
+
+
+def packaged_text(package: str, name: str, kind: str, plural: str) -> str:
+    """Return one file's YAML; `kind` and `plural` are what a message calls such files.
+
+    Raises:
+        ConfigError: there is no such file; the message names the nearest one.
+    """
+    names = packaged_names(package)
+    if name not in names:
+        raise ConfigError(
+            f"no {kind} {name!r}{nearest(name, names)} {plural}: {', '.join(names)}; "
+            "or the path of a YAML file"
+        )
+    return (files(package) / f"{name}.yaml").read_text(encoding="utf-8")

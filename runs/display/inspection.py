@@ -1,0 +1,234 @@
+"""What a run's folder says about it, for people and programs."""
+
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fitness.metrics.names import MetricName
+from fitness.scores import OBJECTIVES
+from populations.lineage import Lineage
+from populations.selection import build_selection
+from runs.common.errors import printable
+from runs.common.files import read_json
+from runs.common.lock import is_abandoned
+from runs.display.progress import duration
+from runs.store.folder import RunFolder
+from runs.store.journal import Afterword, Damage, Entry, Scoring, read_journal
+from runs.store.replay import replay_lineage
+from runs.store.snapshots import SnapshotError, snapshots, verify
+
+RECENT = 50  # generations that the pace is read off
+SILENCE = 120.0  # seconds without news, or ten generations, after which a run may be dead
+
+
+def inspect_run(run_dir: str | Path) -> dict[str, Any]:
+    """Return a run's state as JSON values.
+
+    Its `generation` counts the finished ones; `checksum` is that of the newest state known, at
+    `checksum_generation`.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    folder = RunFolder.open(run_dir)
+    config = folder.load_config()
+    selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
+    lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
+    events: list[dict[str, Any]] = []
+    scorings: list[dict[str, Any]] = []
+    recent: deque[Entry] = deque(maxlen=RECENT)
+    for item in read_journal(folder.journal):
+        if isinstance(item, Damage):
+            damaged += 1
+            continue
+        if isinstance(item, Scoring):
+            scorings.append(item.to_json())
+            continue
+        events += [{"generation": item.generation, **event} for event in item.events]
+        if isinstance(item, Afterword):
+            continue
+        replay_lineage(lineage, selection, [item])
+        last = item
+        recent.append(item)
+        seconds += item.seconds.get("total", 0.0)
+    kept = [_snapshot(snapshot) for snapshot in snapshots(folder.snapshots)]
+    checksum, at = _newest_checksum(kept, last)
+    return {
+        "path": str(folder.path),
+        "generation": 0 if last is None else last.generation + 1,
+        "generations": config.generations,
+        "checksum": checksum,
+        "checksum_generation": at,
+        "seconds": round(seconds, 3),
+        "share_of_wins": {name: round(share, 4) for name, share in lineage.shares().items()},
+        "last": _last(last),
+        "now": _now(folder, recent, config.generations),
+        "faults": dict(Counter(str(event["event"]) for event in events if "event" in event)),
+        "best": [
+            {
+                "generation": best.generation,
+                "mutation": best.job.mutation,
+                "fitness": list(best.fitness.values),
+                **dict(zip(OBJECTIVES, best.score.values, strict=True)),
+            }
+            for best in lineage.hall_of_fame
+        ],
+        "scorings": scorings,
+        "snapshots": kept,
+        "damaged_journal_lines": damaged,
+        "events": events,
+        "data": {"name": folder.load_data().name, "shape": list(folder.load_data().shape)},
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[str, Any] | None:
+    """Return how a run that goes on fares: its replicas, its pace; None where it does not go on."""
+    try:
+        found = read_json(folder.replicas)
+        replicas = [dict(replica) for replica in found["replicas"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    phases = {phase for entry in recent for phase in entry.seconds}
+    pace = {
+        phase: statistics.median(entry.seconds.get(phase, 0.0) for entry in recent)
+        for phase in sorted(phases)
+    }
+    left = generations - recent[-1].generation - 1 if recent else generations
+    each = pace.get("total", 0.0)
+    silent = time.time() - (recent[-1].time if recent else folder.replicas.stat().st_mtime)
+    dead = is_abandoned(folder.lock)
+    lives = not dead and silent < max(SILENCE, 10 * each)
+    return {
+        "replicas": replicas,
+        "seconds_by_phase": pace,
+        "silent_seconds": round(silent, 1),
+        "lives": lives,
+        "killed": dead,
+        "expected_end": round(time.time() - silent + left * each) if lives and recent else None,
+    }
+
+
+def _snapshot(snapshot: Any) -> dict[str, Any]:
+    try:
+        manifest = verify(snapshot)
+    except SnapshotError as error:
+        return {"generation": snapshot.generation, "verifies": False, "reason": str(error)}
+    return {
+        "generation": snapshot.generation,
+        "verifies": True,
+        "checksum": manifest["checksum"],
+    }
+
+
+def _newest_checksum(
+    kept: list[dict[str, Any]], last: Entry | None
+) -> tuple[str | None, int | None]:
+    sound = [snapshot for snapshot in kept if snapshot["verifies"]]
+    if sound and (last is None or sound[0]["generation"] > last.generation):
+        return sound[0]["checksum"], sound[0]["generation"]
+    return (last.checksum, last.generation) if last else (None, None)
+
+
+def _last(last: Entry | None) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {
+        "generation": last.generation,
+        "scores": {
+            str(job.index): {"mutation": job.mutation, "parent": job.parent}
+            | dict(zip(OBJECTIVES, score.values, strict=True))
+            if score.finite
+            else {"mutation": job.mutation, "parent": job.parent, "failure": score.failure}
+            for job, score in zip(last.jobs, last.scores, strict=True)
+        },
+        "survivors": [job.index for job in last.survivors],
+        "seconds": last.seconds,
+    }
+
+
+def _scorings(scorings: list[dict[str, Any]]) -> Iterator[Table]:
+    """Yield a table of scorings, if there are any: a column per metric, the protocol above it."""
+    if not scorings:
+        return
+    names = [MetricName.parse(name) for name in scorings[-1]["values"]]
+    protocol = str(names[0]).removeprefix(f"{names[0].metric}-")
+    table = Table(f"scored: {protocol}", *(name.metric for name in names), "", box=None)
+    for scoring in scorings:
+        values = ("-" if v is None else f"{v:.4g}" for v in scoring["values"].values())
+        mark = " ".join(filter(None, ("best so far" if scoring["best"] else "", scoring["action"])))
+        table.add_row(f"generation {scoring['scoring']}", *values, escape(printable(mark)))
+    yield table
+
+
+def _show_now(console: Console, now: dict[str, Any] | None) -> None:
+    """Print how a run that goes on fares."""
+    if now is None:
+        return
+    silent = duration(now["silent_seconds"])
+    if now["killed"]:
+        console.print(f"\nits process is dead; last news {silent} ago; `resume` goes on")
+    elif not now["lives"]:
+        console.print(f"\nno news for {silent}: if its process is dead, `resume` goes on")
+    elif now["expected_end"] is not None:
+        left = duration(max(0.0, now["expected_end"] - time.time()))
+        end = time.strftime("%Y-%m-%d %H:%M", time.localtime(now["expected_end"]))
+        console.print(f"\nit goes on; last news {silent} ago; ends in {left}, on {end}")
+    table = Table("replica", "state", "node", "process", "device", "restarts", "re-syncs", box=None)
+    for replica in now["replicas"]:
+        names = ("worker", "state", "node", "process", "device", "restarts", "resyncs")
+        cells = (replica.get(name) for name in names)
+        table.add_row(*("-" if cell is None else escape(printable(str(cell))) for cell in cells))
+    console.print()
+    console.print(table)
+    if now["seconds_by_phase"]:
+        parts = (f"{phase} {value:.3g}" for phase, value in now["seconds_by_phase"].items())
+        console.print(f"\nseconds of a generation, medians of the last: {', '.join(parts)}")
+
+
+def render(found: dict[str, Any]) -> None:
+    """Print what `inspect_run` found."""
+    console = Console(highlight=False)
+    config = found["config"]
+    path, data = (escape(printable(text)) for text in (found["path"], found["data"]["name"]))
+    console.print(f"[bold]{config['name']}[/] in {path}", soft_wrap=True)
+    console.print(
+        f"generation {found['generation']} of {found['generations']}, "
+        f"{duration(found['seconds'])} of work; data {data} "
+        f"{tuple(found['data']['shape'])}, backbone {config['backbone']['name']}, "
+        f"seed {config['seed']}, selection {config['selection']['name']}"
+    )
+    if found["checksum"]:
+        console.print(f"checksum {found['checksum']} at generation {found['checksum_generation']}")
+    _show_now(console, found["now"])
+    wins = Table("mutation", "share of wins", box=None)
+    for name, share in found["share_of_wins"].items():
+        wins.add_row(escape(printable(name)), f"{share:.1%}")
+    best = Table("best of all", "generation", *OBJECTIVES, box=None)
+    for entry in found["best"][:5]:
+        best.add_row(
+            escape(printable(entry["mutation"])),
+            str(entry["generation"]),
+            *(f"{entry[name]:.4f}" for name in OBJECTIVES),
+        )
+    kept = Table("snapshot", "verifies", box=None)
+    for snapshot in found["snapshots"]:
+        verdict = "yes" if snapshot["verifies"] else f"NO: {escape(printable(snapshot['reason']))}"
+        kept.add_row(f"generation {snapshot['generation']}", verdict)
+    for table in (wins, best, *_scorings(found["scorings"][-10:]), kept):
+        console.print()
+        console.print(table)
+    if found["damaged_journal_lines"]:
+        console.print(f"\n{found['damaged_journal_lines']} damaged line(s) in the journal")
+    if found["faults"]:
+        counts = (f"{kind} {count}" for kind, count in found["faults"].items())
+        console.print(f"\nsurvived, and other events: {', '.join(counts)}", soft_wrap=True)
+    for event in found["events"]:
+        console.print(printable(f"event {event}"), markup=False, soft_wrap=True)

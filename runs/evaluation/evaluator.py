@@ -1,0 +1,301 @@
+"""How good a generator is: metrics of a run, or of any images, in one stated protocol."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, field_validator, model_validator
+from torch import Tensor
+
+from egan.cache import cache_folder
+from egan.data import ImageSource, Source
+from egan.data.gaussians import GaussianMixture
+from fitness.evaluation import (
+    Observation,
+    check_metrics,
+    evaluate_images,
+    evaluate_mixture,
+    observe_real,
+)
+from fitness.features import FeatureSpace, Progress, feature_space
+from fitness.metrics.names import METRICS, MetricName, expand_metrics
+from fitness.statistics import Statistics
+from runs.common.errors import ConfigError
+
+BATCH = 256
+REALS_SEED = 0  # which reals are compared with is part of the protocol, not of a run
+Action = Literal["warn", "stop", "rollback"]
+
+
+class CollapseConfig(BaseModel, extra="forbid", frozen=True):
+    """An alarm: a metric that is worse than its best so far by a factor, and what to do then."""
+
+    metric: str = Field("coverage", description="a short metric name, among evaluation.metrics")
+    factor: float = Field(2.0, gt=1, description="how many times worse than the best is a collapse")
+    action: Action = Field(
+        "warn", description="rollback: go on from the best snapshot, with the streams of now"
+    )
+
+    @field_validator("metric")
+    @classmethod
+    def _has_a_zero(cls, metric: str) -> str:
+        if metric in ("kid", "mmd"):
+            raise ValueError(
+                f"{metric} is unbiased and may be negative, so no factor makes it worse; "
+                "take fid or coverage"
+            )
+        return metric
+
+
+class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
+    """Scoring of the averaged generator while it evolves, and keeping the best snapshot."""
+
+    every: int | None = Field(None, ge=1, description="generations between scorings; null: never")
+    metrics: tuple[str, ...] = ("fid", "kid", "prdc")
+    space: str = Field("classifier", description="a feature space's name or package.module:Name")
+    count: int = Field(1000, ge=2, description="generated images to score")
+    best: str | None = Field(None, description="metric that decides `best`; null: the first one")
+    survivors: bool = Field(False, description="score every survivor too, not the average alone")
+    patience: int | None = Field(None, ge=1, description="scorings without a better one, then stop")
+    collapse: CollapseConfig | None = None
+
+    @model_validator(mode="after")
+    def _metrics_fit(self) -> "EvaluationConfig":
+        expanded = expand_metrics(self.metrics)
+        if of_latents := [metric for metric in expanded if METRICS[metric].need == "latents"]:
+            raise ValueError(
+                f"metrics: {', '.join(of_latents)} look into a generator's latent space, which is "
+                f"for `run-evolution evaluate RUN_DIR --metrics {of_latents[0]}`, not for every "
+                "scoring of a run"
+            )
+        wanted = {"best": self.best, "collapse.metric": self.collapse and self.collapse.metric}
+        for key, metric in wanted.items():
+            if metric is not None and metric not in expanded:
+                raise ValueError(
+                    f"{key}: {metric!r} is not among the metrics: {', '.join(expanded)}"
+                )
+        for metric in expanded:
+            if self.count < METRICS[metric].minimum:
+                raise ValueError(
+                    f"count: {metric} needs at least {METRICS[metric].minimum} images, "
+                    f"not {self.count}"
+                )
+        return self
+
+    @property
+    def deciding(self) -> str:
+        """The short name of the metric that decides which snapshot is the best."""
+        return self.best or expand_metrics(self.metrics)[0]
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether scorings decide the bits of the run."""
+        rollback = self.collapse is not None and self.collapse.action == "rollback"
+        return rollback and self.every is not None
+
+    def scores(self, generation: int) -> bool:
+        """Return whether the state that a generation starts from is to be scored."""
+        return self.every is not None and generation > 0 and generation % self.every == 0
+
+
+def short_values(values: Mapping[str, float]) -> dict[str, float]:
+    """Return values by short metric name: `fid` for `fid-classifier-1k`."""
+    return {MetricName.parse(name).metric: value for name, value in values.items()}
+
+
+def better(metric: str, one: float, other: float) -> bool:
+    """Return whether `one` is the better value of a metric; what is not finite is the worst."""
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.isfinite(one)
+    return one > other if METRICS[metric].higher_is_better else one < other
+
+
+def collapsed(config: CollapseConfig, value: float, best: float) -> bool:
+    """Return whether a value is worse than the best by the config's factor, or not finite."""
+    if not math.isfinite(value):
+        return True
+    if METRICS[config.metric].higher_is_better:
+        return value < best / config.factor
+    return value > best * config.factor
+
+
+class Evaluator:
+    """Scores samples against one real side; that is observed once, for any number of scorings."""
+
+    def __init__(
+        self,
+        real: Source | Statistics,
+        shape: tuple[int, ...],
+        metrics: Iterable[str],
+        space: str,
+        count: int,
+        *,
+        weights: Path | None = None,
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> None:
+        """Make the feature space ready and observe the real images, from the cache if they are.
+
+        Args:
+            real: the real data; or their statistics, which serve `fid` alone.
+            shape: of one sample to come: (C, H, W), or (2,) for a point.
+            metrics: short names or groups.
+            space: the feature space; points need none.
+            count: how many samples a scoring takes.
+            weights: a file of the space's weights.
+            device: where features are computed.
+            progress: called as `progress(stage, done, total)`.
+
+        Raises:
+            ConfigError: metrics, space, samples and real data do not fit each other.
+        """
+        self._real: Observation | Statistics | GaussianMixture | None
+        self._count = count
+        self._progress = progress
+        self._space: FeatureSpace | None = None
+        with user_mistakes():
+            self._metrics = expand_metrics(metrics)
+            _check_kinds(real, shape, self._metrics)
+            if isinstance(real, GaussianMixture):
+                self._real = real
+                return
+            self._space = open_space(space, real, shape, weights, device, progress)
+            check_metrics(self._metrics, self._space, (count,), shape)
+            self._real = real if isinstance(real, Statistics) else self._observe(real)
+
+    @property
+    def identity(self) -> str | None:
+        """The hash of the feature space's weights; None for points."""
+        return None if self._space is None else self._space.identity
+
+    def score(self, samples: Iterable[Tensor], seed: int = 0) -> dict[str, float]:
+        """Return the values of `count` samples by full metric name.
+
+        Args:
+            samples: batches of images, uint8 (N, C, H, W), or of points, float32 (N, 2).
+            seed: of a metric's own draws, such as the parts of the inception score.
+
+        Raises:
+            ConfigError: the samples do not fit the real data.
+        """
+        with user_mistakes():
+            if isinstance(self._real, GaussianMixture):
+                points = torch.cat(list(samples)).numpy()
+                values = evaluate_mixture(points, self._real.centres, self._real.sigma)
+                return {
+                    k: v for k, v in values.items() if MetricName.parse(k).metric in self._metrics
+                }
+            assert self._space is not None
+            return evaluate_images(
+                self._real,
+                samples,
+                self._metrics,
+                self._space,
+                count=self._count,
+                seed=seed,
+                progress=self._progress,
+            )
+
+    def _observe(self, source: ImageSource) -> Observation | None:
+        """Gather what the metrics need of the real images; None where they need nothing."""
+        assert self._space is not None
+        if not any(METRICS[metric].against_real for metric in self._metrics):
+            return None
+        reals = min(self._count, len(source))
+        return observe_real(
+            reals_of(source, reals),
+            self._space,
+            self._metrics,
+            reals,
+            shape=source.shape,
+            cache=cache_folder(),
+            data=source.fingerprint,
+            progress=self._progress,
+        )
+
+
+@contextmanager
+def user_mistakes() -> Iterator[None]:
+    """Turn what a metric or a feature space refuses into a user's mistake."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"evaluation: {error}") from error
+
+
+def _check_kinds(
+    real: Source | Statistics, shape: tuple[int, ...], metrics: tuple[str, ...]
+) -> None:
+    """Refuse metrics of the other kind of data, and samples of another kind or shape.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    points = isinstance(real, GaussianMixture)
+    name = "statistics" if isinstance(real, Statistics) else real.name
+    if real.shape is not None and real.shape != shape:
+        raise ValueError(
+            f"the samples are of shape {shape}, those of {name} of {real.shape}; bring both to "
+            "one size and number of channels"
+        )
+    if wrong := [m for m in metrics if (METRICS[m].need == "points") != points]:
+        known = [
+            m
+            for m in METRICS
+            if METRICS[m].need != "latents" and (METRICS[m].need == "points") == points
+        ]
+        raise ValueError(
+            f"{', '.join(wrong)} cannot score {'points' if points else 'images'}, such as those of "
+            f"{name}; take some of: {', '.join(known)}"
+        )
+
+
+def open_space(
+    name: str,
+    real: ImageSource | Statistics | None,
+    shape: tuple[int, ...],
+    weights: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> FeatureSpace:
+    """Return a feature space for images (C, H, W); `classifier` learns from the real ones' labels.
+
+    Raises:
+        ValueError: no such space, or it needs what the real side does not have.
+    """
+    labelled = None
+    learns = name == "classifier" and weights is None
+    if learns and isinstance(real, ImageSource) and real.labels is not None:
+        # Copies, for torch takes no read-only memory map.
+        images, labels = np.array(real.images), np.array(real.labels)
+        labelled = (torch.from_numpy(images), torch.from_numpy(labels))
+    return feature_space(
+        name,
+        shape=shape,
+        labelled=labelled,
+        weights=weights,
+        cache=cache_folder(),
+        device=device,
+        progress=progress,
+    )
+
+
+def best_device() -> str:
+    """Return "cuda" where torch finds a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def reals_of(source: ImageSource, count: int) -> Iterator[Tensor]:
+    """Yield `count` of a source's images in batches, always the same ones, in mixed order."""
+    chosen = np.random.default_rng(REALS_SEED).permutation(len(source))[:count]
+    return batches_of(source.images, chosen)
+
+
+def batches_of(images: np.ndarray, chosen: np.ndarray) -> Iterator[Tensor]:
+    """Yield the chosen ones of images (N, C, H, W) in batches."""
+    for start in range(0, len(chosen), BATCH):
+        yield torch.from_numpy(images[chosen[start : start + BATCH]])

@@ -1,0 +1,196 @@
+"""Metrics of a generator's latent space: perceptual path length, and linear separability.
+
+Karras et al., arXiv 1812.04948, sections 4.1 and 4.2; the arithmetic is in `fitness/metrics/`. Both
+are of any generator of images in z, and in w of one with styles.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from egan.backbones import Inputs
+from egan.backbones.stylegan.networks import Latents
+from egan.determinism import send
+from fitness.features import FeatureSpace, Progress
+from fitness.metrics.lpips import PerceptualDistance
+from fitness.metrics.names import METRICS, MetricName
+from fitness.metrics.ppl import Route, path_lengths, perceptual_path_length
+from fitness.metrics.separability import log_odds, separability
+from populations.seeding import Purpose, numpy_stream
+from runs.common.errors import ConfigError
+from runs.sampling.latent import Space, StyledGenerator
+from runs.sampling.sampler import BATCH, Sampler
+
+PAIRS = BATCH // 2
+SPACES: tuple[Space, ...] = ("z", "w")
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What images are told apart by: classifiers of labels, and the name that a metric carries."""
+
+    name: str
+    spaces: Sequence[FeatureSpace]
+
+    def odds(self, images: Tensor) -> Tensor:
+        """Return the log-odds (N, A) of all attributes of uint8 images (N, C, H, W)."""
+        logits = [space.features_and_logits(images)[1] for space in self.spaces]
+        return torch.cat([log_odds(part) for part in logits if part is not None], dim=1).cpu()
+
+
+def is_of_latents(metric: str) -> bool:
+    """Tell whether a metric, by its short name, is of a generator and not of its images."""
+    return METRICS[metric].need == "latents"
+
+
+def check_latent_metrics(sampler: Sampler, metrics: Iterable[str], count: int) -> None:
+    """Refuse, before any work, what a generator does not have.
+
+    Raises:
+        ConfigError: its samples are points, it has no w, or too few latents are asked for.
+    """
+    for metric in metrics:
+        kind, space = metric.split("-")[:2]
+        if not sampler.images:
+            raise ConfigError(f"{metric} is of generators of images, and this run's samples are "
+                              "points")  # fmt: skip
+        if space == "w":
+            hint = f"; {kind}-z is for every generator of images"
+            StyledGenerator.of(sampler, metric, hint)
+        if count < METRICS[metric].minimum:
+            raise ConfigError(f"{metric} needs at least {METRICS[metric].minimum} latents; count "
+                              f"is {count}")  # fmt: skip
+
+
+def score_latents(
+    sampler: Sampler,
+    metrics: Sequence[str],
+    count: int,
+    seed: int,
+    *,
+    distance: PerceptualDistance | None = None,
+    attributes: Attributes | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Return the values of a generator's latent metrics by full name, in the order asked for.
+
+    Args:
+        sampler: the generator; the images of an early stage are brought to the reals' size.
+        metrics: short names.
+        count: pairs of latents of a path length; images of a separability.
+        seed: of the latents, and of the places on the paths.
+        distance: what path lengths are measured by, if one is asked for.
+        attributes: what images are classified by, if separability is asked for.
+        device: where images are made.
+        progress: called as `progress(stage, done, total)`.
+
+    Raises:
+        ConfigError: as for `check_latent_metrics`.
+        ValueError: values that are not finite.
+    """
+    check_latent_metrics(sampler, metrics, count)
+    generator = _Latent(sampler, torch.device(device))
+    values: dict[str, float] = {}
+    classified = None
+    for metric in metrics:
+        kind, *rest = metric.split("-")
+        space: Space = "z" if rest[0] == "z" else "w"
+        if kind == "ppl":
+            assert distance is not None
+            full = rest[1] == "full"
+            lengths = generator.path_lengths(space, full, distance, count, seed, metric, progress)
+            values[str(MetricName(metric, distance.space, count))] = perceptual_path_length(lengths)
+        else:
+            assert attributes is not None
+            if classified is None:
+                spaces = [s for s in SPACES if f"separability-{s}" in metrics]
+                classified = generator.classified(spaces, attributes, count, seed, progress)
+            points, odds = classified
+            score = separability(points[space], odds)
+            values[str(MetricName(metric, attributes.name, count))] = score
+    return values
+
+
+class _Latent:
+    """A generator on a device, entered at z or at w, without truncation."""
+
+    def __init__(self, sampler: Sampler, device: torch.device) -> None:
+        weights = {role: own.to(device) for role, own in sampler.weights.items()}
+        self._sampler = replace(sampler, weights=weights, psi=None, cutoff=None)
+        self._device = device
+
+    def path_lengths(
+        self,
+        space: Space,
+        full: bool,
+        distance: PerceptualDistance,
+        count: int,
+        seed: int,
+        stage: str,
+        progress: Progress | None,
+    ) -> Tensor:
+        """Return the lengths (count,) of a path each, from an even row of z to the odd one next."""
+        lengths: list[Tensor] = []
+        for start in range(0, count, PAIRS):
+            pairs = min(PAIRS, count - start)
+            inputs = send(self._sampler.rows(2 * start, seed)[: 2 * pairs], self._device)
+            z, seeds = _parts(inputs)
+            ends = z if space == "z" else self._styled.map(z)
+            t = torch.zeros(pairs, dtype=torch.float64, device=self._device)
+            if full:
+                drawn = numpy_stream(seed, 0, Purpose.PATH, start).uniform(size=pairs)
+                t = torch.from_numpy(drawn).to(self._device)
+            make = partial(self._images, space, None if seeds is None else seeds[::2])
+            route: Route = "arc" if space == "z" else "line"
+            lengths.append(path_lengths(ends[::2], ends[1::2], t, route, make, distance))
+            if progress is not None:
+                progress(stage, start + pairs, count)
+        return torch.cat(lengths)
+
+    def classified(
+        self,
+        spaces: Sequence[Space],
+        told: Attributes,
+        count: int,
+        seed: int,
+        progress: Progress | None,
+    ) -> tuple[dict[Space, Tensor], Tensor]:
+        """Return the latents (count, D) by space, and the log-odds (count, A) of their images."""
+        points: dict[Space, list[Tensor]] = {space: [] for space in spaces}
+        odds = []
+        for start in range(0, count, BATCH):
+            inputs = send(self._sampler.rows(start, seed)[: count - start], self._device)
+            z, _ = _parts(inputs)
+            for space in spaces:
+                points[space].append((z if space == "z" else self._styled.map(z)).cpu())
+            odds.append(told.odds(self._sampler.enlarged(self._sampler.make(inputs))))
+            if progress is not None:
+                progress("separability", start + len(z), count)
+        return {space: torch.cat(parts) for space, parts in points.items()}, torch.cat(odds)
+
+    @property
+    def _styled(self) -> StyledGenerator:
+        return StyledGenerator.of(self._sampler, "w")
+
+    def _images(self, space: Space, seeds: Tensor | None, points: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in 0..255, neither rounded nor cut off, of points (N, D)."""
+        points = points.float()
+        if space == "w":
+            assert seeds is not None
+            parts: Iterator[Tensor] = self._styled.parts(self._styled.styles(points), seeds)
+        else:
+            inputs: Inputs = points if seeds is None else Latents(points, seeds)
+            parts = self._sampler.floats(inputs)
+        return self._sampler.enlarged((torch.cat(list(parts)) + 1) * 127.5)
+
+
+def _parts(inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+    """Return the rows of z (N, latent), and the noise's seeds (N,) if there are any."""
+    if isinstance(inputs, Latents):
+        return inputs.z, inputs.seeds
+    assert isinstance(inputs, Tensor)
+    return inputs, None

@@ -1,0 +1,1 @@
+"""Samples of a run: grids, arrays, and the tools of the latent space."""

@@ -1,0 +1,310 @@
+"""Tools for a generator's latent space: style mixing, interpolation, stochastic variation.
+
+The figures are those of Karras et al., arXiv 1812.04948: 3 (mixing) and 4 (noise). Everything is a
+function of a run's snapshot and a seed.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from egan.backbones import Inputs
+from egan.backbones.function import NetworkFunction
+from egan.backbones.progressive.growth import Stage, doublings
+from egan.backbones.progressive.networks import check_stage
+from egan.backbones.stylegan.networks import (
+    Generator,
+    Latents,
+    every_layer,
+    layers,
+    map_latents,
+    synthesise,
+    tracked_mean,
+    truncate,
+)
+from egan.backbones.stylegan.noise import noise_images
+from egan.data.pixels import to_uint8
+from egan.state import Weights
+from fitness.metrics.ppl import arc, line
+from runs.common.errors import ConfigError
+from runs.common.files import atomic_file
+from runs.sampling.sampler import BATCH, PIXELS, Sampler
+
+COARSE_TO_FINE = ("coarse", "middle", "fine")
+BACKGROUND = 128  # grey of a grid's empty cell, as that of its margins
+SMALLEST_FRAME = 256  # frames are enlarged by whole factors to at least this side
+Space = Literal["z", "w"]
+Route = Literal["linear", "spherical"]
+
+
+@dataclass(frozen=True)
+class StyledGenerator:
+    """A StyleGAN generator at a stage, entered at W."""
+
+    function: NetworkFunction
+    weights: Weights
+    stage: Stage
+    psi: float | None
+    cutoff: int | None
+
+    @classmethod
+    def of(cls, sampler: Sampler, tool: str, hint: str = "") -> "StyledGenerator":
+        """Return a sampler's generator; `hint` ends the message where it cannot be.
+
+        Raises:
+            ConfigError: it has no styles, which `tool` needs.
+        """
+        function = sampler.task.functions["generator"]
+        if not isinstance(function.module, Generator):
+            raise ConfigError(
+                f"{tool} needs a generator with styles (backbone.name: stylegan); this run's has "
+                f"none{hint}"
+            )
+        stage = check_stage(sampler.stage, function.module.resolution)
+        return cls(function, sampler.weights["generator"], stage, sampler.psi, sampler.cutoff)
+
+    @property
+    def layers(self) -> int:
+        """Return how many layers take a style."""
+        return layers(self.stage.resolution)
+
+    def map(self, z: Tensor) -> Tensor:
+        """Return w (N, style) of z (N, latent)."""
+        with torch.no_grad():
+            return map_latents(self.function, self.weights, z)
+
+    def styles(self, w: Tensor) -> Tensor:
+        """Return w (N, style) as every layer's styles (N, layers, style), truncated if asked."""
+        styles = every_layer(w, self.layers)
+        if self.psi is None:
+            return styles
+        return truncate(styles, tracked_mean(self.weights), self.psi, self.cutoff)
+
+    def images(self, styles: Tensor, seeds: Tensor) -> Tensor:
+        """Return uint8 images (N, C, r, r) of styles (N, layers, style) and noise seeds (N,)."""
+        return torch.cat([to_uint8(part) for part in self.parts(styles, seeds)])
+
+    def parts(self, styles: Tensor, seeds: Tensor) -> Iterator[Tensor]:
+        """Yield the same images in [-1, 1], a few at a time."""
+        side = self.stage.resolution
+        step = min(BATCH, max(1, PIXELS // side**2))
+        for at in range(0, len(styles), step):
+            noise = noise_images(seeds[at : at + step], side)
+            rows = styles[at : at + step]
+            with torch.no_grad():
+                yield synthesise(self.function, self.weights, rows, noise, self.stage)
+
+
+# ------------------------------------------------------------------------------------ style mixing
+
+
+def style_ranges(resolution: int) -> dict[str, range]:
+    """Return the layers whose styles are coarse, middle and fine, as far as there are any.
+
+    At 1024 pixels they are the paper's: up to 8, up to 32, and above; with fewer resolutions, a
+    third of them each.
+    """
+    sides = doublings(4, resolution)
+    coarse = min(2, ceil(len(sides) / 3))
+    middle = min(2, ceil((len(sides) - coarse) / 2))
+    ends = (0, 2 * coarse, 2 * (coarse + middle), 2 * len(sides))
+    ranges = map(range, ends[:-1], ends[1:])
+    return {name: part for name, part in zip(COARSE_TO_FINE, ranges, strict=True) if part}
+
+
+def mixing_grid(sampler: Sampler, seed: int, columns: int, rows: int) -> np.ndarray:
+    """Return the cells of figure 3, uint8 (N, H, W, C), `columns` + 1 in a line.
+
+    The first line has the sources; each line below an image of its own, and then the same image
+    with styles of the source above: `rows` lines with the coarse ones, then the middle, the fine.
+    All images share their noise.
+
+    Raises:
+        ConfigError: the generator has no styles, or too many images are asked for.
+    """
+    generator = StyledGenerator.of(sampler, "mix")
+    latents = _latents(sampler, seed, columns + rows)
+    w = generator.map(latents.z)
+    styles = generator.styles(w)
+    sources, targets = styles[:columns], styles[columns:]
+    lines = [sources]
+    for layer_range in style_ranges(generator.stage.resolution).values():
+        part = slice(layer_range.start, layer_range.stop)
+        for target in targets:
+            mixed = target.repeat(columns, 1, 1)  # (columns, layers, style)
+            mixed[:, part] = sources[:, part]
+            lines += [target[None], mixed]
+    every = torch.cat(lines)
+    images = generator.images(every, latents.seeds[:1].expand(len(every)))
+    corner = torch.full_like(images[:1], BACKGROUND)
+    return _as_arrays(torch.cat([corner, images]))
+
+
+# ----------------------------------------------------------------------------------- interpolation
+
+
+def walk(points: Tensor, frames: int, route: Route) -> Tensor:
+    """Return a closed walk through points (K, D), `frames` from each to the next: (K frames, D)."""
+    t = (torch.arange(frames) / frames).repeat(len(points))
+    starts, ends = (p.repeat_interleave(frames, 0) for p in (points, points.roll(-1, 0)))
+    return (arc if route == "spherical" else line)(starts, ends, t).to(points)
+
+
+def interpolation(
+    sampler: Sampler,
+    seed: int,
+    points: int,
+    frames: int,
+    space: Space = "z",
+    route: Route = "linear",
+) -> np.ndarray:
+    """Return the images of a closed walk through `points` latents, uint8 (points frames, H, W, C).
+
+    The noise of a generator with noise stays the same. A spherical walk is in z.
+
+    Raises:
+        ConfigError: samples are points, the generator has no w, or the walk is spherical in w.
+    """
+    if not sampler.images:
+        raise ConfigError("interpolate makes images, and this run's samples are points")
+    if space == "w":
+        generator = StyledGenerator.of(sampler, "interpolate --space w")
+        if route == "spherical":
+            raise ConfigError("a spherical path is in z, whose prior is spherical; w takes linear")
+        latents = _latents(sampler, seed, points)
+        styles = generator.styles(walk(generator.map(latents.z), frames, route))
+        return _as_arrays(generator.images(styles, latents.seeds[:1].expand(len(styles))))
+    inputs = _inputs(sampler, seed, points)
+    if isinstance(inputs, Latents):
+        z = walk(inputs.z, frames, route)
+        return _as_arrays(sampler.make(Latents(z, inputs.seeds[:1].expand(len(z)))))
+    assert isinstance(inputs, Tensor)
+    return _as_arrays(sampler.make(walk(inputs, frames, route)))
+
+
+# ------------------------------------------------------------------------------------------- noise
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What noise changes: cells uint8 (N, H, W, C), how many make a line, and the largest std.
+
+    A line has one latent with several noises, and at its end the standard deviation of every pixel
+    over many, 255 being the largest of all lines, `largest` of 255.
+    """
+
+    cells: np.ndarray
+    columns: int
+    largest: float
+
+
+def noise_variation(
+    sampler: Sampler, seed: int, rows: int, columns: int, realisations: int = 100
+) -> Variation:
+    """Return figure 4: `columns` images of each of `rows` latents, and the standard deviation map.
+
+    Raises:
+        ConfigError: the generator takes no noise, or too many images are asked for.
+    """
+    generator = StyledGenerator.of(sampler, "noise")
+    count = max(columns, realisations)
+    latents = _latents(sampler, seed, rows)
+    seeds = torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
+    lines, maps = [], []
+    for style in generator.styles(generator.map(latents.z)):
+        styles = style.expand(count, -1, -1)
+        images = torch.cat(list(generator.parts(styles, seeds)))
+        lines.append(to_uint8(images[:columns]))
+        # (r, r): over the noises, then averaged over the channels, in units of 1/255.
+        maps.append(
+            images[:realisations].double().clamp(-1, 1).std(0, correction=0).mean(0) * 127.5
+        )
+    largest = float(torch.stack(maps).max())
+    scale = 255 / largest if largest else 0.0
+    cells = []
+    for images, deviation in zip(lines, maps, strict=True):
+        grey = (deviation * scale).round().to(torch.uint8).expand(1, images.shape[1], -1, -1)
+        cells += [images, grey]
+    return Variation(_as_arrays(torch.cat(cells)), columns + 1, largest)
+
+
+# ------------------------------------------------------------------------------------------ common
+
+
+def _inputs(sampler: Sampler, seed: int, count: int) -> Inputs:
+    if count > BATCH:
+        raise ConfigError(f"at most {BATCH} latents at a time, not {count}")
+    return sampler.inputs(count, seed)
+
+
+def _latents(sampler: Sampler, seed: int, count: int) -> Latents:
+    """Return `count` latents of a generator with styles, the first of those that `sample` uses."""
+    inputs = _inputs(sampler, seed, count)
+    assert isinstance(inputs, Latents)
+    return replace(inputs, z2=None, crossover=None)
+
+
+def _as_arrays(images: Tensor) -> np.ndarray:
+    """Return (N, C, H, W) as (N, H, W, C)."""
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+# ------------------------------------------------------------------------------------ moving images
+
+
+def _frames(images: np.ndarray) -> np.ndarray:
+    """Return images (N, H, W, C) enlarged to be looked at."""
+    factor = max(1, SMALLEST_FRAME // images.shape[1])
+    return images.repeat(factor, 1).repeat(factor, 2)
+
+
+def write_animation(images: np.ndarray, path: Path, rate: int) -> None:
+    """Write uint8 images (N, H, W, C) as a looping .gif, or as an .mp4 where ffmpeg is found.
+
+    Raises:
+        ConfigError: another suffix, or no ffmpeg for an .mp4, or ffmpeg fails.
+    """
+    if path.suffix.lower() == ".gif":
+        _write_gif(_frames(images), path, rate)
+    elif path.suffix.lower() == ".mp4":
+        _write_mp4(_frames(images), path, rate)
+    else:
+        raise ConfigError(f"{path}: an animation's name ends in .gif or .mp4")
+
+
+def _write_gif(frames: np.ndarray, path: Path, rate: int) -> None:
+    from PIL import Image
+
+    pictures = [Image.fromarray(f[:, :, 0] if f.shape[2] == 1 else f) for f in frames]
+    with atomic_file(path) as temporary:
+        pictures[0].save(
+            temporary,
+            "GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=round(1000 / rate),
+            loop=0,
+        )
+
+
+def _write_mp4(frames: np.ndarray, path: Path, rate: int) -> None:
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise ConfigError(f"{path}: an .mp4 needs the program ffmpeg, not found here; take .gif")
+    _, height, width, channels = frames.shape
+    kind = "gray" if channels == 1 else "rgb24"
+    with atomic_file(path) as temporary:
+        command = [ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", kind]
+        command += ["-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
+        command += ["-pix_fmt", "yuv420p", "-f", "mp4", str(temporary)]
+        done = subprocess.run(command, input=frames.tobytes(), capture_output=True, check=False)
+        if done.returncode:
+            raise ConfigError(f"{path}: ffmpeg failed: {done.stderr.decode().strip()}")

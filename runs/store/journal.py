@@ -1,0 +1,327 @@
+"""The journal: one line per generation, append-only, the one source of truth about a run.
+
+Between them stands a line for each scoring of the averaged generator, if the config asks for any,
+and at the end of a process one for what happened after its last generation, if anything did.
+Each line is a JSON object with a CRC-32 of itself, so that a torn or damaged line is recognised.
+Since a run is deterministic, a lost line costs its generation's time and nothing else.
+"""
+
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fitness.scores import OBJECTIVES
+from populations.executors.base import Survivors
+from populations.individual import Job, Score
+from runs.common.files import atomic_file
+from runs.common.lock import RunLock
+
+SEAL = ',"crc":"'
+LONGEST = 2**24  # characters of a line that is read at once; what is longer is damaged
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One generation: the state that its children were scored in, the children, who survived."""
+
+    generation: int
+    time: float  # seconds since 1970, when it was written
+    checksum: str
+    jobs: tuple[Job, ...]
+    scores: tuple[Score, ...]
+    survivors: Survivors
+    training: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    events: tuple[dict[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as JSON's values; a score that is not finite is null."""
+        places = {job: place for place, job in enumerate(self.jobs)}
+        return {
+            "generation": self.generation,
+            "time": round(self.time, 3),
+            "checksum": self.checksum,
+            "jobs": [[job.index, job.parent, job.mutation] for job in self.jobs],
+            "scores": [list(map(_number, score.values)) for score in self.scores],
+            "failures": {str(i): s.failure for i, s in enumerate(self.scores) if s.failure},
+            "survivors": [places[job] for job in self.survivors],
+            "training": {key: _number(value) for key, value in self.training.items()},
+            "seconds": {key: round(value, 6) for key, value in self.seconds.items()},
+            "events": list(self.events),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Entry":
+        """Return the entry of `to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError, IndexError: it is none.
+        """
+        jobs = tuple(Job(_count(i), _count(p), str(m)) for i, p, m in value["jobs"])
+        failures = value["failures"]
+        scores = tuple(
+            Score(tuple(map(_maybe, values)), _text(failures.get(str(place))))
+            for place, values in enumerate(value["scores"])
+        )
+        if len(scores) != len(jobs) or any(len(s.values) != len(OBJECTIVES) for s in scores):
+            raise ValueError(f"{len(OBJECTIVES)} scores of each job are needed")
+        survivors = tuple(jobs[_count(place)] for place in value["survivors"])
+        if not survivors:
+            raise ValueError("survivors are needed")
+        return cls(
+            _count(value["generation"]),
+            _finite(value["time"]),
+            str(value["checksum"]),
+            jobs,
+            scores,
+            survivors,
+            {str(name): _maybe(number) for name, number in value["training"].items()},
+            {str(name): _finite(number) for name, number in value["seconds"].items()},
+            tuple(map(dict, value["events"])),
+        )
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A scoring of the state that generation `generation` starts from.
+
+    `values` are those of the averaged generator by full metric name, `survivors` those of each
+    survivor where they were asked for; `action` is what followed, if anything did.
+    """
+
+    generation: int
+    time: float
+    values: dict[str, float]
+    survivors: tuple[dict[str, float], ...] = ()
+    best: bool = False
+    action: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scoring as JSON's values."""
+        return {
+            "scoring": self.generation,
+            "time": round(self.time, 3),
+            "values": {name: _number(value) for name, value in self.values.items()},
+            "survivors": [
+                {name: _number(value) for name, value in values.items()}
+                for values in self.survivors
+            ],
+            "best": self.best,
+            "action": self.action,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Scoring":
+        """Return the scoring of `to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+
+        def numbers(values: dict[str, float | None]) -> dict[str, float]:
+            return {str(name): _maybe(value) for name, value in values.items()}
+
+        return cls(
+            _count(value["scoring"]),
+            _finite(value["time"]),
+            numbers(value["values"]),
+            tuple(numbers(values) for values in value["survivors"]),
+            bool(value["best"]),
+            _text(value["action"]),
+        )
+
+
+@dataclass(frozen=True)
+class Afterword:
+    """What happened after the last generation that a process wrote down, so in no line of its own.
+
+    `generation` is the one that the next process goes on with.
+    """
+
+    generation: int
+    time: float
+    events: tuple[dict[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the afterword as JSON's values."""
+        return {
+            "after": self.generation,
+            "time": round(self.time, 3),
+            "events": list(self.events),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Afterword":
+        """Return the afterword of `to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        events = tuple(map(dict, value["events"]))
+        return cls(_count(value["after"]), _finite(value["time"]), events)
+
+
+Line = Entry | Scoring | Afterword
+
+
+class Journal:
+    """An open journal that one process appends to."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the run's lock and open its journal.
+
+        Raises:
+            RunBusy: another process writes to it.
+            OSError: it cannot be written to.
+        """
+        self._path = path
+        self._lock = RunLock(path.with_suffix(".lock"))
+        try:
+            self._file = path.open("ab", buffering=0)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def append(self, entry: Line) -> None:
+        """Write one line, or nothing of it; it outlives this process from here on.
+
+        Raises:
+            OSError: the disk is full, or the file is not where it was.
+        """
+        end = self._end()
+        rest = memoryview(seal(entry.to_json()).encode())
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise self._lost(f"cannot be written to ({error.strerror})") from None
+
+    def sync(self) -> None:
+        """Force the lines to the disk, so that they outlive the machine."""
+        os.fsync(self._file.fileno())
+
+    def rewrite(self, entries: Iterable[Line]) -> None:
+        """Replace the journal by these entries, atomically."""
+        with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(seal(entry.to_json()) for entry in entries)
+        self._file.close()
+        self._file = self._path.open("ab", buffering=0)
+
+    def close(self) -> None:
+        """Close the file and let go of the run."""
+        self._file.close()
+        self._lock.close()
+
+    def _end(self) -> int:
+        """Return the file's length; refuse to write to one that nobody would find."""
+        status = os.fstat(self._file.fileno())
+        try:
+            there = os.path.samestat(status, self._path.stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise self._lost("was removed or replaced while the run wrote to it")
+        return status.st_size
+
+    def _lost(self, what: str) -> OSError:
+        return OSError(
+            f"the journal {self._path} {what}, so the run stops here. What it wrote before is as "
+            f"it was; put the cause right, then: run-evolution resume {self._path.parent}"
+        )
+
+
+def seal(value: dict[str, Any]) -> str:
+    """Return the journal's line of a JSON object: its text with the text's CRC-32 at the end."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return f'{text[:-1]}{SEAL}{zlib.crc32(text.encode()):08x}"}}\n'
+
+
+def unseal(line: str) -> dict[str, Any]:
+    """Return the JSON object of a line.
+
+    Raises:
+        ValueError: torn, damaged, or none of the journal's.
+    """
+    start = line.rfind(SEAL)
+    text = line[:start] + "}"
+    if start < 0 or line[start:] != f'{SEAL}{zlib.crc32(text.encode()):08x}"}}\n':
+        raise ValueError("torn or damaged: its checksum does not match")
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A line that could not be read."""
+
+    line: int
+    reason: str
+
+
+def read_journal(path: Path) -> Iterator[Line | Damage]:
+    """Yield a journal's lines in order, also those that are damaged."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
+            yield _read_line(line, number)
+
+
+def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Line, int]]:
+    """Yield a growing journal's sound lines from a byte on, each with the byte after it.
+
+    A last line without its end is not read yet: it may still be in writing.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in iter(partial(file.readline, LONGEST), b""):
+            offset += len(line)
+            if line.endswith(b"\n"):
+                item = _read_line(line.decode(errors="replace"), 0)
+                if not isinstance(item, Damage):
+                    yield item, offset
+
+
+def _read_line(line: str, number: int) -> Line | Damage:
+    try:
+        value = unseal(line)
+        if "after" in value:
+            return Afterword.from_json(value)
+        return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
+    except Exception as error:  # a line of whatever JSON raises a dozen kinds
+        return Damage(number, str(error) or type(error).__name__)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"a count is needed, not {value!r:.40}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return float(value)
+
+
+def _maybe(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Strategies compared over seeds at equal budgets."""

@@ -1,0 +1,90 @@
+"""Strategies: named sets of overrides on a study's base config."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from runs.common.errors import ConfigError, nearest
+from runs.config.schema import RunConfig, load_config
+
+# The question of every study, and its controls. `random` makes one child per survivor, by a
+# mutation drawn blindly, so that it costs no more than a single mutation does.
+BUILT_IN: dict[str, dict[str, Any]] = {
+    "evolution": {"selection.name": "egan"},
+    "random": {"selection.name": "random"},
+    "minimax": {"selection.name": "egan", "population.mutations": ["minimax"]},
+    "heuristic": {"selection.name": "egan", "population.mutations": ["heuristic"]},
+    "least_squares": {"selection.name": "egan", "population.mutations": ["least_squares"]},
+}
+NEEDS_A_CHOICE = ("evolution", "random")
+
+
+def strategy_overrides(name: str, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a strategy's overrides, a built-in's with those given on top.
+
+    Raises:
+        ConfigError: no overrides are given, and the name is no built-in's.
+    """
+    if overrides is None and name not in BUILT_IN:
+        raise ConfigError(
+            f"strategies.{name}: not a built-in strategy{nearest(name, BUILT_IN)} "
+            f"Built-in: {', '.join(BUILT_IN)}; any other needs overrides, such as "
+            "{fitness.gamma: 0.1}"
+        )
+    return BUILT_IN.get(name, {}) | dict(overrides or {})
+
+
+def with_overrides(
+    values: Mapping[str, Any], overrides: Mapping[str, Any], where: str
+) -> RunConfig:
+    """Return the config of `values` (not changed) with overrides on top.
+
+    A key may be dotted (`fitness.gamma: 0.1`) or nested (`fitness: {gamma: 0.1}`); both change that
+    key alone.
+
+    Raises:
+        ConfigError: an unknown key or a value that is not allowed; the message begins with `where`.
+    """
+    settings = {key.replace(".", "__"): value for key, value in _flatten(overrides, values)}
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "base.yaml")
+        path.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
+        try:
+            return load_config(path, **settings)
+        except ConfigError as error:
+            text = str(error).replace(f"the config {path}", where).replace("--set ", f"{where}: ")
+            raise ConfigError(text) from None
+
+
+def check_choice(name: str, config: RunConfig) -> None:
+    """Refuse a strategy that is to choose among mutations where the base has one.
+
+    Raises:
+        ConfigError: there is nothing to choose from.
+    """
+    if name in NEEDS_A_CHOICE and len(config.population.mutations) < 2:
+        raise ConfigError(
+            f"strategies.{name}: chooses among mutations, but population.mutations holds only "
+            f"{config.population.mutations[0]}; name at least two in the base or in `set`"
+        )
+
+
+def _flatten(
+    overrides: Mapping[str, Any], present: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield overrides under dotted keys; a mapping for what is no section yet stays whole."""
+    for key, value in overrides.items():
+        inside = _at(present, f"{prefix}{key}")
+        if isinstance(value, Mapping) and isinstance(inside, Mapping):
+            yield from _flatten(value, present, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _at(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values

@@ -1,0 +1,134 @@
+"""One run of a study in a process of its own.
+
+    python -m runs.study.trial STUDY_DIR STRATEGY SEED {...}
+
+It reports to the study in JSON lines on standard output, writes down how it ended, and stops
+gracefully when its standard input closes: so no run outlives a study that was killed.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from populations.lineage import Lineage
+from runs.common.lock import RunBusy
+from runs.common.signals import SOFT
+from runs.config.schema import RunConfig
+from runs.store.budgets import Spent
+from runs.store.folder import RunFolder
+from runs.store.journal import Entry, read_journal
+from runs.study.records import read_outcome, write_outcome
+from runs.study.study import StudyFolder
+from runs.training.driver import Result, evolve, resume
+
+DONE, FAILED, STOPPED = 0, 1, 3
+INTERVAL = 0.5  # seconds between reports
+BUSY = 600.0  # seconds to wait for a run whose former process is still ending
+
+
+class Reporter:
+    """Reports a run's course to the study, and ends it when its seconds are spent."""
+
+    def __init__(self, seconds: float | None, spent: Spent) -> None:
+        self._limit = seconds
+        self._spent = spent
+        self._reported = 0.0
+        self.exhausted = False
+
+    def start(self, config: RunConfig, generation: int) -> None:
+        """Report where the run begins."""
+        self._say(generation=generation)
+
+    def generation(self, entry: Entry, lineage: Lineage) -> None:
+        """Report a finished generation, not too often."""
+        self._spent.add(entry)
+        if self._limit is not None and self._spent.seconds >= self._limit and not self.exhausted:
+            self.exhausted = True
+            signal.raise_signal(SOFT)  # the generation is finished and scored
+        if time.monotonic() - self._reported >= INTERVAL:
+            self._say(generation=entry.generation + 1, seconds=self._spent.seconds)
+
+    def message(self, text: str) -> None:
+        """Keep the line in the run's log."""
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Do nothing: the study sees the process end."""
+
+    def _say(self, **values: Any) -> None:
+        self._reported = time.monotonic()
+        try:
+            print(json.dumps(values), flush=True)
+        except OSError:  # the study is gone; `stop_with_parent` ends the run
+            sys.stdout = sys.stderr
+
+
+def run_trial(folder: StudyFolder, strategy: str, seed: int, execution: dict[str, Any]) -> int:
+    """Evolve or continue one run, write down how it ended, and return the process's status."""
+    path = folder.run(strategy, seed)
+    if read_outcome(path).get("status") == "finished":
+        return DONE
+    study = folder.load()
+    config = study.config_of(strategy, seed, execution)
+    reporter = Reporter(study.budget.seconds, _spent_so_far(RunFolder(path), config))
+    try:
+        result = _go(path, config, reporter, execution)
+    except Exception as error:  # whatever it is: the study goes on, and reports it
+        traceback.print_exc()
+        write_outcome(path, "failed", " ".join(str(error).split()), type(error).__name__)
+        return FAILED
+    if not result.finished and not reporter.exhausted:
+        return STOPPED
+    write_outcome(path, "finished", generation=result.generation, checksum=result.checksum)
+    return DONE
+
+
+def _go(path: Path, config: RunConfig, reporter: Reporter, execution: dict[str, Any]) -> Result:
+    deadline = time.monotonic() + BUSY
+    while True:
+        try:
+            if RunFolder(path).config.is_file():
+                return resume(path, progress=reporter, **execution)
+            return evolve(config, path, reporter)
+        except RunBusy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+
+
+def _spent_so_far(folder: RunFolder, config: RunConfig) -> Spent:
+    spent = Spent(config)
+    for line in read_journal(folder.journal):
+        if isinstance(line, Entry):
+            spent.add(line)
+    return spent
+
+
+def stop_with_parent() -> None:
+    """Stop this process as SIGTERM does when its standard input ends, which the study holds."""
+
+    def wait() -> None:
+        while os.read(0, 1024):  # not through sys.stdin, whose lock the interpreter's end wants
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def main() -> None:
+    """Run the trial that the arguments name."""
+    study_dir, strategy, seed, execution = sys.argv[1:]
+    stop_with_parent()
+    status = run_trial(StudyFolder(Path(study_dir)), strategy, int(seed), json.loads(execution))
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""`train --resume auto`: go on where a folder or its mirror holds the run, else begin.
+
+So a job script needs no logic: the same command begins the run, continues it after a preemption,
+and does nothing more once it has ended.
+"""
+
+from pathlib import Path
+
+from runs.common.errors import ConfigError
+from runs.config.schema import RunConfig
+from runs.display.progress import Progress, Silent
+from runs.mirror.mirror import catch_up, fetch_run, holds_run
+from runs.store.folder import RunFolder
+from runs.tracking.record import flatten
+from runs.training.driver import Result, evolve, go_on
+
+# What may differ between a run and the config that continues it: nothing here changes what it is.
+FREE = ("generations", "execution", "checkpoint", "tracking")
+
+
+def evolve_or_resume(
+    config: RunConfig, output: str | Path, progress: Progress | None = None
+) -> Result:
+    """Continue the run in `output`, or else the one in the config's mirror, or else begin one.
+
+    Raises:
+        ConfigError: the run there is of another config; or as `evolve` and `resume`.
+    """
+    progress = progress or Silent()
+    folder, mirror = RunFolder(Path(output)), config.checkpoint.mirror
+    if folder.config.is_file():
+        catch_up(folder, mirror, progress.message)
+    elif mirror is not None and holds_run(mirror):
+        fetch_run(mirror, folder, progress.message)
+    else:
+        return evolve(config, output, progress)
+    kept = folder.load_config()
+    check_same(kept, config, str(output))
+    free = {key: getattr(config, key) for key in FREE}
+    return go_on(folder, kept.model_copy(update=free), progress)
+
+
+def check_same(kept: RunConfig, config: RunConfig, where: str) -> None:
+    """Refuse to continue a run by a config that would have made another one.
+
+    Raises:
+        ConfigError: names the keys that differ.
+    """
+    there = flatten(kept.model_dump(mode="json", exclude=set(FREE)))
+    here = flatten(config.model_dump(mode="json", exclude=set(FREE)))
+    differing = [
+        f"  {key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    if differing:
+        message = f"{where} holds a run of another config; choose another --output. They differ in:"
+        raise ConfigError("\n".join([message, *differing]))

@@ -1,0 +1,551 @@
+"""The loop: evolve a population from its configuration, or go on from its journal."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from egan.data import open_source
+from egan.determinism import prepare_device
+from egan.replica import ExportedState, exported_checksum
+from populations.executors.base import (
+    Executor,
+    Origin,
+    Outcome,
+    WorkerLost,
+    memory_advice,
+    out_of_memory,
+)
+from populations.individual import Individual
+from populations.lineage import Lineage
+from populations.population import Population
+from populations.selection import Selection, build_selection
+from runs.common.background import Background
+from runs.common.errors import ConfigError
+from runs.common.files import write_json, write_text
+from runs.common.signals import Stop, same_handlers
+from runs.config.schema import RunConfig, validate
+from runs.display.plots import draw_plots
+from runs.display.progress import Progress, Silent, paced
+from runs.evaluation.evaluator import Evaluator, best_device
+from runs.mirror.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirror
+from runs.sampling.pictures import save_samples
+from runs.sampling.sampler import check_whole, mixture_centres, sampler_of, survivors_of
+from runs.store.folder import DataCard, RunFolder
+from runs.store.journal import Afterword, Entry, Journal, Scoring
+from runs.store.replay import Past, past_lines, read_origin, read_past, replay_lineage
+from runs.store.snapshots import discard_after, newest, write_snapshot
+from runs.tracking.record import NO_FAULTS, Tracker, open_tracker
+from runs.training.interruption import InterruptibleExecutor
+from runs.training.placement import build_executor, check_device, choose_executor
+from runs.training.watch import Watch
+
+GRID = 100  # samples in a grid; of points, ten times as many
+GRID_SEED = 0
+EVALUATION_SEED = 1  # of the samples that are scored: the same noise at every scoring
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: where it lies, how far it came, and the checksum of its state there."""
+
+    path: Path
+    generation: int
+    checksum: str
+    finished: bool
+    stopped_by: str | None = None
+
+
+def evolve(
+    config: RunConfig, output: str | Path | None = None, progress: Progress | None = None
+) -> Result:
+    """Evolve a population as `config` says, in a new folder.
+
+    Args:
+        config: see `runs.load_config`.
+        output: the run's folder; by default `outputs/<name>-<time>`.
+        progress: where to report to; by default nowhere.
+
+    Raises:
+        ConfigError: the folder holds a run, or the data or networks do not fit.
+        NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
+    """
+    progress = progress or Silent()
+    source = open_source(config.data)
+    for file, reason in source.skipped:
+        progress.message(f"skipped {file}: {reason}")
+    card = DataCard.of(source)
+    folder = RunFolder.create(config, card, Path(output) if output else None)
+    try:
+        return Run(folder, config, card, progress).go()
+    except ConfigError:
+        folder.discard()
+        raise
+
+
+def resume(
+    run_dir: str | Path,
+    generations: int | None = None,
+    progress: Progress | None = None,
+    output: str | Path | None = None,
+    **execution: Any,
+) -> Result:
+    """Continue a run to the bit: newest snapshot that verifies, journal replayed, then on.
+
+    Args:
+        run_dir: the run's folder, or the URI of its mirror, which is fetched first.
+        generations: a new total number of generations; by default the config's.
+        progress: where to report to; by default nowhere.
+        output: the folder for a fetched run; by default `outputs/<the URI's last part>`.
+        execution: other values for keys of `execution`, such as `workers=2`; the result's bits
+            do not depend on them, but on `threads` and `device`.
+
+    Raises:
+        ConfigError: no such run, a bad value, or its data have changed.
+        OSError: the mirror cannot be read.
+        RunBusy: another process writes to it.
+        NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
+    """
+    progress = progress or Silent()
+    if is_uri(run_dir):
+        folder = fetch_run(str(run_dir), RunFolder.of(run_dir, output), progress.message)
+    else:
+        folder = RunFolder.open(run_dir)
+    catch_up(folder, folder.load_config().checkpoint.mirror, progress.message)
+    config = folder.load_config()
+    if generations is not None or execution:
+        values = config.model_dump(mode="json")
+        values["generations"] = generations or config.generations
+        values["execution"] |= execution
+        config = validate(values, str(folder.config))
+    return go_on(folder, config, progress)
+
+
+def go_on(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
+    """Continue the run in a folder as `config` says, which may differ from the one that lies there.
+
+    Raises:
+        ConfigError: its data have changed; or as `resume`.
+    """
+    card, found = folder.load_data(), DataCard.of(open_source(config.data))
+    if found.fingerprint != card.fingerprint:
+        raise ConfigError(
+            f"the data have changed since {folder.path} began: {found.name} is now "
+            f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
+        )
+    return Run(folder, config, card, progress).go(resumed=True)
+
+
+class Run:
+    """One process's part in a run: its loop, its record, its snapshots."""
+
+    def __init__(
+        self, folder: RunFolder, config: RunConfig, card: DataCard, progress: Progress
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._card = card
+        self._progress = progress
+        self._lineage = Lineage()
+        self._background = Background()
+        self._watch = Watch(config.evaluation)
+        self._evaluator: Evaluator | None = None
+        self._centres = mixture_centres(config.data)
+        self._events: deque[dict[str, Any]] = deque()  # that the next line of the journal takes
+        self._replicas: tuple[dict[str, Any], ...] = ()  # as written down last
+        self._mirror: Mirror = NoMirror()
+        self._saved = -1  # the generation of the newest snapshot
+        self._written = 0  # generations that the journal has
+        self._stop = Stop(config.checkpoint.grace)
+        self._clock = time.perf_counter()
+
+    def go(self, resumed: bool = False) -> Result:
+        """Run to the end, or to a signal."""
+        config, folder = self._config, self._folder
+        selection = build_selection(
+            config.selection, config.population.survivors, config.fitness.gamma
+        )
+        journal = Journal(folder.journal)
+        tracker = executor = None
+        status, advice = "FAILED", f"Go on with: run-evolution resume {folder.path}"
+        try:
+            past = Past(Origin(None, ()), 0)
+            if resumed:
+                folder.sweep()
+                past = self._read_past(journal)
+                if past.end > config.generations:
+                    raise ConfigError(
+                        f"generations: {config.generations} is less than the {past.end} that "
+                        f"{folder.path} has behind it"
+                    )
+                self._replay_record(selection, past)
+                self._written = past.end
+            choice = choose_executor(config.execution)
+            check_device(config.execution, choice)
+            if config.evaluation.every is not None:
+                self._evaluator = self._make_evaluator()
+            say = self._progress.message
+            with same_handlers():
+                replicas = build_executor(config, choice, partial(read_origin, folder), say)
+            executor = InterruptibleExecutor(replicas, self._stop)
+            self._mirror = open_mirror(folder, config.checkpoint.mirror, not resumed, self._report)
+            if resumed:  # not before: a mistake must leave the run as it was
+                write_text(folder.config, config.to_yaml())
+            self._progress.message(
+                f"{config.name}: {config.generations} generations, {executor.description}"
+                f"{choice.reason}; folder {folder.path}"
+            )
+            population = self._population(executor, past)
+            tracker = open_tracker(folder, config, self._progress.message)
+            self._mirror.update()
+            with self._stop.listen():
+                self._progress.start(config, population.generation)
+                generation, checksum = self._evolve(population, selection, journal, executor)
+                self._warn(self._background.wait())
+            whole = generation >= config.generations or bool(self._watch.stopped)
+            finished = whole and not self._stop.abandoned
+            status = "FINISHED" if finished else "KILLED"
+            return Result(folder.path, generation, checksum, finished, self._stop.signal)
+        except WorkerLost as error:
+            raise WorkerLost(f"{error}. {advice}") from error
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise WorkerLost(f"{memory_advice(error)}. {advice}") from error
+        finally:
+            self._progress.close()
+            self._background.close()
+            if executor is not None:
+                executor.close()
+            if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # a second one: be gone
+                self._mirror.finish()
+                self._write_afterword(journal)
+                if tracker is not None:
+                    self._end_record(tracker, status)
+            folder.replicas.unlink(missing_ok=True)
+            journal.close()
+
+    # ------------------------------------------------------------------------------------ the loop
+
+    def _evolve(
+        self, population: Population, selection: Selection, journal: Journal, executor: Executor
+    ) -> tuple[int, str]:
+        """Run the loop; return the generation that the run ends at, and the checksum there."""
+        try:
+            if population.generation - max(self._saved, 0) >= self._config.checkpoint.every:
+                self._snapshot(population, journal)  # one was lost: the next replay be shorter
+            self._loop(population, selection, journal)
+            return population.generation, self._snapshot(population, journal)
+        except KeyboardInterrupt:
+            if not self._stop.abandoned:
+                raise
+            return self._save_held(executor)
+
+    def _loop(self, population: Population, selection: Selection, journal: Journal) -> None:
+        """Algorithm 1 of Wang et al., 1803.00657, with the discriminator's turn at the end."""
+        config = self._config
+        self._score(population, journal)
+        while self._goes_on(population):
+            jobs = selection.propose(
+                config.population.mutations, config.seed, population.generation
+            )
+            scores = population.evaluate(jobs)  # variation and evaluation, on the replicas
+            children = selection.individuals(population.generation, jobs, scores)
+            survivors = selection.select(children)
+            self._record(population, children, survivors, journal)
+            population.advance(tuple(survivor.job for survivor in survivors))
+            self._score(population, journal)  # first: a snapshot is of what a rollback left
+            if population.generation % config.checkpoint.every == 0:
+                self._snapshot(population, journal)
+
+    def _goes_on(self, population: Population) -> bool:
+        if self._watch.stopped:
+            self._progress.message(
+                f"stopped early at generation {population.generation}: {self._watch.stopped}"
+            )
+            return False
+        return population.generation < self._config.generations and self._stop.signal is None
+
+    def _record(
+        self,
+        population: Population,
+        children: list[Individual],
+        survivors: list[Individual],
+        journal: Journal,
+    ) -> None:
+        outcome = population.outcome
+        assert outcome is not None
+        now = time.perf_counter()
+        seconds = outcome.seconds | {"total": now - self._clock}
+        self._clock = now
+        self._take_note(outcome)
+        entry = Entry(
+            outcome.generation,
+            time.time(),
+            outcome.checksum,
+            tuple(child.job for child in children),
+            tuple(child.score for child in children),
+            tuple(survivor.job for survivor in survivors),
+            outcome.training,
+            seconds,
+            tuple(drained(self._events)),
+        )
+        journal.append(entry)
+        self._written = outcome.generation + 1
+        self._lineage.update(children, survivors)
+        self._progress.generation(entry, self._lineage)
+
+    def _settle(self, population: Population) -> str:
+        """Bring every replica to the present generation; return the state's checksum."""
+        outcome = population.settle()
+        self._take_note(outcome)
+        return outcome.checksum
+
+    def _take_note(self, outcome: Outcome) -> None:
+        """Say what befell the replicas, and keep it for the journal's next line."""
+        self._events.extend(outcome.events)
+        for event in outcome.events:
+            self._progress.message(describe(event))
+        self._show_replicas(outcome)
+
+    def _write_afterword(self, journal: Journal) -> None:
+        """Write down the faults that no generation's line took, if there are any."""
+        events = tuple(drained(self._events))
+        if all(event["event"] in (*NO_FAULTS, "resumed") for event in events):
+            return
+        with suppress(OSError):  # of a full disk, say, which ends the run and was told of
+            journal.append(Afterword(self._written, time.time(), events))
+
+    def _show_replicas(self, outcome: Outcome) -> None:
+        """Write down where the replicas are, whenever that changes, for `inspect` to show."""
+        if outcome.replicas == self._replicas:
+            return
+        self._replicas = outcome.replicas
+        try:
+            write_json(
+                self._folder.replicas,
+                {"generation": outcome.generation, "replicas": list(outcome.replicas)},
+            )
+        except OSError:  # such as a full disk, which the next snapshot tells of
+            self._replicas = ()
+
+    # ----------------------------------------------------------------------------- past and future
+
+    def _read_past(self, journal: Journal) -> Past:
+        """Read where to go on from, tell what was passed over, and cut a damaged journal."""
+        folder = self._folder
+        past = read_past(folder, self._config.evaluation)
+        if past.origin.exported is not None:
+            self._check(past.origin.exported, folder.snapshots)
+        for note in past.notes:
+            self._progress.message(note)
+        if past.remade:
+            discard_after(folder.snapshots, past.end)
+            discard_after(folder.best, past.scored)
+        if past.notes:
+            journal.rewrite(past_lines(folder, past.end, past.scored))
+        self._events.append({"event": "resumed", "replayed": len(past.origin.history)})
+        return past
+
+    def _check(self, exported: ExportedState, where: Path) -> None:
+        """Refuse a snapshot that verifies and holds no state of this run, such as a forged one."""
+        try:
+            check_whole(self._config, self._card.shape, exported)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{where}, generation {exported.generation}: {error}. Without that snapshot the "
+                "run goes on from the one before, or from its journal"
+            ) from None
+
+    def _replay_record(self, selection: Selection, past: Past) -> None:
+        """Bring the lineage and the watch to where the journal ends."""
+        self._watch = Watch(self._config.evaluation, past.scorings)
+        replay_lineage(self._lineage, selection, past_lines(self._folder, past.end))
+
+    def _population(self, executor: Executor, past: Past) -> Population:
+        """Bring the replicas to the last journalled generation; its survivors are pending."""
+        origin = past.origin
+        if origin.exported is not None:
+            self._saved = origin.exported.generation
+        if past.end == 0:
+            return Population(executor)
+        checksum = executor.restore(Origin(origin.exported, origin.history[:-1]))
+        if checksum != past.checksum:
+            self._events.append({"event": "replay-differs", "now": checksum, "then": past.checksum})
+            self._progress.message(
+                f"note: the replay gives other bits here ({checksum}, then {past.checksum}): the "
+                "hardware, a library's version or execution.threads differ. The run goes on"
+            )
+        self._progress.message(f"resumed at generation {past.end}")
+        if not origin.history:
+            return Population(executor, past.end)
+        population = Population(executor, past.end - 1)
+        population.advance(origin.history[-1])
+        return population
+
+    def _snapshot(self, population: Population, journal: Journal) -> str:
+        """Begin to write a snapshot and a sample grid; return the state's checksum."""
+        checksum = self._settle(population)
+        if population.generation != self._saved:
+            journal.sync()
+            exported = population.export()
+            save = partial(self._save, exported, checksum)
+            self._warn(self._background.submit(save))
+            self._saved = population.generation
+        return checksum
+
+    def _save(self, exported: ExportedState, checksum: str) -> None:
+        folder, keep = self._folder, self._config.checkpoint.keep
+        write_snapshot(folder.snapshots, exported, checksum, keep)
+        self._mirror.update()
+        sampler = sampler_of(self._config, self._card.shape, exported)
+        count = GRID if sampler.images else GRID * 10
+        path = folder.samples / f"generation-{exported.generation:08d}.png"
+        save_samples(sampler(count, GRID_SEED), path, self._centres)
+
+    def _save_held(self, executor: Executor) -> tuple[int, str]:
+        """Write a snapshot of what a replica holds of a generation that was given up.
+
+        It may be one generation behind the journal, which `resume` replays.
+        """
+        self._progress.message(
+            f"gave up the generation after {self._config.checkpoint.grace:g} s; "
+            "it is made again, to the bit"
+        )
+        held = executor.held()
+        if held is None:
+            self._progress.message("no worker answers: `resume` goes on from the snapshot before")
+            return max(self._saved, 0), ""
+        checksum = exported_checksum(held)
+        if held.generation > self._saved:
+            self._warn(self._background.submit(partial(self._save, held, checksum)))
+        return held.generation, checksum
+
+    def _end_record(self, tracker: Tracker, status: str) -> None:
+        """Draw the plots and close the record."""
+        try:
+            draw_plots(self._folder)
+        except OSError as error:
+            self._progress.message(f"warning: the plots could not be drawn: {error}")
+        tracker.finish(status)
+
+    # ------------------------------------------------------------------------------------- scoring
+
+    def _make_evaluator(self) -> Evaluator:
+        config, execution = self._config.evaluation, self._config.execution
+        device = "cpu" if execution.device == "cpu" else best_device()
+        # What is best, and when a run stops, follows from the scores: so their bits count.
+        prepare_device(device, execution.threads, execution.precision)
+        self._progress.message(f"scoring every {config.every} generations: preparing the metrics")
+        return Evaluator(
+            open_source(self._config.data),
+            self._card.shape,
+            config.metrics,
+            config.space,
+            config.count,
+            device=device,
+            progress=paced(self._progress.message),
+        )
+
+    def _score(self, population: Population, journal: Journal) -> None:
+        """Score the state if its generation is due; keep the best, and do what the watch says.
+
+        The journal says first what follows: if the process ends before it is done, resume does it.
+        """
+        generation = population.generation
+        if self._evaluator is None or not self._watch.due(generation):
+            return
+        checksum = self._settle(population)
+        exported = population.export()
+        values, survivors = self._values(exported)
+        verdict = self._watch.judge(generation, values)
+        journal.append(
+            Scoring(generation, time.time(), values, survivors, verdict.best, verdict.action)
+        )
+        journal.sync()
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        mark = "  (best so far)" if verdict.best else ""
+        self._progress.message(f"scored generation {generation}: {shown}{mark}")
+        if verdict.action in ("warn", "rollback"):
+            follows = "; going on from the best snapshot" if verdict.action == "rollback" else ""
+            self._progress.message(f"alarm at generation {generation}: {verdict.reason}{follows}")
+        if verdict.best:
+            self._keep_best(exported, checksum)
+        if verdict.action == "rollback":
+            self._roll_back(population)
+
+    def _values(
+        self, exported: ExportedState
+    ) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
+        """Return the metrics of the averaged generator, and of each survivor if asked for."""
+        assert self._evaluator is not None
+        config, shape = self._config, self._card.shape
+        samplers = [sampler_of(config, shape, exported)]
+        if config.evaluation.survivors:
+            samplers += survivors_of(config, shape, exported)
+        count = config.evaluation.count
+        with self._stop.abandonable():
+            values, *survivors = (
+                self._evaluator.score(sampler.batches(count, EVALUATION_SEED), EVALUATION_SEED)
+                for sampler in samplers
+            )
+        return values, tuple(survivors)
+
+    def _keep_best(self, exported: ExportedState, checksum: str) -> None:
+        try:
+            write_snapshot(self._folder.best, exported, checksum, keep=1)
+        except OSError as error:
+            self._warn(error)
+
+    def _roll_back(self, population: Population) -> None:
+        """Put the best snapshot's networks in the place of the present ones.
+
+        The generation stays, so the streams to come are others than those that led to the collapse.
+
+        Raises:
+            OSError: the best snapshot cannot be read.
+        """
+        best, _, _ = newest(self._folder.best)
+        if best is None or best.generation != self._watch.best:
+            raise OSError(
+                f"the best snapshot, of generation {self._watch.best}, cannot be read from "
+                f"{self._folder.best}; `resume` makes it again and goes on"
+            )
+        self._check(best, self._folder.best)
+        exported = replace(best, generation=population.generation)
+        population.replace(exported)
+        checksum = self._settle(population)
+        # At once: without this snapshot, a resumed run would have to score and roll back again.
+        self._warn(self._background.submit(partial(self._save, exported, checksum)))
+        self._warn(self._background.wait())
+        self._saved = population.generation
+
+    def _warn(self, error: OSError | None) -> None:
+        if error is not None:
+            self._report(
+                {"event": "snapshot-failed", "reason": str(error)},
+                f"warning: a snapshot could not be written ({error}); the run goes on, and the "
+                "snapshots before it are intact",
+            )
+
+    def _report(self, event: dict[str, Any], text: str) -> None:
+        """Say that something failed, here and in the journal; other threads call it too."""
+        self._events.append(event)
+        self._progress.message(text)
+
+
+def drained(events: deque[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Take what is there now, oldest first, while other threads may add more."""
+    for _ in range(len(events)):
+        yield events.popleft()
+
+
+def describe(event: dict[str, Any]) -> str:
+    """Return an event of the journal as a line to read."""
+    details = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
+    return f"note: {event['event'].replace('-', ' ')} ({details})"

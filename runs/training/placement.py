@@ -1,0 +1,108 @@
+"""Where a run's replicas are made: in this process, or on Ray workers."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from egan.mutations import Mutation, resolve
+from egan.replica import ReplicaFactory
+from populations.executors.base import ExecutionConfig, Executor, Recover
+from populations.executors.local import LocalExecutor
+from runs.common.errors import ConfigError
+from runs.config.schema import RunConfig
+from runs.tracking.record import project_packages
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The executor to use, and why, where that was left open."""
+
+    executor: str
+    reason: str = ""
+
+
+def choose_executor(execution: ExecutionConfig) -> Choice:
+    """Return the executor of a config: where it is `auto`, local if one device is all there is."""
+    if execution.executor != "auto":
+        return Choice(execution.executor)
+    if find_spec("ray") is None:
+        return Choice("local", " (auto: Ray is not installed)")
+    if execution.address:
+        return Choice("ray", " (auto: execution.address names a cluster)")
+    if os.environ.get("RAY_ADDRESS"):
+        return Choice("ray", " (auto: RAY_ADDRESS names a cluster)")
+    if execution.workers != "auto" and execution.workers > 1:
+        return Choice("ray", f" (auto: {execution.workers} workers are asked for)")
+    if execution.resources or execution.labels:
+        return Choice("ray", " (auto: execution.resources or .labels are asked for)")
+    gpus = 0 if execution.device == "cpu" else torch.cuda.device_count()
+    if gpus and int(gpus / execution.gpus) > 1:
+        return Choice("ray", f" (auto: {gpus} GPU(s) here, {execution.gpus:g} for each replica)")
+    return Choice("local", f" (auto: {'one GPU' if gpus else 'no GPU'} here, and no cluster named)")
+
+
+def build_executor(
+    config: RunConfig, choice: Choice, recover: Recover, say: Callable[[str], None]
+) -> Executor:
+    """Return the executor of a config, its replicas at generation 0.
+
+    Raises:
+        ConfigError: what the config asks for is not here.
+        WorkerLost: the cluster has no place for a worker.
+    """
+    execution = config.execution
+    mutations = {name: resolve(name) for name in config.population.mutations}
+
+    def factory_for(device: str) -> ReplicaFactory:
+        return ReplicaFactory(
+            config, device, execution.threads, mutations, execution.precision, execution.compile
+        )
+
+    try:
+        if choice.executor == "local":
+            return LocalExecutor(factory_for(_local_device(execution)))
+        try:
+            from populations.executors.ray.executor import RayExecutor
+        except ImportError:
+            raise ConfigError(
+                "execution.executor: ray is not installed; pip install ray, or --executor local"
+            ) from None
+        code = code_of(mutations)
+        return RayExecutor(factory_for, execution, config.children, recover, say, code)
+    except (ValueError, ConnectionError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def code_of(mutations: Mapping[str, Mutation]) -> list[Path]:
+    """Return the folders and files of the project's packages and of the user's own mutations."""
+    paths = list(project_packages())
+    for mutation in mutations.values():
+        module = sys.modules.get(mutation.__module__.partition(".")[0])
+        file = getattr(module, "__file__", None)
+        if module is None or file is None or module.__name__ == "__main__":
+            continue  # a program's own functions travel whole
+        path = Path(file).parent if hasattr(module, "__path__") else Path(file)
+        if path not in paths:
+            paths.append(path)
+    return paths
+
+
+def check_device(execution: ExecutionConfig, choice: Choice) -> None:
+    """Refuse a device that is not here, before anything slow begins; Ray knows its own.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if choice.executor == "local" and execution.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("execution.device: cuda was asked for, but torch finds no GPU here")
+
+
+def _local_device(execution: ExecutionConfig) -> str:
+    if execution.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return execution.device

@@ -1,0 +1,81 @@
+"""What follows from the scorings of a run: the best so far, early stopping, the collapse alarm."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from runs.evaluation.evaluator import Action, EvaluationConfig, better, collapsed, short_values
+from runs.store.journal import Scoring
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a scoring is the best so far, and what is to be done."""
+
+    best: bool
+    action: Action | None = None
+    reason: str = ""
+
+
+class Watch:
+    """Judges scorings in their order; a pure function of their values, so resume repeats it.
+
+    Attributes:
+        best: the generation of the best scoring so far, if there is any.
+        stopped: why the run is to stop, if it is.
+    """
+
+    def __init__(self, config: EvaluationConfig, past: Iterable[Scoring] = ()) -> None:
+        self._config = config
+        self._best: dict[str, float] = {}  # the best finite value of each metric, by short name
+        self._since_best = 0
+        self._seen: set[int] = set()
+        self.best: int | None = None
+        self.stopped: str | None = None
+        for scoring in past:
+            self.judge(scoring.generation, scoring.values)
+
+    def due(self, generation: int) -> bool:
+        """Return whether the state of a generation is to be scored, and was not yet."""
+        return self._config.scores(generation) and generation not in self._seen
+
+    def judge(self, generation: int, values: Mapping[str, float]) -> Verdict:
+        """Return what follows from a scoring's values (by full name).
+
+        One that stops the run or rolls it back as collapsed is never the best, whatever the
+        deciding metric says of it: a few good images repeated can have a good FID.
+        """
+        self._seen.add(generation)
+        short = short_values(values)
+        alarm = self._alarm(short)
+        action = self._config.collapse.action if alarm and self._config.collapse else None
+        best = False
+        if action in (None, "warn"):
+            best = self._improves(self._config.deciding, short)
+            self._best |= {name: v for name, v in short.items() if self._improves(name, short)}
+        if best:
+            self.best = generation
+        self._since_best = 0 if best else self._since_best + 1
+        patience = self._config.patience
+        if patience is not None and self._since_best >= patience:
+            action, alarm = (
+                "stop",
+                f"{self._config.deciding} has not improved in {patience} scorings",
+            )
+        if action == "stop":
+            self.stopped = alarm
+        return Verdict(best, action, alarm)
+
+    def _improves(self, metric: str, values: Mapping[str, float]) -> bool:
+        return better(metric, values.get(metric, math.nan), self._best.get(metric, math.nan))
+
+    def _alarm(self, values: Mapping[str, float]) -> str:
+        """Return how the metric of the alarm collapsed, or nothing."""
+        collapse = self._config.collapse
+        if collapse is None or collapse.metric not in self._best:
+            return ""
+        value, best = values.get(collapse.metric, math.nan), self._best[collapse.metric]
+        if not collapsed(collapse, value, best):
+            return ""
+        now = f"{value:.4g}" if math.isfinite(value) else "not finite"  # all that a journal says
+        return f"{collapse.metric} is {now}, its best was {best:.4g}"

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from egan.backbones.progressive import progan
+from egan.backbones.stylegan import networks as stylegan
+
+SMALL = {"latent": 6, "fmap_base": 32, "fmap_max": 8}
+
+
+@pytest.fixture
+def stream():
+    return torch.Generator().manual_seed(7)
+
+
+@pytest.fixture
+def style_config():
+    return stylegan.StyleGANConfig(style=5, mapping_layers=3, **SMALL)
+
+
+@pytest.fixture
+def style_networks(style_config):
+    return stylegan.build(style_config, (3, 32, 32))
+
+
+@pytest.fixture
+def pro_networks():
+    return progan.build(progan.ProGANConfig(**SMALL), (3, 32, 32))
+
+
+@pytest.fixture(params=["stylegan", "progan"])
+def networks(request, style_networks, pro_networks):
+    return style_networks if request.param == "stylegan" else pro_networks
+
+
+@pytest.fixture
+def lively(stream):
+    """Weights with nothing at zero: noise, biases and the constant all have their effect."""
+
+    def draw(function):
+        weights = function.initialise(stream)
+        noise = torch.randn(weights.params.shape, generator=stream)
+        return type(weights)(weights.params + 0.3 * noise, weights.buffers)
+
+    return draw

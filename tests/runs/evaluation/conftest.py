@@ -1,0 +1,178 @@
+"""Small runs that are scored while they evolve, and what looks at them."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from runs.config.schema import RunConfig, load_config
+from runs.store.journal import Scoring, read_journal
+from runs.store.snapshots import newest
+from runs.training.driver import evolve
+
+POINTS = """\
+name: points
+seed: 1
+generations: 60
+data: {source: gaussians}
+backbone: {name: mlp, width: 8, depth: 1}
+population: {batch: 8}
+fitness: {batch: 16}
+optimizer: {learning_rate: 0.01}
+execution: {executor: local}
+evaluation: {every: 5, metrics: [kl, modes], count: 200}
+checkpoint: {every: 7, keep: 3}
+tracking: {enabled: false}
+"""
+IMAGES = """\
+name: images
+seed: 3
+generations: 7
+data: {source: digits, resolution: 8}
+backbone: {name: dcgan, latent: 4, width: 4}
+population: {batch: 8, survivors: 2}
+fitness: {batch: 16}
+optimizer: {learning_rate: 0.01}
+execution: {executor: local}
+evaluation: {every: 2, metrics: [fid, kid, prdc], space: pixels, count: 60}
+checkpoint: {every: 3, keep: 9}
+tracking: {enabled: false}
+"""
+# Scored 5 to 20 better and better; 25, 30, 35 are alarms; 45 to 55 are the best; 60 is an alarm.
+ROLLBACK = {"metric": "kl", "factor": 1.05, "action": "rollback"}
+
+
+class Told:
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def start(self, config: RunConfig, generation: int) -> None:
+        pass
+
+    def generation(self, entry: Any, lineage: Any) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+    def close(self) -> None:
+        pass
+
+    def __contains__(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def surroundings(cache: Path) -> Iterator[None]:
+    """Keep what is cached in `cache`, and draw no pictures, which take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setattr("runs.training.driver.draw_plots", lambda folder: None)
+        patch.setattr("runs.training.driver.save_samples", lambda samples, path, centres=None: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _surroundings(tmp_path_factory) -> Iterator[None]:
+    with surroundings(tmp_path_factory.mktemp("cache")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def evolved(config, tmp_path_factory) -> Callable[..., Path]:
+    """Evolve a run that several modules look at; give its folder."""
+
+    def make(name: str, **changes: Any) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        with surroundings(folder / "cache"):
+            return evolve(config(name, **changes), folder / "run").path
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """Each test's own cache of classifiers and statistics."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(tmp_path / "cache" / "evolutionary-gan")
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory) -> Callable[..., RunConfig]:
+    """Give the config of points or images with changes, such as `evaluation__every=3`."""
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / "points.yaml").write_text(POINTS)
+    (folder / "images.yaml").write_text(IMAGES)
+
+    def make(name: str, **changes: Any) -> RunConfig:
+        return load_config(folder / f"{name}.yaml", (), **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rolled_back(evolved) -> Path:
+    """The folder of an undisturbed run of points with rollbacks."""
+    return evolved("points", evaluation__collapse=ROLLBACK)
+
+
+@pytest.fixture(scope="session")
+def images_run(evolved) -> Path:
+    """The folder of an undisturbed run of 8 x 8 digits whose survivors are scored too."""
+    return evolved("images", evaluation__survivors=True)
+
+
+@pytest.fixture(scope="session")
+def points_run(evolved) -> Path:
+    """The folder of an undisturbed run of points."""
+    return evolved("points", generations=10)
+
+
+@pytest.fixture(scope="session")
+def scorings() -> Callable[[Path], dict[int, Scoring]]:
+    """Give a run's scorings by generation; there must be one of each."""
+
+    def read(folder: Path) -> dict[int, Scoring]:
+        lines = [x for x in read_journal(folder / "journal.jsonl") if isinstance(x, Scoring)]
+        assert len({line.generation for line in lines}) == len(lines)
+        return {line.generation: line for line in lines}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[[Path], list[dict]]:
+    """Give a journal's lines without what differs between runs of the same bits."""
+
+    def read(folder: Path) -> list[dict]:
+        varying = ("time", "seconds", "events", "crc")
+        lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
+        return [{k: v for k, v in line.items() if k not in varying} for line in lines]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def end_of() -> Callable[[Path], str]:
+    """Give the checksum of a run's newest snapshot."""
+
+    def read(folder: Path) -> str:
+        return newest(folder / "snapshots")[1]
+
+    return read

@@ -1,0 +1,464 @@
+"""A run's copy in a store can be resumed at any moment, and a failing store stops nothing."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runs import evolve, load_config, resume
+from runs.common.errors import ConfigError
+from runs.mirror import mirror
+from runs.mirror.mirror import MARK, Copier, Mark, Store, catch_up, fetch_run
+from runs.store.folder import RunFolder
+from runs.store.journal import Entry, read_journal
+from runs.store.replay import read_past
+from tests.runs.copies import checksum
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+
+def selected(folder: Path) -> list[tuple]:
+    """Return what a journal says of the run's course."""
+    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
+    return [(e.generation, e.checksum, e.jobs, e.scores, e.survivors, e.training) for e in lines]
+
+
+def events(folder: Path) -> list[str]:
+    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
+    return [event["event"] for line in lines for event in line.events]
+
+
+def silent(text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def uri(tmp_path) -> str:
+    return f"file://{tmp_path}/store/runs/one"
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(mirror, "BLOCK", 4096)
+
+
+def mirrored(points_yaml, folder: Path, uri: str, generations: int = 17):
+    config = load_config(
+        points_yaml, generations=generations, checkpoint__mirror=uri, checkpoint__every=5
+    )
+    return evolve(config, folder)
+
+
+def test_a_run_goes_on_from_its_mirror_in_an_empty_folder_to_the_same_bits(
+    points_run, points_yaml, uri, invoke, small_blocks, tmp_path
+):
+    mirrored(points_yaml, tmp_path / "run", uri)
+    there = tmp_path / "elsewhere"
+    done = invoke("resume", uri, "--output", there, "--generations", "30")
+    assert done.exit_code == 0, done.output
+    assert checksum(done.output) == points_run[1]
+    assert selected(there) == selected(points_run[0])
+    # Everything is there once, named by the one mark; the journal's pieces are the journal.
+    store = Store(uri)
+    mark = store.newest()
+    assert set(store.names()) == mark.names() and mark.generation == 30
+    assert len(mark.journal) > 2
+    assert (
+        b"".join(store.read(p.name) for p in mark.journal) == (there / "journal.jsonl").read_bytes()
+    )
+    assert [s.name for s in mark.states if s.part == "snapshots"] == [
+        f"generation-{n:08d}" for n in (30, 25, 20)
+    ]
+    assert mark.files["config.yaml"] == (there / "config.yaml").read_text()
+    assert mark.run == json.loads((tmp_path / "run" / "mirror.json").read_text())["run"]
+
+
+def test_one_command_goes_on_from_the_mirror_where_the_folder_is_gone(
+    points_run, points_yaml, uri, invoke, tmp_path
+):
+    folder = tmp_path / "run"
+    begin = (
+        *("train", points_yaml, "--resume", "auto", "--output", folder),
+        *("--set", f"checkpoint.mirror={uri}", "--set"),
+    )
+    assert invoke(*begin, "generations=12").exit_code == 0
+    shutil.rmtree(folder)
+    done = invoke(*begin, "generations=30")
+    assert done.exit_code == 0 and "fetching the run of 12 generations" in done.output
+    assert checksum(done.output) == points_run[1]
+    assert selected(folder) == selected(points_run[0])
+
+
+def test_a_folder_that_stayed_behind_takes_over_what_the_mirror_has(
+    points_run, points_yaml, uri, invoke, tmp_path
+):
+    folder = tmp_path / "run"
+    mirrored(points_yaml, folder, uri, 12)
+    stale = Path(shutil.copytree(folder, tmp_path / "stale"))
+    resume(folder, generations=25)
+    done = invoke("resume", stale, "--generations", "30")
+    assert "is at generation 12, its mirror at 25" in done.output
+    assert "resumed at generation 25" in done.output
+    assert checksum(done.output) == points_run[1]
+    assert selected(stale) == selected(points_run[0])
+    before = (folder / "journal.jsonl").read_bytes()
+    catch_up(RunFolder(stale), uri, pytest.fail)  # as far as its mirror: nothing to say
+    assert (folder / "journal.jsonl").read_bytes() == before
+
+
+class Dying(BaseException):
+    """The process was killed."""
+
+
+class DyingStore(Store):
+    """A store whose process dies in its n-th change, with a half-written object if it is a put."""
+
+    left = 10**9
+
+    def _change(self, tear) -> None:
+        DyingStore.left -= 1
+        if DyingStore.left < 0:
+            tear()
+            raise Dying
+
+    def put(self, name, source):
+        self._change(lambda: Store.put_bytes(self, name, source.read(100)))
+        super().put(name, source)
+
+    def put_bytes(self, name, content):
+        self._change(lambda: Store.put_bytes(self, name, content[: len(content) // 2]))
+        super().put_bytes(name, content)
+
+    def remove(self, name):
+        self._change(lambda: None)
+        super().remove(name)
+
+
+def copy_once(folder: Path, uri: str) -> None:
+    run = mirror.identity(RunFolder(folder))
+    Copier(RunFolder(folder), uri, run).copy()
+
+
+def test_killed_in_any_change_of_the_store_its_newest_mark_is_a_run_to_resume(
+    points_run, uri, small_blocks, monkeypatch, tmp_path
+):
+    early, late = tmp_path / "early", tmp_path / "late"
+    for folder, keep, oldest in ((early, 13, 0), (late, 30, 20)):
+        shutil.copytree(points_run[0], folder)
+        lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[:keep]) + b'{"half')
+        for path in (folder / "snapshots").iterdir():
+            if not oldest <= int(path.name[-8:]) <= keep:
+                shutil.rmtree(path)
+        (folder / "mirror.json").write_text('{"run": "one"}')
+    monkeypatch.setattr(mirror, "Store", DyingStore)
+    seen = set()
+    for step in range(100):
+        shutil.rmtree(tmp_path / "store", ignore_errors=True)
+        DyingStore.left = 10**9
+        copy_once(early, uri)
+        DyingStore.left = step
+        died = False
+        try:
+            copy_once(late, uri)
+        except Dying:
+            died = True
+        DyingStore.left = 10**9
+        there = tmp_path / f"there-{step}"
+        fetch_run(uri, RunFolder(there), silent)
+        past = read_past(RunFolder(there))
+        assert past.end in (13, 30) and not past.notes
+        assert past.origin.exported.generation == (10 if past.end == 13 else 30)
+        seen.add((past.end, died))
+        copy_once(late, uri)  # and the next copy mends what was torn
+        assert set(Store(uri).names()) == Store(uri).newest().names()
+        for name, size in Store(uri).names().items():
+            assert len(Store(uri).read(name)) == size
+        if not died:
+            break
+    assert seen == {(13, True), (30, True), (30, False)}  # also killed while it removes
+
+
+def test_a_store_that_fails_is_told_once_and_catches_up(points_yaml, uri, monkeypatch, tmp_path):
+    monkeypatch.setattr(mirror, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(mirror, "LONGEST_PAUSE", 0.05)
+    obstacle = tmp_path / "store"
+    obstacle.write_text("a file where a folder must be")
+    said: list[str] = []
+
+    class Listener:
+        def start(self, config, generation):
+            pass
+
+        def generation(self, entry, lineage):
+            if entry.generation == 12:
+                obstacle.unlink()
+            deadline = time.monotonic() + 60
+            while entry.generation == 13 and not any("has caught up" in text for text in said):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+        def message(self, text):
+            said.append(text)
+
+        def close(self):
+            pass
+
+    folder = tmp_path / "run"
+    config = load_config(points_yaml, checkpoint__mirror=uri, checkpoint__every=5)
+    assert evolve(config, folder, Listener()).finished
+    assert sum("warning: the mirror" in text for text in said) >= 1
+    assert "mirror-failed" in events(folder) and events(folder)[-1] == "mirror-caught-up"
+    assert Store(uri).newest().generation == 30
+
+
+def test_a_mirror_that_never_answers_stops_no_run_and_is_filled_by_resume(
+    points_run, points_yaml, uri, tmp_path
+):
+    (tmp_path / "store").write_text("a file where a folder must be")
+    result = mirrored(points_yaml, tmp_path / "run", uri, 30)
+    assert result.finished and result.checksum == points_run[1]
+    (tmp_path / "store").unlink()
+    resume(tmp_path / "run")
+    assert Store(uri).newest().generation == 30
+
+
+def test_a_folder_that_is_removed_takes_nothing_of_its_mirror_with_it(
+    points_run, points_yaml, uri, invoke, tmp_path
+):
+    folder = tmp_path / "run"
+    mirrored(points_yaml, folder, uri)
+    copier = Copier(RunFolder(folder), uri, mirror.identity(RunFolder(folder)))
+    copier.copy()
+    before = Store(uri).names()
+    shutil.rmtree(folder / "snapshots")
+    with pytest.raises(ValueError, match="ahead of the folder"):
+        copier.copy()
+    shutil.rmtree(folder)
+    with pytest.raises((OSError, ValueError)):
+        copier.copy()
+    assert Store(uri).names() == before
+    with pytest.raises(OSError, match=r"config\.yaml"):  # nor where nothing was copied yet
+        Copier(RunFolder(folder), uri + "-new", "another").copy()
+    assert Store(uri + "-new").newest() is None
+
+
+def test_damage_in_the_store_costs_time_and_no_bit(
+    points_run, points_yaml, uri, small_blocks, invoke, tmp_path
+):
+    mirrored(points_yaml, tmp_path / "run", uri)
+    store = Store(uri)
+    mark = store.newest()
+    first, second = mark.journal[:2]
+    store.remove(first.name)
+    store.put_bytes(second.name, b"x" * second.size)
+    newest = next(state for state in mark.states if state.part == "snapshots")
+    store.put_bytes(newest.object, store.read(newest.object)[:-1] + b"x")
+    done = invoke("resume", uri, "--output", tmp_path / "there", "--generations", "30")
+    assert done.exit_code == 0, done.output
+    assert f"{first.name} is missing or damaged" in done.output
+    assert f"passed over {newest.name}" in done.output
+    assert checksum(done.output) == points_run[1]
+
+
+# ----------------------------------------------------------------------------------------- mistakes
+
+
+def test_another_runs_mirror_is_refused_and_untouched(points_yaml, uri, mistake, tmp_path):
+    mirrored(points_yaml, tmp_path / "run", uri, 3)
+    before = Store(uri).names()
+    other = ("train", points_yaml, "--output", tmp_path / "other")
+    setting = ("--set", f"checkpoint.mirror={uri}")
+    message = mistake(*other, *setting)
+    assert "holds another run" in message and f"resume {uri}" in message
+    assert not (tmp_path / "other").exists()
+    assert Store(uri).names() == before
+    assert "seed: 3 there, 5 here" in mistake(*other, *setting, "--resume", "auto", "--seed", 5)
+    assert "holds a run already" in mistake("resume", uri, "--output", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("outputs/copy", "checkpoint.mirror"),
+        ("s3x://bucket/prefix", "s3://bucket/prefix"),
+        ("s3://key:secret@bucket/prefix", "secret"),
+        ("s3://bucket/prefix?secret_key=abc", "secret"),
+    ],
+)
+def test_a_place_that_cannot_be_is_a_mistake(value, said, points_yaml, mistake, tmp_path):
+    folder = tmp_path / "run"
+    message = mistake(
+        "train", points_yaml, "--set", f"checkpoint.mirror={value}", "--output", folder
+    )
+    assert said in message and not folder.exists()
+
+
+def test_where_no_run_is_mirrored_none_is_fetched(uri, mistake, tmp_path):
+    assert "no run is mirrored" in mistake("resume", uri, "--output", tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+    assert "--output" in mistake("resume", tmp_path, "--output", tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda mark: {"files": {"../evil.yaml": "x"}},
+        lambda mark: {"states": [{**mark["states"][0], "name": "../../evil"}]},
+        lambda mark: {"states": [{**mark["states"][0], "part": ".."}]},
+        lambda mark: {"states": [{**mark["states"][0], "object": "../evil"}]},
+        lambda mark: {"journal": [{"name": "../../x", "size": 1, "crc": 1}]},
+        lambda mark: {"files": {}},
+        lambda mark: {"format": 99},
+        lambda mark: {"generation": "20"},
+        lambda mark: {"number": -1},
+        lambda mark: {"files": {"config.yaml": {}}},
+        lambda mark: {"run": 7},
+        lambda mark: {"journal": [{**mark["journal"][0], "crc": None}]},
+        lambda mark: {"more": 1},
+    ],
+)
+def test_a_mark_that_names_what_it_must_not_is_refused(change, points_run, uri, tmp_path):
+    (tmp_path / "run").mkdir()
+    folder = Path(shutil.copytree(points_run[0], tmp_path / "copy"))
+    copy_once(folder, uri)
+    store = Store(uri)
+    name = next(filter(MARK.match, store.names()))
+    value = mirror.unseal(store.read(name).decode())
+    store.put_bytes(name, mirror.seal(value | change(value)).encode())
+    with pytest.raises(ConfigError, match="cannot be read"):
+        fetch_run(uri, RunFolder(tmp_path / "there"), silent)
+    store.put_bytes(name, mirror.seal(value).encode())
+    assert isinstance(store.newest(), Mark)
+
+
+# --------------------------------------------------------------------------------- a real S3 server
+
+
+class S3:
+    """A real server of the S3 protocol, in memory: moto's."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        import socket
+        import urllib.request
+
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen(command, **quiet)
+        deadline = time.monotonic() + 120
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    break
+            assert self._process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        bucket = urllib.request.Request(f"http://127.0.0.1:{self.port}/bucket", method="PUT")
+        with urllib.request.urlopen(bucket, timeout=60) as answer:
+            assert answer.status == 200
+
+    def kill(self) -> None:
+        """End it; it forgets everything."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = S3(port)
+    server.start()
+    yield server
+    server.kill()
+
+
+def s3_uri(server: S3) -> str:
+    return (
+        f"s3://bucket/runs/one?endpoint_override=127.0.0.1:{server.port}"
+        "&scheme=http&region=us-east-1"
+    )
+
+
+def until_mirrored(process: subprocess.Popen, uri: str, generation: int) -> None:
+    deadline = time.monotonic() + 120
+    while (mark := Store(uri).newest()) is None or mark.generation < generation:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "nothing is mirrored"
+        time.sleep(0.02)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_killed_with_its_disk_again_and_again_a_run_goes_on_from_s3_to_the_same_bits(
+    s3, points_run, points_yaml, start, run, tmp_path
+):
+    uri = s3_uri(s3)
+    train = (
+        *("train", points_yaml, "--resume", "auto", "--set", f"checkpoint.mirror={uri}"),
+        *("--set", "checkpoint.every=1", "--output"),
+    )
+    for life, generation in enumerate((3, 9, 16, 22)):
+        process = start(*train, tmp_path / f"life-{life}", PAUSE="0.1")
+        until_mirrored(process, uri, generation)
+        time.sleep(0.03 * life)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        shutil.rmtree(tmp_path / f"life-{life}")
+    done = run(*train, tmp_path / "last")
+    assert done.returncode == 0, done.stderr
+    assert "fetching the run of" in done.stdout
+    assert checksum(done.stdout) == points_run[1]
+    assert selected(tmp_path / "last") == selected(points_run[0])
+    assert set(Store(uri).names()) == Store(uri).newest().names()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_an_s3_server_that_dies_in_the_middle_holds_up_nothing_and_is_filled_again(
+    s3, points_run, points_yaml, start, invoke, until_lines, tmp_path
+):
+    uri, folder = s3_uri(s3), tmp_path / "run"
+    process = start(
+        *("train", points_yaml, "--set", f"checkpoint.mirror={uri}", "--output", folder),
+        *("--set", "checkpoint.every=2", "--set", "generations=100000"),
+        PAUSE="0.02",
+    )
+    until_mirrored(process, uri, 10)
+    s3.kill()
+    lines = len(selected(folder))
+    until_lines(process, folder, lines + 100)  # it goes on
+    s3.start()  # empty
+    until_mirrored(process, uri, lines + 100)
+    os.killpg(process.pid, signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 3, stderr
+    assert stdout.count("warning: the mirror cannot be written") == 1
+    assert "has caught up" in stdout
+    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
+    seconds = [line.seconds["total"] for line in lines]
+    assert max(seconds[1:]) < 5  # a connection alone takes longer to fail
+    end = Store(uri).newest().generation
+    done = invoke("resume", uri, "--output", tmp_path / "there", "--generations", end + 2)
+    assert (
+        yaml.safe_load((tmp_path / "there" / "config.yaml").read_text())["checkpoint"]["mirror"]
+        == uri
+    )
+    assert done.exit_code == 0

@@ -1,0 +1,70 @@
+"""A study's record in a real store that fails for a while: what is missed is made up for."""
+
+import json
+
+import pytest
+from mlflow import MlflowClient
+
+from runs.config.schema import TrackingConfig
+from runs.tracking.record import PARENT, StudyRecord
+
+VALUES = {"study": "s", "strategy": "evolution", "seed": "0"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def record(store, tmp_path):
+    config = TrackingConfig(experiment="studies", uri=store)
+    said = []
+    record = StudyRecord(tmp_path, "s", config, {}, said.append)
+    record.said = said
+    record.open()
+    return record
+
+
+@pytest.fixture
+def run(store, tmp_path):
+    """A run's folder with a record of its own in the store."""
+    client = MlflowClient(store)
+    experiment = client.create_experiment("runs")
+    run_id = client.create_run(experiment, run_name="seed-0").info.run_id
+    folder = tmp_path / "runs" / "evolution" / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "tracking.json").write_text(json.dumps({"run_id": run_id, "uri": store}))
+    return folder, run_id
+
+
+def fails_once(monkeypatch, name: str) -> None:
+    """Let the store be locked at its next call of this name."""
+    method, left = getattr(MlflowClient, name), [1]
+
+    def call(*arguments, **options):
+        if left:
+            left.pop()
+            raise RuntimeError("database is locked")
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, name, call)
+
+
+@pytest.mark.parametrize("by", ["end", "close"])
+def test_a_run_that_could_not_be_nested_is_nested_at_an_end(by, record, run, store, monkeypatch):
+    folder, run_id = run
+    fails_once(monkeypatch, "update_run")
+    record.nest(folder, "evolution seed 0", VALUES)
+    record.nest(folder, "evolution seed 0", VALUES)  # too soon after the failure
+    found = MlflowClient(store).get_run(run_id)
+    assert PARENT not in found.data.tags and found.info.run_name == "seed-0"
+    if by == "end":
+        record.end(folder, "FINISHED", {})
+    else:
+        record.close("FINISHED", [])
+    found = MlflowClient(store).get_run(run_id)
+    parent = json.loads((folder.parents[2] / "tracking.json").read_text())["run_id"]
+    assert found.data.tags[PARENT] == parent and found.info.run_name == "evolution seed 0"
+    assert found.data.params == VALUES and VALUES.items() <= found.data.tags.items()
+    assert len(record.said) == 1 and "database is locked" in record.said[0]

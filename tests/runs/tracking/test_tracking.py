@@ -1,0 +1,493 @@
+"""The record in MLflow, with the real MLflow: a sqlite store, a server, and a dead one."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from populations.individual import Score
+from populations.lineage import Lineage
+from populations.selection import build_selection
+from runs import load_config, sample
+from runs.store.folder import RunFolder
+from runs.store.journal import Afterword, Entry, Journal, read_journal
+from runs.tracking.record import Record, fault_metrics, flatten, metrics_of, strategy_of, tags_of
+
+TRACKED = ("--set", "tracking.enabled=true", "--set", "tracking.system_metrics=false")
+
+
+def store_at(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def rows(store: Path, query: str) -> list[tuple]:
+    with sqlite3.connect(store) as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+def journal(folder: Path) -> list[Entry]:
+    return [item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry)]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+def logged(folder: Path) -> int:
+    try:
+        return json.loads((folder / "tracking.json").read_text())["logged"]
+    except FileNotFoundError:
+        return -1
+
+
+def expected_metrics(folder: Path) -> dict[tuple[str, int], float]:
+    """Return each metric that the journal holds, by name and generation."""
+    config = load_config(folder / "config.yaml")
+    selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
+    lineage, faults = Lineage(), Counter()
+    return {
+        (name, entry.generation): value
+        for entry in journal(folder)
+        for name, value in {
+            **metrics_of(entry, lineage, selection, config),
+            **fault_metrics(entry.events, faults),
+        }.items()
+    }
+
+
+def check_every_row_is_there_once(store: Path, folder: Path) -> None:
+    found = rows(store, "select key, step, value, timestamp, is_nan from metrics")
+    assert not any(is_nan for *_, is_nan in found)
+    keys = [(key, step) for key, step, *_ in found]
+    assert len(keys) == len(set(keys)), "a row is there twice"
+    expected = expected_metrics(folder)
+    assert set(keys) == set(expected)
+    times = {entry.generation: round(entry.time * 1000) for entry in journal(folder)}
+    for key, step, value, timestamp, _ in found:
+        assert value == pytest.approx(expected[key, step])
+        assert timestamp == times[step]
+
+
+# ----------------------------------------------------------------------------------- a sqlite store
+
+
+@pytest.fixture(scope="module")
+def tracked(images_yaml, start, run, tmp_path_factory) -> Path:
+    """A folder with `mlflow.db` and `run`, which was killed while it was tracked, and resumed."""
+    folder = tmp_path_factory.mktemp("tracked")
+    options = ("--set", "generations=400", "--set", "checkpoint.every=100", *TRACKED)
+    process = start(
+        "train", images_yaml, *options, "--output", "run",
+        cwd=folder, MLFLOW_TRACKING_URI=store_at(folder),
+    )  # fmt: skip
+    wait_for(lambda: logged(folder / "run") > 20, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert rows(folder / "mlflow.db", "select count(*) from metrics")[0][0] > 0
+    done = run("resume", "run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "experiment 'egan'" in done.stdout
+    return folder
+
+
+def test_a_killed_and_resumed_run_is_one_run_in_mlflow(tracked):
+    (row,) = rows(tracked / "mlflow.db", "select run_uuid, status, name from runs")
+    state = json.loads((tracked / "run" / "tracking.json").read_text())
+    assert row == (state["run_id"], "FINISHED", "run")
+    assert rows(tracked / "mlflow.db", "select name from experiments where name = 'egan'")
+
+
+def test_no_row_is_missing_and_none_is_there_twice(tracked):
+    assert [entry.generation for entry in journal(tracked / "run")] == list(range(400))
+    check_every_row_is_there_once(tracked / "mlflow.db", tracked / "run")
+
+
+def test_a_run_that_its_folder_does_not_name_yet_is_found_in_mlflow(tracked, run, tmp_path):
+    """As after a kill between the run's making in the store and the note of it."""
+    copy = Path(shutil.copytree(tracked, tmp_path / "copy"))
+    noted = copy / "run" / "tracking.json"
+    state = json.loads(noted.read_text())
+    noted.write_text(json.dumps({"ticket": state["ticket"]}))
+    # Without another generation: the copied store names the original's folder for pictures.
+    assert run("resume", "run", cwd=copy, MLFLOW_TRACKING_URI=store_at(copy)).returncode == 0
+    assert json.loads(noted.read_text())["run_id"] == state["run_id"]
+    assert rows(copy / "mlflow.db", "select count(*) from runs") == [(1,)]
+    check_every_row_is_there_once(copy / "mlflow.db", copy / "run")
+
+
+def test_faults_that_were_survived_are_counted_with_their_cost():
+    totals: Counter[str] = Counter()
+    lost = {"event": "worker-lost", "worker": 1}
+    joined = {"event": "worker-joined", "worker": 1, "seconds": 2.0, "bytes": 7}
+    resynced = {"event": "replica-resynced", "seconds": 0.5, "bytes": 100}
+    assert fault_metrics((), totals) == {}
+    assert fault_metrics((lost, lost, joined), totals) == {"faults/worker_lost": 2.0}
+    assert fault_metrics((resynced,), totals) == {
+        "faults/replica_resynced": 1.0,
+        "faults/replica_resynced_seconds": 0.5,
+        "faults/replica_resynced_bytes": 100.0,
+    }
+    found = fault_metrics((lost, resynced), totals)
+    assert found["faults/worker_lost"] == 3.0
+    assert found["faults/replica_resynced_bytes"] == 200.0
+
+
+def test_faults_after_the_last_generation_are_counted_once(points_run, tmp_path, monkeypatch):
+    store = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(Path(shutil.copytree(points_run[0], tmp_path / "run")))
+    journal = Journal(folder.journal)
+    journal.append(Afterword(30, 1e9, ({"event": "snapshot-failed"},)))
+    journal.close()
+    for _ in range(2):  # the second as a resumed run does
+        record = Record(folder, folder.load_config())
+        record.update()
+        record.stop_monitor()
+    query = "select value, step from metrics where key = 'faults/snapshot_failed'"
+    assert rows(store, query) == [(1.0, 30)]
+
+
+def test_the_metrics_are_the_promised_ones(tracked):
+    found = {name for (name,) in rows(tracked / "mlflow.db", "select distinct key from metrics")}
+    for mutation in ("minimax", "heuristic", "least_squares"):
+        assert {
+            f"{name}/{mutation}" for name in ("quality", "diversity", "fitness", "share_of_wins")
+        } <= found
+    assert {
+        *("survivor/quality", "survivor/diversity", "survivor/child", "images_per_second"),
+        *("seconds/variation", "seconds/evaluation", "seconds/advance", "seconds/total"),
+    } <= found
+    assert any(name.startswith("discriminator/") for name in found)
+
+
+def test_the_whole_config_is_there_as_params(tracked):
+    found = dict(rows(tracked / "mlflow.db", "select key, value from params"))
+    values = yaml.safe_load((tracked / "run" / "config.yaml").read_text())
+    assert found == flatten(values)
+    assert found["population.mutations"] == "minimax, heuristic, least_squares"
+    assert found["seed"] == "3"
+
+
+def test_the_tags_say_what_kind_of_run_it_is(tracked):
+    found = dict(rows(tracked / "mlflow.db", "select key, value from tags"))
+    assert found["strategy"] == "egan: minimax + heuristic + least_squares"
+    assert (found["backbone"], found["data"], found["seed"]) == ("dcgan", "digits", "3")
+
+
+def test_pictures_and_the_config_are_artifacts(tracked):
+    (uri,) = rows(tracked / "mlflow.db", "select artifact_uri from runs")[0]
+    artifacts = Path(uri.removeprefix("file://"))
+    artifacts = artifacts if artifacts.is_absolute() else tracked / artifacts
+    names = {str(path.relative_to(artifacts)) for path in artifacts.rglob("*") if path.is_file()}
+    grids = {f"samples/generation-{n:08d}.png" for n in (100, 200, 300, 400)}
+    assert (
+        names == {"config.yaml", "plots/scores.png", "plots/wins.png", "plots/training.png"} | grids
+    )
+
+
+PREDICT = """
+import sys
+import mlflow, numpy, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+rows = pandas.DataFrame({"count": [5, 2], "seed": [7, 1]})
+numpy.save(sys.argv[2], model.predict(rows))
+"""
+
+
+def test_the_evolved_generator_is_a_model_without_pickle(tracked, tmp_path):
+    store = tracked / "mlflow.db"
+    ((model, location),) = rows(store, "select model_id, artifact_location from logged_models")
+    folder = Path(location.removeprefix("file://"))
+    folder = folder if folder.is_absolute() else tracked / folder
+    assert not [
+        path for path in folder.rglob("*") if path.suffix in (".pkl", ".pt", ".pth", ".bin")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT, f"models:/{model}", str(tmp_path / "images.npy")],
+        cwd=tmp_path,
+        env=os.environ
+        | {
+            "MLFLOW_TRACKING_URI": store_at(tracked),
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    images = np.load(tmp_path / "images.npy")
+    run = tracked / "run"
+    assert images.dtype == np.uint8
+    assert (images == np.concatenate([sample(run, 5, 7), sample(run, 2, 1)])).all()
+
+
+@pytest.mark.long
+def test_resuming_a_finished_run_logs_nothing_again(tracked, run):
+    before = rows(tracked / "mlflow.db", "select * from metrics order by key, step")
+    done = run("resume", "run", cwd=tracked)
+    assert done.returncode == 0, done.stderr
+    assert rows(tracked / "mlflow.db", "select * from metrics order by key, step") == before
+    assert len(rows(tracked / "mlflow.db", "select * from runs")) == 1
+
+
+# ------------------------------------------------------------------------------------ a dead server
+
+
+def test_a_dead_server_delays_nothing_and_resume_catches_up(images_yaml, run, tmp_path):
+    dead = f"http://127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    done = run(
+        *("train", images_yaml, "--set", "generations=60", *TRACKED, "--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=dead,
+    )
+    assert time.monotonic() - began < 150  # MLflow by itself waits for 247 s, and again
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("warning: MLflow") == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "resume" in done.stdout.split("MLflow: the record is not complete")[1]
+    entries = journal(tmp_path / "run")
+    assert len(entries) == 60
+    assert entries[-1].time - entries[0].time < 60  # the loop never waited
+    late = run("resume", "run", cwd=tmp_path, MLFLOW_TRACKING_URI=store_at(tmp_path))
+    assert late.returncode == 0, late.stderr
+    assert "warning" not in late.stdout
+    check_every_row_is_there_once(tmp_path / "mlflow.db", tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def silent_server():
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_server_that_never_answers_delays_the_end_only_by_a_bound(
+    images_yaml, run, silent_server, tmp_path
+):
+    began = time.monotonic()
+    done = run(
+        *("train", images_yaml, "--set", "generations=60", *TRACKED, "--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=silent_server,
+    )
+    assert time.monotonic() - began < 120
+    assert done.returncode == 0, done.stderr
+    entries = journal(tmp_path / "run")
+    assert entries[-1].time - entries[0].time < 60
+    assert "the record is not complete" in done.stdout
+
+
+# ------------------------------------------------------------------------------------ a real server
+
+
+class Server:
+    """A real `mlflow server` on a loopback port, with its store in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        mlflow = Path(sys.executable).parent / "mlflow"
+        command = [str(mlflow), "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", store_at(self.folder), "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        log = (self.folder / "server.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=os.environ | quiet,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(self._answers, self._process, 120)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def server(tmp_path):
+    if shutil.which("mlflow") is None and not (Path(sys.executable).parent / "mlflow").exists():
+        pytest.skip("MLflow's command is not installed")
+    server = Server(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_server_that_dies_and_comes_back_holds_every_row_once(
+    images_yaml, start, run, server, tmp_path
+):
+    folder = tmp_path / "run"
+    server.start()
+    process = start(
+        *("train", images_yaml, "--set", "generations=100000", *TRACKED, "--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=server.uri,
+    )
+    wait_for(lambda: logged(folder) > 10, process)
+    server.stop()
+    count = len(journal(folder))
+    wait_for(lambda: len(journal(folder)) > count + 100, process)  # it goes on
+    os.killpg(process.pid, signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 3, stderr
+    assert stdout.count("warning: MLflow") == 1
+    generation = len(journal(folder))
+    server.start()
+    done = run("resume", "run", "--generations", generation + 5, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    check_every_row_is_there_once(tmp_path / "mlflow.db", folder)
+    assert len(rows(tmp_path / "mlflow.db", "select * from runs")) == 1
+    assert rows(tmp_path / "mlflow.db", "select * from logged_models")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_server_that_comes_up_while_the_run_goes_on_gets_every_row_once(
+    images_yaml, start, server, tmp_path
+):
+    folder = tmp_path / "run"
+    process = start(
+        *("train", images_yaml, "--set", "generations=100000", *TRACKED, "--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=server.uri,
+    )
+    wait_for(lambda: len(journal(folder)) > 50, process)
+    assert logged(folder) == -1
+    server.start()
+    wait_for(lambda: logged(folder) > 50, process, 200)
+    os.killpg(process.pid, signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 3, stderr
+    assert stdout.count("warning: MLflow") == 1 and "the store answers again" in stdout
+    check_every_row_is_there_once(tmp_path / "mlflow.db", folder)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_clock_that_jumps_back_gives_every_row_its_journalled_time(
+    images_yaml, own_modules, run, tmp_path
+):
+    mutations = "population.mutations=[heuristic, 'backwards:backwards']"
+    done = run(
+        *("train", images_yaml, "--set", "generations=40", "--set", mutations, *TRACKED),
+        *("--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=store_at(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    times = [entry.time for entry in journal(tmp_path / "run")]
+    assert min(times[15:]) < times[0] - 80_000
+    check_every_row_is_there_once(tmp_path / "mlflow.db", tmp_path / "run")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_system_metrics_are_recorded_and_end_with_the_run(points_yaml, run, tmp_path):
+    done = run(
+        *("train", points_yaml, "--set", "generations=400", "--set", "tracking.enabled=true"),
+        *("--output", "run"),
+        cwd=tmp_path,
+        MLFLOW_TRACKING_URI=store_at(tmp_path),
+        MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL="1",
+        PAUSE="0.02",
+    )
+    assert done.returncode == 0, done.stderr
+    keys = {key for (key,) in rows(tmp_path / "mlflow.db", "select distinct key from metrics")}
+    assert "system/cpu_utilization_percentage" in keys
+
+
+# -------------------------------------------------------------------------------------- small parts
+
+
+@pytest.mark.long
+def test_a_damaged_note_of_the_record_begins_a_new_one(tracked, run, tmp_path):
+    folder = Path(shutil.copytree(tracked / "run", tmp_path / "run"))
+    (folder / "tracking.json").write_text('{"run_id": ')
+    done = run("resume", "run", cwd=tmp_path, MLFLOW_TRACKING_URI=store_at(tmp_path))
+    assert done.returncode == 0, done.stderr
+    check_every_row_is_there_once(tmp_path / "mlflow.db", folder)
+
+
+def test_a_strategy_is_said_in_a_word_or_two():
+    assert strategy_of(load_config("digits")).startswith("egan: minimax + ")
+    assert strategy_of(load_config("digits", population__mutations=["heuristic"])) == "heuristic"
+    assert tags_of(load_config("digits", selection__name="random"))["strategy"].startswith(
+        "random:"
+    )
+
+
+def test_nested_values_are_flattened_under_dotted_keys():
+    values = {"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None, "f": "x"}
+    assert flatten(values) == {"a.b.c": "1", "a.d": "1, 2", "e": "None", "f": "x"}
+
+
+def test_without_tracking_mlflow_is_not_even_imported(images_yaml, tmp_path):
+    code = (
+        "import sys\n"
+        "from runs import evolve, load_config\n"
+        f"evolve(load_config({images_yaml!r}, generations=1), {str(tmp_path / 'run')!r})\n"
+        "assert not {'mlflow', 'ray'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_images_per_second_follow_the_batch_of_the_stage():
+    growth = {"start": 16, "training_kimg": 0.02, "transition_kimg": 0, "batch": {16: 12, 32: 4}}
+    config = load_config("progan-fashion", data__path="none", backbone__growth=growth)
+    selection = build_selection(config.selection, 1, config.fitness.gamma)
+    jobs = selection.propose(config.population.mutations, 0, 0)
+    scores = (Score((0.5, 1.0)),) * len(jobs)
+
+    def images_per_second(generation):
+        entry = Entry(generation, 0.0, "", jobs, scores, jobs[:1], seconds={"total": 0.5})
+        return metrics_of(entry, Lineage(), selection, config)["images_per_second"]
+
+    assert list(map(images_per_second, (0, 1, 2, 3))) == [24, 24, 8, 8]

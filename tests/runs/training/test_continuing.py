@@ -1,0 +1,69 @@
+"""`train --resume auto`: one command begins a run, continues it, and leaves it when it ended."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runs.store.journal import Entry, read_journal
+from runs.store.snapshots import snapshots
+from tests.runs.copies import checksum, interrupted
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+
+def generations(folder: Path) -> list[int]:
+    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
+    return [line.generation for line in lines]
+
+
+def test_one_command_begins_continues_and_leaves_a_run(points_run, points_yaml, invoke, tmp_path):
+    begin = ("train", points_yaml, "--resume", "auto", "--output")
+    first = invoke(*begin, tmp_path / "new")
+    assert first.exit_code == 0 and checksum(first.output) == points_run[1]
+    folder = interrupted(points_run[0], tmp_path, 17)
+    done = invoke(*begin, folder)
+    assert done.exit_code == 0 and "resumed at generation 17" in done.output
+    assert checksum(done.output) == points_run[1]
+    assert generations(folder) == list(range(30))
+    again = invoke(*begin, folder)
+    assert again.exit_code == 0 and checksum(again.output) == points_run[1]
+    assert generations(folder) == list(range(30))
+
+
+def test_what_does_not_make_the_run_another_one_is_taken_from_the_command(
+    points_run, points_yaml, invoke, tmp_path
+):
+    folder = interrupted(points_run[0], tmp_path, 30)
+    done = invoke(
+        *("train", points_yaml, "--resume", "auto", "--output", folder),
+        *("--set", "generations=34", "--set", "checkpoint.every=2", "--set", "checkpoint.keep=1"),
+    )
+    assert done.exit_code == 0
+    assert generations(folder) == list(range(34))
+    assert [s.generation for s in snapshots(folder / "snapshots")] == [34]
+    values = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (values["generations"], values["checkpoint"]["every"]) == (34, 2)
+
+
+def test_a_run_of_another_config_is_refused_with_what_differs(
+    points_run, points_yaml, mistake, tmp_path
+):
+    folder = interrupted(points_run[0], tmp_path, 12)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    message = mistake(
+        *("train", points_yaml, "--resume", "auto", "--output", folder),
+        *("--seed", "4", "--set", "fitness.gamma=0.5", "--set", "generations=40"),
+    )
+    assert "seed: 3 there, 4 here" in message and "fitness.gamma: " in message
+    assert "generations" not in message
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_where_to_look_must_be_said(points_yaml, mistake):
+    assert "--output" in mistake("train", points_yaml, "--resume", "auto")
+    assert "never" in mistake("train", points_yaml, "--resume", "maybe")
+
+
+def test_by_default_a_run_that_is_there_is_not_continued(points_run, points_yaml, mistake):
+    assert "holds a run already" in mistake("train", points_yaml, "--output", points_run[0])

@@ -1,0 +1,164 @@
+"""Where a run's replicas are: chosen, shown while it goes on, and in the record when lost."""
+
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from populations.executors.base import ExecutionConfig
+from runs.display.inspection import inspect_run
+from runs.store.folder import RunFolder
+from runs.training.placement import choose_executor, code_of
+
+# -------------------------------------------------------------------------------------- choosing
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "executor", "why"),
+    [
+        ({}, 0, "local", "no GPU here"),
+        ({}, 1, "local", "one GPU here"),
+        ({}, 4, "ray", "4 GPU(s) here"),
+        ({"device": "cpu"}, 4, "local", "no GPU here"),
+        ({"gpus": 0.5}, 1, "ray", "0.5 for each replica"),
+        ({"gpus": 2}, 3, "local", ""),
+        ({"workers": 2}, 0, "ray", "2 workers are asked for"),
+        ({"workers": 1}, 0, "local", "no GPU"),
+        ({"address": "auto"}, 0, "ray", "execution.address names a cluster"),
+        ({"labels": {"disk": "fast"}}, 0, "ray", "labels"),
+        ({"executor": "local"}, 4, "local", ""),
+        ({"executor": "ray"}, 0, "ray", ""),
+    ],
+)
+def test_auto_is_local_where_one_device_is_all_and_says_why(
+    settings, gpus, executor, why, monkeypatch
+):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    choice = choose_executor(ExecutionConfig(**settings))
+    assert choice.executor == executor
+    assert why in choice.reason
+    assert ("auto" in choice.reason) == ("executor" not in settings)
+
+
+def test_a_cluster_in_the_environment_is_used(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    choice = choose_executor(ExecutionConfig())
+    assert choice.executor == "ray" and "RAY_ADDRESS" in choice.reason
+
+
+def test_a_run_says_what_it_chose(points_yaml, invoke, tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    options = ("--executor", "auto", "--set", "generations=2", "--output", tmp_path / "run")
+    result = invoke("train", points_yaml, *options)
+    assert result.exit_code == 0
+    assert "in this process (auto: no GPU here, and no cluster named)" in result.output
+
+
+def test_no_cluster_at_an_address_is_a_mistake(points_yaml, mistake, tmp_path):
+    for address in ("127.0.0.1:1", "127.0.0.1:65536"):
+        options = ("--executor", "auto", "--address", address, "--output", tmp_path / "run")
+        assert f"no Ray cluster answers at '{address}'" in mistake("train", points_yaml, *options)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("execution.patience=0", "execution.patience"),
+        ("execution.cpus=-1", "execution.cpus"),
+        ("execution.resources={tape: 0}", "execution.resources"),
+        ("execution.labels=[a]", "execution.labels"),
+        ("execution.deadline=never", "execution.deadline"),
+        ("execution.ship_code=perhaps", "execution.ship_code"),
+    ],
+)
+def test_an_impossible_placement_is_a_mistake(setting, said, mistake, points_yaml):
+    assert said in mistake("train", points_yaml, "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("execution.resources={tape: 1}", "0 tape"),
+        ("execution.labels={rack: north}", "this machine has rack=None"),
+    ],
+)
+def test_what_this_machine_has_not_is_refused_at_once(
+    setting, said, mistake, points_yaml, tmp_path
+):
+    options = ("--executor", "auto", "--set", setting, "--output", tmp_path / "run")
+    assert said in mistake("train", points_yaml, *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_sent_are_the_packages_and_a_users_own_modules(own_modules):
+    import paced
+
+    from egan.mutations import heuristic
+
+    names = [path.name for path in code_of({"heuristic": heuristic, "paced": paced.paced})]
+    assert names == ["egan", "fitness", "populations", "runs", "paced.py"]
+
+
+# -------------------------------------------------------------------------------------- on Ray
+
+
+@pytest.mark.timeout(280)
+def test_a_living_run_on_ray_is_shown_and_a_lost_worker_is_in_the_record(
+    start, until_lines, points_yaml, invoke, tmp_path
+):
+    folder, store = tmp_path / "run", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    process = start(
+        *("train", points_yaml, "--executor", "ray", "--workers", "2", "--output", folder),
+        *("--set", "generations=80", "--set", "tracking.enabled=true"),
+        *("--set", f"tracking.uri={store}", "--set", "tracking.every=1000"),
+        *("--set", "tracking.system_metrics=false", "--set", "tracking.model=false"),
+        PAUSE="0.1",
+    )
+    until_lines(process, folder, 5)
+    assert listeners(process.pid) == {"127.0.0.1"}
+
+    now = json.loads(invoke("inspect", folder, "--json").output)["now"]
+    assert now["lives"] and time.time() < now["expected_end"] < time.time() + 600
+    assert {"advance", "variation", "evaluation", "messages", "total"} <= now[
+        "seconds_by_phase"
+    ].keys()
+    replicas = now["replicas"]
+    assert [replica["worker"] for replica in replicas] == [0, 1]
+    assert {replica["state"] for replica in replicas} == {"joined"}
+    assert all(replica["device"] == "cpu" and replica["node"] for replica in replicas)
+    shown = invoke("inspect", folder).output
+    assert f"{replicas[0]['process']}" in shown and "it goes on" in shown
+
+    os.kill(replicas[1]["process"], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert "note: worker lost (worker 1, node " in stdout
+
+    found = inspect_run(folder)
+    assert found["now"] is None and not RunFolder(folder).replicas.exists()
+    assert found["faults"]["worker-lost"] == 1
+    lost = next(event for event in found["events"] if event["event"] == "worker-lost")
+    assert lost["node"] == replicas[1]["node"]
+    (run,) = MlflowClient(store).search_runs(["1"])
+    assert run.data.metrics["faults/worker_lost"] == 1
+    # of every thousandth generation alone there are scores, but of each fault
+    assert len(MlflowClient(store).get_metric_history(run.info.run_id, "seconds/total")) == 1
+
+
+def listeners(process: int) -> set[str]:
+    """Return the addresses that a process and its offspring listen on."""
+    root = psutil.Process(process)
+    return {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for each in [root, *root.children(recursive=True)]
+        for connection in each.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
