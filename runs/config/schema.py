@@ -22,7 +22,7 @@ from populations.executors.base import ExecutionConfig
 from populations.selection import SelectionConfig
 from runs.common.errors import ConfigError, nearest
 from runs.common.files import read_text
-from runs.evaluation.evaluator import EvaluationConfig
+from runs.config.evaluation import EvaluationConfig
 from runs.presets import preset_text
 
 TOP_LEVEL = (

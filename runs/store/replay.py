@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from populations.executors.base import Origin, Survivors, WorkerLost
 from populations.lineage import Lineage
 from populations.selection import Selection
-from runs.evaluation.evaluator import EvaluationConfig
+from runs.config.evaluation import EvaluationConfig
 from runs.store.folder import RunFolder
 from runs.store.journal import Afterword, Damage, Entry, Line, Scoring, read_journal
 from runs.store.snapshots import newest

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from runs.evaluation.evaluator import Action, EvaluationConfig, better, collapsed, short_values
+from fitness.metrics.names import METRICS, MetricName
+from runs.config.evaluation import Action, CollapseConfig, EvaluationConfig
 from runs.store.journal import Scoring
 
 
@@ -79,3 +80,24 @@ class Watch:
             return ""
         now = f"{value:.4g}" if math.isfinite(value) else "not finite"  # all that a journal says
         return f"{collapse.metric} is {now}, its best was {best:.4g}"
+
+
+def short_values(values: Mapping[str, float]) -> dict[str, float]:
+    """Return values by short metric name: `fid` for `fid-classifier-1k`."""
+    return {MetricName.parse(name).metric: value for name, value in values.items()}
+
+
+def better(metric: str, one: float, other: float) -> bool:
+    """Return whether `one` is the better value of a metric; what is not finite is the worst."""
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.isfinite(one)
+    return one > other if METRICS[metric].higher_is_better else one < other
+
+
+def collapsed(config: CollapseConfig, value: float, best: float) -> bool:
+    """Return whether a value is worse than the best by the config's factor, or not finite."""
+    if not math.isfinite(value):
+        return True
+    if METRICS[config.metric].higher_is_better:
+        return value < best / config.factor
+    return value > best * config.factor

@@ -8,9 +8,10 @@ import yaml
 
 from fitness.metrics.names import METRICS, expand_metrics
 from runs.common.errors import ConfigError
-from runs.evaluation.evaluator import CollapseConfig, EvaluationConfig, better, collapsed
+from runs.config.evaluation import CollapseConfig, EvaluationConfig
 from runs.presets import preset_names, preset_text
 from runs.training.driver import evolve
+from runs.training.watch import better, collapsed
 
 
 @pytest.fixture

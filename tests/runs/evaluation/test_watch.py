@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.evaluation.evaluator import EvaluationConfig
+from runs.config.evaluation import EvaluationConfig
 from runs.store.journal import Scoring
 from runs.training.watch import Verdict, Watch
 

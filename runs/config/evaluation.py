@@ -1,0 +1,80 @@
+"""When a run's generator is scored while it evolves, by what, and what follows from the scores."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from fitness.metrics.names import METRICS, expand_metrics
+
+Action = Literal["warn", "stop", "rollback"]
+
+
+class CollapseConfig(BaseModel, extra="forbid", frozen=True):
+    """An alarm: a metric that is worse than its best so far by a factor, and what to do then."""
+
+    metric: str = Field("coverage", description="a short metric name, among evaluation.metrics")
+    factor: float = Field(2.0, gt=1, description="how many times worse than the best is a collapse")
+    action: Action = Field(
+        "warn", description="rollback: go on from the best snapshot, with the streams of now"
+    )
+
+    @field_validator("metric")
+    @classmethod
+    def _has_a_zero(cls, metric: str) -> str:
+        if metric in ("kid", "mmd"):
+            raise ValueError(
+                f"{metric} is unbiased and may be negative, so no factor makes it worse; "
+                "take fid or coverage"
+            )
+        return metric
+
+
+class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
+    """Scoring of the averaged generator while it evolves, and keeping the best snapshot."""
+
+    every: int | None = Field(None, ge=1, description="generations between scorings; null: never")
+    metrics: tuple[str, ...] = ("fid", "kid", "prdc")
+    space: str = Field("classifier", description="a feature space's name or package.module:Name")
+    count: int = Field(1000, ge=2, description="generated images to score")
+    best: str | None = Field(None, description="metric that decides `best`; null: the first one")
+    survivors: bool = Field(False, description="score every survivor too, not the average alone")
+    patience: int | None = Field(None, ge=1, description="scorings without a better one, then stop")
+    collapse: CollapseConfig | None = None
+
+    @model_validator(mode="after")
+    def _metrics_fit(self) -> "EvaluationConfig":
+        expanded = expand_metrics(self.metrics)
+        if of_latents := [metric for metric in expanded if METRICS[metric].need == "latents"]:
+            raise ValueError(
+                f"metrics: {', '.join(of_latents)} look into a generator's latent space, which is "
+                f"for `run-evolution evaluate RUN_DIR --metrics {of_latents[0]}`, not for every "
+                "scoring of a run"
+            )
+        wanted = {"best": self.best, "collapse.metric": self.collapse and self.collapse.metric}
+        for key, metric in wanted.items():
+            if metric is not None and metric not in expanded:
+                raise ValueError(
+                    f"{key}: {metric!r} is not among the metrics: {', '.join(expanded)}"
+                )
+        for metric in expanded:
+            if self.count < METRICS[metric].minimum:
+                raise ValueError(
+                    f"count: {metric} needs at least {METRICS[metric].minimum} images, "
+                    f"not {self.count}"
+                )
+        return self
+
+    @property
+    def deciding(self) -> str:
+        """The short name of the metric that decides which snapshot is the best."""
+        return self.best or expand_metrics(self.metrics)[0]
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether scorings decide the bits of the run."""
+        rollback = self.collapse is not None and self.collapse.action == "rollback"
+        return rollback and self.every is not None
+
+    def scores(self, generation: int) -> bool:
+        """Return whether the state that a generation starts from is to be scored."""
+        return self.every is not None and generation > 0 and generation % self.every == 0
