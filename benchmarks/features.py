@@ -11,7 +11,6 @@ metrics on random features, with the highest memory use of the process.
 import argparse
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +19,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fitness.features import FeatureSpace, WeightsError, feature_space
-from fitness.features.inception import InceptionV3, find_weights
+from fitness.features import FeatureSpace, WeightsError
+from fitness.features.classifier import ClassifierSpace
+from fitness.features.inception import InceptionSpace, InceptionV3
+from fitness.features.pixels import PixelSpace
 from fitness.metrics.fid import frechet_distance
 from fitness.metrics.kid import kernel_distance
 from fitness.metrics.prdc import precision_recall_density_coverage
 from fitness.statistics import RunningStatistics, Statistics
+from runs.evaluation.weights import efficientnet_space, inception_space
 
 
 def synchronize(device: str) -> None:
@@ -33,22 +35,18 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def inception(folder: Path, device: str) -> FeatureSpace:
+def inception(device: str) -> FeatureSpace:
     try:
-        return feature_space("inception", weights=find_weights(), device=device)
+        return inception_space(device=device)
     except WeightsError as error:
         print(f"# inception: random weights, {str(error).split('.')[0]}")
-        path = folder / "random.pth"
         with torch.random.fork_rng():
-            torch.save(InceptionV3().state_dict(), path)
-        return feature_space("inception", weights=path, check_hash=False, device=device)
+            return InceptionSpace(InceptionV3().state_dict(), "random", device)
 
 
 def classifier(images: torch.Tensor, device: str) -> FeatureSpace:
     start = time.perf_counter()
-    space = feature_space(
-        "classifier", labelled=(images, torch.arange(len(images)) % 10), device=device
-    )
+    space = ClassifierSpace.trained(images, torch.arange(len(images)) % 10, device=device)
     seconds = time.perf_counter() - start
     print(f"# classifier: trained on {len(images)} images in {seconds:.1f} s")
     return space
@@ -72,23 +70,20 @@ def time_spaces(arguments: argparse.Namespace) -> None:
     images = torch.randint(
         0, 256, (arguments.images, *shape), dtype=torch.uint8, generator=generator
     )
-    with tempfile.TemporaryDirectory() as folder:
-        spaces: dict[str, Callable[[], FeatureSpace]] = {
-            "pixels": lambda: feature_space("pixels", shape=shape, device=arguments.device),
-            "classifier": lambda: classifier(images.repeat(8, 1, 1, 1), arguments.device),
-            "efficientnet-lite0": lambda: feature_space(
-                "efficientnet-lite0", device=arguments.device
-            ),
-            "inception": lambda: inception(Path(folder), arguments.device),
-        }
-        for name, make in spaces.items():
-            try:
-                space = make()
-            except WeightsError as error:
-                print(f"{name:20} left out: {error}")
-                continue
-            found = rate(space, images, arguments.repeats)
-            print(f"{name:20} {space.dimension:6d}-d {found:12.1f} images/s")
+    spaces: dict[str, Callable[[], FeatureSpace]] = {
+        "pixels": lambda: PixelSpace(shape, arguments.device),
+        "classifier": lambda: classifier(images.repeat(8, 1, 1, 1), arguments.device),
+        "efficientnet-lite0": lambda: efficientnet_space(arguments.device),
+        "inception": lambda: inception(arguments.device),
+    }
+    for name, make in spaces.items():
+        try:
+            space = make()
+        except WeightsError as error:
+            print(f"{name:20} left out: {error}")
+            continue
+        found = rate(space, images, arguments.repeats)
+        print(f"{name:20} {space.dimension:6d}-d {found:12.1f} images/s")
 
 
 def time_metrics(arguments: argparse.Namespace) -> None:

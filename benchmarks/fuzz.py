@@ -49,12 +49,13 @@ from egan.data import DataError, detect_source, open_source, prepare
 from egan.data.config import ArrayConfig, CifarConfig, IdxConfig, ImagesConfig, PackedConfig
 from fitness.features.base import WeightsError
 from fitness.features.classifier import ClassifierSpace, SmallClassifier
-from fitness.features.inception import load_network
-from fitness.statistics import Statistics
 from runs.common.errors import ConfigError
 from runs.config.schema import load_config
 from runs.display.inspection import inspect_run
-from runs.evaluation.commands import _read_records
+from runs.evaluation.records import read_records
+from runs.evaluation.spaces import load_classifier, save_classifier
+from runs.evaluation.statistics_file import load_statistics
+from runs.evaluation.weights import inception_space
 from runs.presets import preset_names, preset_text
 from runs.sampling.sampler import load_sampler, open_sampler, save_generator
 from runs.store.folder import RunFolder
@@ -354,7 +355,7 @@ def made() -> Path:
     np.save(folder / "images.npy", PIXELS)
     prepare(folder / "images.npy", folder / "packed", 8)
     network = SmallClassifier(3, 2).eval()
-    ClassifierSpace(network, 0.5).save(folder / "classifier.safetensors")
+    save_classifier(ClassifierSpace(network, 0.5), folder / "classifier.safetensors")
     return folder
 
 
@@ -516,7 +517,7 @@ def sample_run(path: Path) -> None:
 
 
 def read_statistics(path: Path) -> None:
-    Statistics.load(path, space="pixels")
+    load_statistics(path, space="pixels")
 
 
 def read_style(path: Path) -> None:
@@ -589,7 +590,7 @@ READERS = {
         file(
             "e.json", lambda: b'[{"against": "x", "values": {"fid-pixels-9": 1.5}}]', damaged_json
         ),
-        _read_records,
+        read_records,
         (ConfigError,),
     ),
     "generator": Reader(
@@ -646,7 +647,7 @@ READERS = {
     "classifier": Reader(
         file("c.safetensors", classifier,
              damaged_safetensors),
-        ClassifierSpace.loaded,
+        load_classifier,
         (WeightsError,),
     ),
     "inception": Reader(
@@ -654,7 +655,7 @@ READERS = {
                        lambda: torch_bytes({"fc.bias": 5}),
                        lambda: pickle.dumps(Planted()),
                        lambda: torch_bytes({"fc.bias": Planted()})), damaged_torch),
-        lambda p: load_network(p, check_hash=False),
+        lambda p: inception_space(p, check_hash=False),
         (WeightsError,),
     ),
     "stylegan": Reader(

@@ -5,7 +5,6 @@ metadata say of a generator with styles what shapes do not: its `mapping_multipl
 the mapping's weights where they are used.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.stylegan.networks import Generator
+from egan.files import default_mode, sha256
 from egan.state import Weights
 
 WEIGHTS = "weights.safetensors"
@@ -48,8 +48,7 @@ class FirstParent(BaseModel, extra="forbid", frozen=True):
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read here: {error.strerror}; give the folder of a generator, as "
@@ -84,7 +83,8 @@ def write_weights(path: Path, functions: Functions, weights: Mapping[str, Weight
         tensors |= {f"{role}.{name}": tensor.clone() for name, tensor in named.items()}
         tensors |= {f"{role}.{name}": buffer for name, buffer in own.buffers.items()}
     multiplier = _multiplier(functions)
-    save_file(tensors, path, {} if multiplier is None else {MULTIPLIER: multiplier})
+    with default_mode(path):
+        save_file(tensors, path, {} if multiplier is None else {MULTIPLIER: multiplier})
 
 
 def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:

@@ -1,19 +1,14 @@
-"""The mean and covariance of a set's features, gathered by stream, and their files.
+"""The mean and covariance of a set's features, gathered by stream.
 
-Files are NumPy's ``.npz`` with ``mu`` and ``sigma`` as pytorch-fid writes them; ours say besides in
-which space, from how many images of what shape. Statistics of another space are refused, not
-compared.
+As arrays they are ``mu`` and ``sigma``, as in pytorch-fid's files; ours say besides in which space,
+from how many images of what shape. Statistics of another space are refused, not compared.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from fitness import npz
-from fitness.cache import write_arrays
 
 # Beyond this a float64 covariance takes over half a GiB, and its eigenvalues minutes.
 LARGEST_DIMENSION = 8192
@@ -65,7 +60,7 @@ class Statistics:
             raise ValueError("statistics hold NaN or infinite numbers")
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a file holds, by key; unknown values are left out."""
+        """Return the arrays that a file of statistics holds; unknown values are left out."""
         entries: dict[str, object] = {
             "mu": self.mean,
             "sigma": self.covariance,
@@ -76,29 +71,20 @@ class Statistics:
         }
         return {key: np.asarray(value) for key, value in entries.items() if value is not None}
 
-    def save(self, path: Path) -> None:
-        """Write an ``.npz``, whole or not at all; pytorch-fid reads it too."""
-        write_arrays(path, self.arrays())
-
-    @classmethod
-    def load(cls, path: str | Path, *, space: str | None = None) -> "Statistics":
-        """Read an ``.npz`` of ours or of pytorch-fid.
-
-        Args:
-            path: the file.
-            space: the space that the caller expects; required where the file does not say.
-
-        Raises:
-            ValueError: the file is missing, damaged, lacks ``mu`` or ``sigma``, or belongs to
-                another space than stated.
-        """
-        return cls.from_arrays(read_arrays(path), str(path), space=space)
-
     @classmethod
     def from_arrays(
         cls, arrays: dict[str, np.ndarray], source: str, *, space: str | None = None
     ) -> "Statistics":
-        """As :meth:`load`, from a file's arrays; ``source`` names it in errors."""
+        """Return the statistics in a file's arrays, ours or pytorch-fid's.
+
+        Args:
+            arrays: by key, see :meth:`arrays`.
+            source: what errors call the file.
+            space: the space that the caller expects; required where the file does not say.
+
+        Raises:
+            ValueError: ``mu`` or ``sigma`` is missing or damaged, or the space is another one.
+        """
         for key in ("mu", "sigma"):
             if key not in arrays:
                 raise ValueError(
@@ -121,18 +107,6 @@ class Statistics:
             )
         except (ValueError, TypeError, OverflowError) as error:  # arrays of any type and shape
             raise ValueError(f"{source}: {error}") from error
-
-
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz``; nothing in it is ever unpickled.
-
-    Raises:
-        ValueError: the file is missing, damaged, or holds anything but plain arrays.
-    """
-    try:
-        return npz.read_arrays(Path(path))
-    except npz.ArrayError as error:
-        raise ValueError(f"{path} cannot be read as .npz statistics: {error}") from error
 
 
 def check_comparable(

@@ -25,6 +25,12 @@ HOMES = {
     "torchvision": (),
 }
 HEAVY = {"torch", "ray", "mlflow"}
+# What reads or writes files: nothing of it in `fitness`, which is tensors in, numbers out.
+FILE_MODULES = {"glob", "io", "os", "pathlib", "platformdirs", "safetensors", "shutil", "tempfile"}
+FILE_CALLS = {"open", "hashlib.file_digest", "torch.load", "torch.save"}
+FILE_CALLS |= {
+    f"numpy.{name}" for name in ("load", "save", "savez", "savez_compressed", "fromfile")
+}
 
 # numpy's generator machinery that has no global state.
 NUMPY_RANDOM = {"Generator", "SeedSequence", "default_rng", "PCG64", "BitGenerator"}
@@ -115,6 +121,13 @@ def test_a_heavy_library_is_imported_in_its_home_alone(path):
         homes = HOMES.get(module.partition(".")[0])
         allowed = homes is None or name_of(path).startswith(homes)
         assert allowed, f"{module} belongs to {homes}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "fitness").rglob("*.py")), ids=name_of)
+def test_fitness_knows_no_files(path):
+    tree = tree_of(path)
+    assert not {module.partition(".")[0] for module in imported(tree)} & FILE_MODULES
+    assert not {name for name, _ in calls(tree)} & FILE_CALLS
 
 
 def fenced(tree: ast.Module) -> set[ast.AST]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from egan.data.config import ArrayConfig
+from egan.data.npz import ArrayError, array_members, read_header, read_member
 from egan.data.resize import resize_images
 from egan.data.source import DataError, ImageSource
-from fitness.npz import ArrayError, array_members, read_header, read_member
 
 
 def open_array(config: ArrayConfig) -> ImageSource:

@@ -7,7 +7,7 @@ milliseconds each, and kept in the cache.
 
 import io
 import json
-import os
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from egan.cache import cache_folder
+from egan.cache import keep, recall
 from egan.data.config import AvatarsConfig
+from egan.data.npz import ArrayError, read_arrays
 from egan.data.source import DataError, ImageSource
-from fitness.npz import ArrayError, read_arrays
 
 PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
 LICENCE = "CC0 1.0"
@@ -42,11 +42,11 @@ def open_avatars(config: AvatarsConfig) -> ImageSource:
     """
     label = config.label or LABELS[config.style]
     drawn = "-".join([*map(_version, PACKAGES), config.style, str(config.resolution)])
-    path = cache_folder() / "avatars" / f"{drawn}-{config.count}-{label}.npz"
-    found = _read(path)
+    name = f"avatars/{drawn}-{config.count}-{label}.npz"
+    found = recall(name, _read)
     if found is None:
         found = draw_avatars(config.style, config.count, config.resolution, label)
-        _write(path, *found)
+        keep(name, partial(_write, images=found[0], labels=found[1], classes=found[2]))
     images, labels, classes = found
     return ImageSource(f"avatars ({config.style})", images, labels, classes, config.flip)
 
@@ -105,20 +105,18 @@ def _version(package: str) -> str:
         ) from None
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
-    """Return what `_write` wrote; None: nothing there, or damaged, so that it is drawn again."""
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return what `_write` wrote.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    stored = read_arrays(path)
     try:
-        stored = read_arrays(path)
         return stored["images"], stored["labels"], tuple(map(str, stored["classes"]))
-    except (ArrayError, KeyError, TypeError):
-        return None
+    except (KeyError, TypeError) as error:
+        raise ArrayError(f"{path} holds no avatars: {error}") from None
 
 
 def _write(path: Path, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, images=images, labels=labels, classes=np.array(classes))
-        temporary.replace(path)  # whole or not there: workers open it at the same time
-    finally:
-        temporary.unlink(missing_ok=True)
+    np.savez_compressed(path, images=images, labels=labels, classes=np.array(classes))

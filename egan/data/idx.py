@@ -16,9 +16,9 @@ from typing import TypeAlias
 import numpy as np
 
 from egan.data.config import IdxConfig
+from egan.data.npz import ArrayError, check_expansion
 from egan.data.resize import resize_images
 from egan.data.source import DataError, ImageSource, check_regular, inside
-from fitness.npz import ArrayError, check_expansion
 
 # train-images-idx3-ubyte.gz, t10k-images.idx3-ubyte, emnist-letters-test-images-idx3-ubyte, ...
 _IMAGES_NAME = re.compile(r"(?:.*-)?(train|t10k|test)-images[-.]idx3-ubyte(?:\.gz)?")

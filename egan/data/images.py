@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from egan.data.config import ImagesConfig
+from egan.data.npz import check_expansion
 from egan.data.resize import crop_and_resize, to_array
 from egan.data.source import DataError, ImageSource, inside
-from fitness.npz import check_expansion
 
 if TYPE_CHECKING:
     from PIL.Image import Image

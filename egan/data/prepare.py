@@ -1,7 +1,6 @@
 """Packing any image source once, in bounded memory, into what `egan.data.packed` opens."""
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from egan.data.opening import detect_source, open_source
 from egan.data.packed import IMAGES, LABELS, MANIFEST, Manifest, is_packed
 from egan.data.resize import resize_images
 from egan.data.source import DataError, ImageSource
+from egan.files import fsync, sha256
 
 Progress = Callable[[int, int], None]
 
@@ -112,13 +112,13 @@ def _write(folder: Path, frames: _Frames, config: DataConfig, progress: Progress
         count=len(kept),
         shape=shape,
         classes=frames.classes,
-        sha256={name: _sha256(folder / name) for name in files},
+        sha256={name: sha256(folder / name) for name in files},
         source=config.model_dump(mode="json"),
         skipped=tuple(frames.skipped),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for name in (*files, MANIFEST, "."):
-        _fsync(folder / name)
+        fsync(folder / name)
     return manifest
 
 
@@ -146,19 +146,6 @@ def _write_header(stream: IO[bytes], count: int, shape: tuple[int, ...]) -> None
     # numpy pads the header so that the first dimension may change in place.
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
     np.lib.format.write_array_header_1_0(stream, header)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_destination(dest: Path, force: bool) -> None:
@@ -207,4 +194,4 @@ def _publish(folder: Path, dest: Path) -> None:
         shutil.rmtree(aside)
     else:
         folder.rename(dest)  # an empty folder gives way
-    _fsync(dest.parent)
+    fsync(dest.parent)

@@ -6,21 +6,18 @@ it compare runs on the same data only; the space's identity, a hash of the train
 that.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fitness.cache import digest, digest_weights, write_atomically
-from fitness.features.base import FeatureSpace, Progress, WeightsError
+from fitness.digest import digest, digest_weights
+from fitness.features.base import FeatureSpace, Progress
 
-RECIPE = 2  # to be raised with any change of architecture or training: it keys the cache
+RECIPE = 2  # to be raised with any change of architecture or training, which gives another space
 EPOCHS = 4
 BATCH = 128
 RATE = 2e-3
@@ -103,7 +100,7 @@ def train_classifier(
     Raises:
         ValueError: shapes or types that do not fit, fewer than 40 images or 2 classes.
     """
-    classes = _check_labelled(images, labels)
+    classes = check_labelled(images, labels)
     generator = torch.Generator().manual_seed(seed)
     network = _initial(images.shape[1], classes, generator)
     order = torch.randperm(len(images), generator=generator)
@@ -135,7 +132,7 @@ def train_classifier(
     return network, float(torch.cat(right).double().mean())
 
 
-def _check_labelled(images: Tensor, labels: Tensor) -> int:
+def check_labelled(images: Tensor, labels: Tensor) -> int:
     """The number of classes, after a check of both tensors."""
     if images.dtype != torch.uint8 or images.ndim != 4:
         raise ValueError(
@@ -164,7 +161,7 @@ def _check_labelled(images: Tensor, labels: Tensor) -> int:
 class ClassifierSpace(FeatureSpace):
     """The 128 features, and the logits, of a classifier trained on the data at hand.
 
-    Make one by :meth:`trained` or :meth:`loaded`.
+    Make one by :meth:`trained` or :meth:`restored`.
 
     Attributes:
         accuracy: of the classifier on images held out from its training; where it is low, the
@@ -210,64 +207,48 @@ class ClassifierSpace(FeatureSpace):
         images: Tensor,
         labels: Tensor,
         *,
-        cache: Path | None = None,
         seed: int = 0,
         device: str | torch.device = "cpu",
         progress: Progress | None = None,
     ) -> "ClassifierSpace":
-        """Train on labelled images, or take the classifier that ``cache`` holds for them.
+        """Train on labelled images; see :func:`train_classifier`.
 
-        The cache's key is the hash of images, labels, seed and recipe. Training is on the CPU: a
-        minute or two on two cores for 60,000 images of 28 x 28.
+        Training is on the CPU: a minute or two on two cores for 60,000 images of 28 x 28.
 
         Raises:
             ValueError: as :func:`train_classifier`.
-            WeightsError: the cached file is damaged.
         """
-        _check_labelled(images, labels)
-        if cache is None:
-            return cls(*train_classifier(images, labels, seed=seed, progress=progress), device)
-        key = digest("classifier", RECIPE, seed, images, labels)
-        path = Path(cache) / f"classifier-{key[:16]}.safetensors"
-        if not path.exists():
-            network, accuracy = train_classifier(images, labels, seed=seed, progress=progress)
-            cls(network, accuracy).save(path)
-        return cls.loaded(path, device=device)
+        return cls(*train_classifier(images, labels, seed=seed, progress=progress), device)
 
-    def save(self, path: Path) -> None:
-        """Write the weights and what made them, whole or not at all."""
-        about = {
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Return the weights, on the CPU, and what made them, for :meth:`restored`."""
+        about: dict[str, object] = {
             "recipe": RECIPE,
             "accuracy": self.accuracy,
             "classes": self.classes,
             "channels": self.network.get_submodule("body.0").in_channels,
         }
-        state = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
-        content = safetensors_bytes(state, {"classifier": json.dumps(about)})
-        write_atomically(path, lambda file: file.write(content))
+        return {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}, about
 
     @classmethod
-    def loaded(cls, path: str | Path, device: str | torch.device = "cpu") -> "ClassifierSpace":
-        """A classifier that :meth:`save` wrote, so that other runs are scored in the same space.
+    def restored(
+        cls,
+        state: Mapping[str, Tensor],
+        about: Mapping[str, Any],
+        device: str | torch.device = "cpu",
+    ) -> "ClassifierSpace":
+        """Return a classifier from what :meth:`state` gave.
 
         Raises:
-            WeightsError: the file is missing, damaged, or of another recipe.
+            ValueError: it was made by another recipe, or its tensors are of other types.
+            Exception: any, where ``about`` was not made by :meth:`state`.
         """
-        try:
-            with safetensors.safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {})["classifier"])
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if about["recipe"] != RECIPE:
-                raise ValueError(f"it was made by recipe {about['recipe']}, this is {RECIPE}")
-            with torch.device("meta"):
-                network = SmallClassifier(about["channels"], about["classes"])
-            types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
-            if wrong := [name for name, tensor in state.items() if tensor.dtype != types.get(name)]:
-                raise ValueError(f"of another type than the network's: {', '.join(wrong[:3])}")
-            network.load_state_dict(state, assign=True)
-            accuracy = float(about["accuracy"])
-        except Exception as error:  # any JSON and any tensors may stand there
-            raise WeightsError(
-                f"{path} cannot be read as a classifier space ({error}); delete it to train anew"
-            ) from error
-        return cls(network.eval().requires_grad_(False), accuracy, device)
+        if about["recipe"] != RECIPE:
+            raise ValueError(f"it was made by recipe {about['recipe']}, this is {RECIPE}")
+        with torch.device("meta"):
+            network = SmallClassifier(about["channels"], about["classes"])
+        types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+        if wrong := [name for name, tensor in state.items() if tensor.dtype != types.get(name)]:
+            raise ValueError(f"of another type than the network's: {', '.join(wrong[:3])}")
+        network.load_state_dict(state, assign=True)
+        return cls(network.eval().requires_grad_(False), float(about["accuracy"]), device)

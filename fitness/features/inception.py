@@ -8,23 +8,15 @@ by TensorFlow 1's bilinear resize. The state's layout is that of the converted w
 pytorch-fid and torch-fidelity publish, which are one file under two names.
 """
 
-import os
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from fitness.cache import digest, digest_file
-from fitness.features.base import FeatureSpace, WeightsError, as_rgb
-from fitness.features.weights import load_state, read_state
+from fitness.digest import digest
+from fitness.features.base import FeatureSpace, as_rgb
+from fitness.features.weights import load_state
 
-WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-WEIGHTS_BYTES = 95_628_359
-WEIGHTS_NAMES = (
-    "weights-inception-2015-12-05-6726825d.pth",  # torch-fidelity's release v0.2.0
-    "pt_inception-2015-12-05-6726825d.pth",  # pytorch-fid's release fid_weights
-)
-WEIGHTS_VARIABLE = "EGAN_INCEPTION_WEIGHTS"
 SIDE = 299
 
 Size = int | tuple[int, int]
@@ -208,52 +200,20 @@ def resize_like_tensorflow1(images: Tensor, side: int) -> Tensor:
     return top + (bottom - top) * share[:, None]
 
 
-def find_weights(path: str | Path | None = None) -> Path:
-    """The weights' file: ``path``, else $EGAN_INCEPTION_WEIGHTS, else torch.hub's checkpoints.
-
-    Raises:
-        WeightsError: there is none; the message says which file, from where, and where to put it.
-    """
-    variable = os.environ.get(WEIGHTS_VARIABLE)
-    checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
-    for asked, source in ((path, "the path given"), (variable, f"${WEIGHTS_VARIABLE}")):
-        if asked:
-            if not Path(asked).is_file():
-                raise WeightsError(f"Inception weights: {source}, {asked}, is not a file")
-            return Path(asked)
-    for name in WEIGHTS_NAMES:
-        if (checkpoints / name).is_file():
-            return checkpoints / name
-    raise WeightsError(
-        f"the Inception-v3 weights are missing. Get {WEIGHTS_NAMES[0]} from torch-fidelity's "
-        f"GitHub release v0.2.0, or {WEIGHTS_NAMES[1]} from pytorch-fid's release fid_weights "
-        f"(the same {WEIGHTS_BYTES:,} bytes, SHA-256 {WEIGHTS_SHA256}); put it into {checkpoints}, "
-        f"or name it by --weights PATH or the environment variable {WEIGHTS_VARIABLE}. "
-        "Without it, use space 'classifier' (labelled data) or 'efficientnet-lite0'"
-    )
-
-
-def load_network(path: Path, *, check_hash: bool = True) -> InceptionV3:
-    """The network with a file's weights, in evaluation mode.
+def load_network(state: Mapping[str, Tensor]) -> InceptionV3:
+    """Return the network with a state_dict's weights, in evaluation mode.
 
     Args:
-        path: a state_dict as pytorch-fid and torch-fidelity publish it.
-        check_hash: whether the file must be the published one, byte for byte.
+        state: as pytorch-fid and torch-fidelity publish it.
 
     Raises:
-        WeightsError: a cut or other file, or one whose entries do not fit the architecture.
+        WeightsError: its entries do not fit the architecture.
     """
-    if check_hash and (found := digest_file(path)) != WEIGHTS_SHA256:
-        raise WeightsError(
-            f"{path} is not the published Inception file: {path.stat().st_size:,} bytes of SHA-256 "
-            f"{found}; required are {WEIGHTS_BYTES:,} bytes of {WEIGHTS_SHA256}. Fetch it again"
-        )
-    state = read_state(path)
     with torch.device("meta"):  # shapes only: initial values would be thrown away
         network = InceptionV3()
     # Files from before PyTorch 0.4.1 lack the batch counters, which evaluation never reads.
     counters = (name for name in network.state_dict() if name.endswith("num_batches_tracked"))
-    load_state(network, {name: torch.tensor(0) for name in counters} | state, "Inception-v3", path)
+    load_state(network, {name: torch.tensor(0) for name in counters} | dict(state), "Inception-v3")
     return network
 
 
@@ -263,29 +223,23 @@ class InceptionSpace(FeatureSpace):
     Grey images repeat their channel.
 
     Args:
-        weights: the file, or None to look where :func:`find_weights` does.
-        check_hash: whether the file must be the published one; scores of any other file must not
-            be called FID, so False is for tests and speed measurements.
+        state: the published state_dict; with any other, scores must not be called FID.
+        sha256: the hash of the file that it comes from, a part of the space's identity.
         device: where it runs.
 
     Raises:
-        WeightsError: the file is missing, cut, or another one.
+        WeightsError: as :func:`load_network`.
     """
 
     chunk_on_cpu = 8
 
     def __init__(
-        self,
-        weights: str | Path | None = None,
-        *,
-        check_hash: bool = True,
-        device: str | torch.device = "cpu",
+        self, state: Mapping[str, Tensor], sha256: str, device: str | torch.device = "cpu"
     ) -> None:
-        path = find_weights(weights)
-        network = load_network(path, check_hash=check_hash).to(device)
+        network = load_network(state).to(device)
         # channels_last doubles the speed on a CPU.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        identity = digest("inception", "resize tf1", digest_file(path))
+        identity = digest("inception", "resize tf1", sha256)
         super().__init__("inception", 2048, identity, classes=1008, device=device)
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:

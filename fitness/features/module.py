@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fitness.cache import digest, digest_weights
+from fitness.digest import digest, digest_weights
 from fitness.features.base import FeatureSpace
 from fitness.metrics.names import nearest_name
 

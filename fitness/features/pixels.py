@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from fitness.cache import digest
+from fitness.digest import digest
 from fitness.features.base import FeatureSpace
 
 

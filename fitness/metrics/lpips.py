@@ -11,19 +11,17 @@ judgements; with a feature space that is at hand, the weights are 1, the paper's
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fitness.cache import digest, digest_file
-from fitness.features.base import FeatureSpace, WeightsError, as_rgb
+from fitness.digest import digest
+from fitness.features.base import FeatureSpace, as_rgb
 from fitness.features.classifier import ClassifierSpace
 from fitness.features.efficientnet import EfficientNetSpace
 from fitness.features.pixels import PixelSpace
-from fitness.features.weights import load_state, read_state
+from fitness.features.weights import load_state
 
 LPIPS = "lpips-vgg16"
 SPACES = ("classifier", "efficientnet-lite0", "pixels", LPIPS)
@@ -31,9 +29,6 @@ EPSILON = 1e-10  # of the division by a vector's length, as in the published cod
 SMALLEST_SIDE = 16  # VGG-16's four poolings leave one pixel of it
 LARGEST_SIDE = 256  # larger images are averaged down for VGG-16, as in StyleGAN's code
 
-VGG_SHA256 = "397923af"  # the first digits, which torchvision's file carries in its name
-VGG_NAME = f"vgg16-{VGG_SHA256}.pth"
-LINEAR_SHA256 = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 # The published scaling of images in -1..1, by channel.
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -206,42 +201,24 @@ def vgg16_maps(network: nn.Sequential, images: Tensor) -> list[Tensor]:
 
 
 def lpips_vgg16(
-    weights: str | Path | None, *, check_hash: bool = True, device: str | torch.device = "cpu"
+    state: Mapping[str, Tensor], linear: Mapping[str, Tensor], device: str | torch.device = "cpu"
 ) -> PerceptualDistance:
-    """Return LPIPS v0.1 on VGG-16.
+    """Return LPIPS on VGG-16, version 0.1 where the weights are the published ones.
 
     Args:
-        weights: torchvision's `vgg16-397923af.pth`, to which torchmetrics brings LPIPS's linear
-            layers; or the state dict of the package lpips, which holds both.
-        check_hash: whether torchvision's file must be the published one, and the linear layers of
-            the other too; False is for tests.
+        state: VGG-16's tensors under torchvision's names or those of the package lpips; others
+            are left out.
+        linear: the weights of the channels of each layer, in the order of their names.
         device: where it runs.
 
     Raises:
-        WeightsError: the file is missing, damaged, another one, or does not fit.
+        WeightsError: a tensor of VGG-16's is missing or does not fit.
     """
-    if weights is None:
-        raise WeightsError(
-            f"space {LPIPS!r} needs VGG-16's weights: torchvision's {VGG_NAME} from "
-            f"download.pytorch.org/models, by --weights PATH. Without it, take "
-            f"{', '.join(SPACES[:-1])}"
-        )
-    path = Path(weights)
-    tensors = _read(path)
-    combined = any(name.startswith("net.slice") for name in tensors)
-    if check_hash and not combined and not (found := digest_file(path)).startswith(VGG_SHA256):
-        raise WeightsError(
-            f"{path} is not torchvision's {VGG_NAME}: its SHA-256 begins with {found[:8]}"
-        )
-    published = _published_linear()
-    named = {_plain(name): tensor for name, tensor in tensors.items()}
-    linear = {name: named.get(name, tensor) for name, tensor in published.items()}
-    if check_hash and any(not torch.equal(linear[name], published[name]) for name in published):
-        raise WeightsError(f"{path}: its linear layers are not those of LPIPS v0.1 on VGG-16")
+    named = plain_names(state)
     with torch.device("meta"):
         network = vgg16()
     own = {name: named[name] for name in network.state_dict() if name in named}
-    load_state(network, own, "VGG-16", path)
+    load_state(network, own, "VGG-16")
     # channels_last is faster on CPUs and GPUs alike.
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     channels = tuple(linear[name].flatten().to(device) for name in sorted(linear))
@@ -256,27 +233,9 @@ def lpips_vgg16(
 SLICE = re.compile(r"net\.slice\d\.(\d+\.(?:weight|bias))")
 
 
-def _plain(name: str) -> str:
-    """Return `0.weight` for `features.0.weight` or lpips's `net.slice1.0.weight`."""
-    if found := SLICE.fullmatch(name):
-        return found[1]
-    return name.removeprefix("features.")
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise WeightsError(f"LPIPS weights: {path} is not a file")
-    return read_state(path)
-
-
-def _published_linear() -> dict[str, Tensor]:
-    """LPIPS v0.1's weights of VGG-16's channels, which come with torchmetrics."""
-    package = find_spec("torchmetrics")
-    assert package is not None and package.origin is not None
-    path = Path(package.origin).parent / "functional" / "image" / "lpips_models" / "vgg.pth"
-    if not path.is_file() or digest_file(path) != LINEAR_SHA256:
-        raise WeightsError(
-            f"{path} does not hold LPIPS v0.1's linear layers (SHA-256 {LINEAR_SHA256[:12]}...); "
-            "install torchmetrics again"
-        )
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as `0.weight`, from `features.0.weight` or lpips's `net.slice1.0.weight`."""
+    return {
+        found[1] if (found := SLICE.fullmatch(name)) else name.removeprefix("features."): tensor
+        for name, tensor in state.items()
+    }

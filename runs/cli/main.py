@@ -474,7 +474,8 @@ def evaluate(
     in RUN_DIR/evaluations and in the run's MLflow record.
     """
     from runs.display.progress import bars
-    from runs.evaluation.commands import Options, assess, render
+    from runs.evaluation.commands import Options, assess
+    from runs.evaluation.records import render
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     told = tuple(label.strip() for label in labels.split(",")) if labels else None

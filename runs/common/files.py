@@ -1,6 +1,5 @@
-"""Files that are either whole or not there: temporary name, fsync, rename."""
+"""Folders, texts and JSON that are either whole or not there; and reading what may be damaged."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,30 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from egan.files import atomic_file, fsync
+
 LARGEST_TEXT = 2**26  # bytes of a text or JSON file that is read whole
-
-
-def fsync(path: Path) -> None:
-    """Force a file's or folder's content to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write; on success it takes the place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        fsync(temporary)
-        temporary.replace(path)
-        fsync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -93,9 +71,3 @@ def read_json(path: Path, limit: int = LARGEST_TEXT) -> Any:
         return json.loads(read_text(path, limit))
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from egan.files import atomic_file
 from fitness.scores import OBJECTIVES
-from runs.common.files import atomic_file
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
 

@@ -1,30 +1,23 @@
 """How good a generator is: metrics of a run, or of any images, in one stated protocol."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from egan.cache import cache_folder
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
-from fitness.evaluation import (
-    Observation,
-    check_metrics,
-    evaluate_images,
-    evaluate_mixture,
-    observe_real,
-)
-from fitness.features import FeatureSpace, Progress, feature_space
+from fitness.comparison import evaluate_mixture, real_side
+from fitness.evaluation import evaluate_images
+from fitness.features import FeatureSpace, Progress
 from fitness.metrics.names import METRICS, MetricName, expand_metrics
+from fitness.observation import Observation, check_metrics
 from fitness.statistics import Statistics
-from runs.common.errors import ConfigError
-
-BATCH = 256
-REALS_SEED = 0  # which reals are compared with is part of the protocol, not of a run
+from runs.evaluation.mistakes import user_mistakes
+from runs.evaluation.observations import observe_cached
+from runs.evaluation.reals import reals_of
+from runs.evaluation.spaces import open_space
 
 
 class Evaluator:
@@ -70,6 +63,7 @@ class Evaluator:
             self._space = open_space(space, real, shape, weights, device, progress)
             check_metrics(self._metrics, self._space, (count,), shape)
             self._real = real if isinstance(real, Statistics) else self._observe(real)
+            real_side(self._real, self._metrics, self._space)  # refused now, not at a scoring
 
     @property
     def identity(self) -> str | None:
@@ -110,25 +104,15 @@ class Evaluator:
         if not any(METRICS[metric].against_real for metric in self._metrics):
             return None
         reals = min(self._count, len(source))
-        return observe_real(
+        return observe_cached(
             reals_of(source, reals),
             self._space,
             self._metrics,
             reals,
-            shape=source.shape,
-            cache=cache_folder(),
             data=source.fingerprint,
+            shape=source.shape,
             progress=self._progress,
         )
-
-
-@contextmanager
-def user_mistakes() -> Iterator[None]:
-    """Turn what a metric or a feature space refuses into a user's mistake."""
-    try:
-        yield
-    except ValueError as error:
-        raise ConfigError(f"evaluation: {error}") from error
 
 
 def _check_kinds(
@@ -158,48 +142,6 @@ def _check_kinds(
         )
 
 
-def open_space(
-    name: str,
-    real: ImageSource | Statistics | None,
-    shape: tuple[int, ...],
-    weights: Path | None = None,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> FeatureSpace:
-    """Return a feature space for images (C, H, W); `classifier` learns from the real ones' labels.
-
-    Raises:
-        ValueError: no such space, or it needs what the real side does not have.
-    """
-    labelled = None
-    learns = name == "classifier" and weights is None
-    if learns and isinstance(real, ImageSource) and real.labels is not None:
-        # Copies, for torch takes no read-only memory map.
-        images, labels = np.array(real.images), np.array(real.labels)
-        labelled = (torch.from_numpy(images), torch.from_numpy(labels))
-    return feature_space(
-        name,
-        shape=shape,
-        labelled=labelled,
-        weights=weights,
-        cache=cache_folder(),
-        device=device,
-        progress=progress,
-    )
-
-
 def best_device() -> str:
     """Return "cuda" where torch finds a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def reals_of(source: ImageSource, count: int) -> Iterator[Tensor]:
-    """Yield `count` of a source's images in batches, always the same ones, in mixed order."""
-    chosen = np.random.default_rng(REALS_SEED).permutation(len(source))[:count]
-    return batches_of(source.images, chosen)
-
-
-def batches_of(images: np.ndarray, chosen: np.ndarray) -> Iterator[Tensor]:
-    """Yield the chosen ones of images (N, C, H, W) in batches."""
-    for start in range(0, len(chosen), BATCH):
-        yield torch.from_numpy(images[chosen[start : start + BATCH]])

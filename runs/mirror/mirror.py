@@ -27,15 +27,9 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from uuid import uuid4
 
+from egan.files import atomic_file
 from runs.common.errors import ConfigError
-from runs.common.files import (
-    LARGEST_TEXT,
-    atomic_file,
-    atomic_folder,
-    read_json,
-    write_json,
-    write_text,
-)
+from runs.common.files import LARGEST_TEXT, atomic_folder, read_json, write_json, write_text
 from runs.common.lock import RunLock
 from runs.config.schema import parse_yaml, validate
 from runs.store.folder import RunFolder

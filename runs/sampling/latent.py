@@ -32,10 +32,10 @@ from egan.backbones.stylegan.networks import (
 )
 from egan.backbones.stylegan.noise import noise_images
 from egan.data.pixels import to_uint8
+from egan.files import atomic_file
 from egan.state import Weights
 from fitness.metrics.ppl import arc, line
 from runs.common.errors import ConfigError
-from runs.common.files import atomic_file
 from runs.sampling.sampler import BATCH, PIXELS, Sampler
 
 COARSE_TO_FINE = ("coarse", "middle", "fine")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runs.common.files import atomic_file
+from egan.files import atomic_file
 
 MARGIN = 2  # pixels between a grid's images
 SMALLEST_SIDE = 384  # small grids are enlarged by whole factors, so that they can be looked at

@@ -19,13 +19,14 @@ from egan.context import Pace
 from egan.data.config import DataConfig, GaussiansConfig
 from egan.data.gaussians import open_gaussians
 from egan.data.pixels import to_uint8
+from egan.files import atomic_file
 from egan.games.noise import NoiseTask
 from egan.replica import ExportedState, import_state
 from egan.state import Weights
 from egan.weights_file import WEIGHTS, read_weights, write_weights
 from populations.seeding import Purpose, torch_seed
 from runs.common.errors import ConfigError
-from runs.common.files import atomic_file, read_json, write_json
+from runs.common.files import read_json, write_json
 from runs.sampling.pictures import save_samples
 from runs.store.folder import SHAPE, RunFolder
 from runs.store.snapshots import newest

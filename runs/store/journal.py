@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from egan.files import atomic_file
 from fitness.scores import OBJECTIVES
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
-from runs.common.files import atomic_file
 from runs.common.lock import RunLock
 
 SEAL = ',"crc":"'

@@ -17,8 +17,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from egan.files import default_mode, sha256
 from egan.replica import ExportedState
-from runs.common.files import atomic_folder, read_json, sha256, write_json
+from runs.common.files import atomic_folder, read_json, write_json
 
 FORMAT = 1
 NAME = re.compile(r"^generation-(\d{8,})$")
@@ -58,7 +59,8 @@ def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int)
     with atomic_folder(path) as temporary:
         arrays = {name: np.asarray(array, order="C") for name, array in state.arrays.items()}
         try:
-            save_file(arrays, temporary / STATE)
+            with default_mode(temporary / STATE):
+                save_file(arrays, temporary / STATE)
         except SafetensorError as error:  # so it calls a full disk, too
             raise OSError(f"{STATE}: {error}") from None
         manifest = {

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from egan.files import atomic_file
 from fitness.metrics.names import MetricName
-from runs.common.files import atomic_file
 from runs.store.budgets import AXES
 from runs.study.comparison import Comparison, MetricComparison
 from runs.study.records import Record, pareto_front

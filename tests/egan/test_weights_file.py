@@ -1,5 +1,6 @@
 """A generator's file as the first parent: exact, known by its hash, refused where it misfits."""
 
+import os
 import shutil
 
 import pytest
@@ -32,6 +33,17 @@ def test_what_is_written_is_read(engine_of, trained):
         read.keys() == {"generator"} and read["generator"].buffers.keys() == weights.buffers.keys()
     )
     assert len(weights.buffers) and equal(read["generator"], weights)
+
+
+def test_who_may_read_the_file_is_up_to_the_umask(engine_of, trained, tmp_path):
+    _, weights = trained
+    before = os.umask(0o027)
+    try:
+        functions = engine_of("dcgan").task.functions
+        write_weights(tmp_path / "new.safetensors", functions, {"generator": weights})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 def test_the_first_parent_and_its_average_start_with_the_file(engine_of, trained):

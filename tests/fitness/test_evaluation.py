@@ -2,16 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.evaluation import (
-    Observation,
-    evaluate_images,
-    evaluate_mixture,
-    observe,
-    observe_real,
-)
-from fitness.features import feature_space
+from fitness.comparison import evaluate_mixture
+from fitness.evaluation import evaluate_images
 from fitness.features.base import FeatureSpace
+from fitness.features.pixels import PixelSpace
 from fitness.metrics.names import METRICS, MetricName
+from fitness.observation import Observation, observe, observe_real
 from fitness.statistics import Statistics
 
 SHAPE = (1, 8, 8)
@@ -19,7 +15,7 @@ SHAPE = (1, 8, 8)
 
 @pytest.fixture(scope="module")
 def pixels() -> FeatureSpace:
-    return feature_space("pixels", shape=SHAPE)
+    return PixelSpace(SHAPE)
 
 
 def scores(real, fake, metrics, space, count=800, **options):
@@ -198,83 +194,18 @@ def test_progress_tells_the_stage_and_ends():
     ]
 
 
-def test_an_observation_of_the_real_images_serves_many_evaluations(tmp_path):
+def test_an_observation_of_the_real_images_serves_many_evaluations():
     space, fake = Counting(), colours(40, 1)
     direct = evaluate_images([colours(50)], [fake], ALL, space, count=40, real_count=50)
     real = observe_real([colours(50)], space, ALL, 50)
     assert evaluate_images(real, [fake], ALL, space, count=40) == direct
 
 
-def test_a_cached_observation_is_read_instead_of_the_images(tmp_path):
-    def read(metrics, batches, space):
-        return observe_real(batches, space, metrics, 40, cache=tmp_path, data="data's hash")
-
-    space = Counting()
-    first = read(["fid"], [colours(40)], space)
-    assert first.features is None
-    both = read(["kid"], [colours(40)], space)  # the cache lacks features: gathered, kept with fid
-    assert both.has == {"statistics", "features"}
-    again = read(["fid", "kid"], [], space)
-    assert torch.equal(again.features, both.features)
-    assert np.array_equal(again.statistics.covariance, first.statistics.covariance)
-    assert (again.shape, again.count) == ((3, 12, 12), 40)
-    assert len(list(tmp_path.iterdir())) == 1
-    fake = [colours(40, 1)]
-    assert evaluate_images(again, fake, ["fid", "prdc"], space, count=40) == evaluate_images(
-        both, fake, ["fid", "prdc"], space, count=40
-    )
-
-
-def test_other_data_sizes_weights_or_counts_have_other_cached_files(tmp_path):
-    space, other = Counting(), Counting()
-    other.identity = "other weights"
-    for data, count, which in (("a", 40, space), ("b", 40, space), ("a", 30, space)):
-        observe_real([colours(40)], which, ["fid"], count, cache=tmp_path, data=data)
-    observe_real([colours(40)], other, ["fid"], 40, cache=tmp_path, data="a")
-    for side in (12, 16):
-        observe_real(
-            [colours(40, side=side)],
-            space,
-            ["fid"],
-            40,
-            shape=(3, side, side),
-            cache=tmp_path,
-            data="a",
-        )
-    assert len(list(tmp_path.iterdir())) == 6
-
-
-def test_a_cached_file_is_statistics_for_other_tools_too(tmp_path):
-    seen = observe_real([colours(40)], Counting(), ["fid"], 40, cache=tmp_path, data="a")
-    (path,) = tmp_path.iterdir()
-    found = Statistics.load(path, space="counting")
-    assert np.array_equal(found.covariance, seen.statistics.covariance)
-
-
-def test_a_damaged_cached_file_is_named(tmp_path):
-    observe_real([colours(40)], Counting(), ["fid"], 40, cache=tmp_path, data="a")
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(ValueError, match=f"{path.name} cannot be read"):
-        observe_real([colours(40)], Counting(), ["fid"], 40, cache=tmp_path, data="a")
-
-
-def test_an_interrupted_observation_leaves_no_file(tmp_path):
-    with pytest.raises(ValueError, match="only 30 arrived"):
-        observe_real([colours(30)], Counting(), ["fid"], 40, cache=tmp_path, data="a")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_cache_needs_to_know_the_data(tmp_path):
-    with pytest.raises(ValueError, match="needs the data's hash"):
-        observe_real([colours(30)], Counting(), ["fid"], 30, cache=tmp_path)
-
-
-def test_foreign_statistics_serve_fid_and_the_name_says_so(tmp_path):
+def test_foreign_statistics_serve_fid_and_the_name_says_so():
     space = Counting()
     ours = observe_real([colours(50)], space, ["fid"], 50).statistics
-    np.savez(tmp_path / "foreign.npz", mu=ours.mean, sigma=ours.covariance)
-    foreign = Statistics.load(tmp_path / "foreign.npz", space="counting")
+    arrays = {"mu": ours.mean, "sigma": ours.covariance}
+    foreign = Statistics.from_arrays(arrays, "foreign.npz", space="counting")
     fake = [colours(40, 1)]
     (value,) = evaluate_images(ours, fake, ["fid"], space, count=40).values()
     assert evaluate_images(foreign, fake, ["fid"], space, count=40) == {
@@ -294,6 +225,17 @@ def test_statistics_of_another_space_are_refused_before_any_image_is_read(pixels
     for given in (real, real.statistics):
         with pytest.raises(ValueError, match=r"'counting'.*'pixels'"):
             evaluate_images(given, unread(), ["fid"], pixels, count=40)
+
+
+def test_real_images_that_are_all_alike_are_refused_for_mmd_before_any_is_generated():
+    alike = observe_real([colours(1).expand(50, -1, -1, -1)], Counting(), ["mmd"], 50)
+
+    def unread():
+        raise AssertionError("read")
+        yield
+
+    with pytest.raises(ValueError, match="all real features are equal"):
+        evaluate_images(alike, unread(), ["mmd"], Counting(), count=40)
 
 
 def test_a_part_that_was_not_observed_is_named():
@@ -355,7 +297,7 @@ def test_a_mixtures_scores_are_named_with_their_count():
 def test_points_of_a_mixture_can_be_compared_by_every_metric_of_features():
     rng = np.random.default_rng(0)
     real, fake = (torch.from_numpy(rng.normal(size=(300, 2))).float() for _ in range(2))
-    space = feature_space("pixels", shape=(2,))
+    space = PixelSpace((2,))
     found = scores(real, fake, ["fid", "kid", "mmd", "prdc"], space, 300)
     assert found["fid"] < 0.1
     assert found["coverage"] > 0.9

@@ -22,9 +22,9 @@ from PIL import Image
 from egan.backbones.stylegan.ports import read_port
 from egan.data import prepare
 from fitness.features.base import WeightsError
-from fitness.features.inception import load_network
 from runs.cli.main import main
 from runs.common.errors import printable
+from runs.evaluation.weights import inception_space
 
 ROOT = Path(__file__).parents[2]
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
@@ -340,7 +340,7 @@ def test_no_pickle_is_run(tmp_path):
         with pytest.raises(ValueError, match="is neither a safetensors file nor a state dict"):
             read_port(tmp_path / name)
         with pytest.raises(WeightsError, match="cannot be read as PyTorch weights"):
-            load_network(tmp_path / name, check_hash=False)
+            inception_space(tmp_path / name, check_hash=False)
     assert not (tmp_path / "pwned").exists()
 
 

@@ -1,6 +1,4 @@
-"""A weights file of the true structure, filled at random: large enough values to reach the end."""
-
-from pathlib import Path
+"""Weights of the true structure, random, large enough to reach the end."""
 
 import pytest
 import torch
@@ -10,8 +8,7 @@ from fitness.features.inception import InceptionV3
 
 
 @pytest.fixture(scope="session")
-def inception_file(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "random.pth"
+def inception_state() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     with torch.device("meta"):
         network = InceptionV3()
@@ -25,5 +22,4 @@ def inception_file(tmp_path_factory) -> Path:
             nn.init.uniform_(module.running_var, 0.5, 1.5, generator)
     nn.init.normal_(network.fc.weight, 0, 0.02, generator)
     nn.init.normal_(network.fc.bias, 0, 0.02, generator)
-    torch.save(network.state_dict(), path)
-    return path
+    return network.state_dict()

@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-from fitness.features import feature_space
-from fitness.features.base import WeightsError
 from fitness.features.classifier import ClassifierSpace, SmallClassifier, train_classifier
 
 
@@ -28,52 +26,6 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(digits):
         ClassifierSpace.trained(images, labels, seed=seed).identity for seed in (0, 0, 1)
     )
     assert one == again != other
-
-
-def test_a_cached_classifier_is_taken_without_training(digits, tmp_path):
-    images, labels = digits[0][:300], digits[1][:300]
-    steps = []
-
-    def progress(stage, done, total):
-        steps.append((stage, done, total))
-
-    def space(images, seed=0):
-        return feature_space(
-            "classifier", labelled=(images, labels), cache=tmp_path, seed=seed, progress=progress
-        )
-
-    first = space(images)
-    assert steps[-1][0] == "classifier"
-    assert steps[-1][1] == steps[-1][2] == len(steps)
-    steps.clear()
-    again = space(images)
-    assert steps == []
-    assert (again.identity, again.accuracy) == (first.identity, first.accuracy)
-    assert torch.equal(again(images), first(images))
-    changed = images.clone()
-    changed[0, 0, 0, 0] += 1
-    space(changed)
-    space(images, seed=1)
-    assert len(list(tmp_path.iterdir())) == 3
-
-
-def test_a_saved_classifier_serves_another_run(classifier, digits, tmp_path):
-    classifier.save(tmp_path / "mine.safetensors")
-    found = feature_space("classifier", weights=tmp_path / "mine.safetensors")
-    assert found.identity == classifier.identity
-    assert torch.equal(found(digits[0][:5]), classifier(digits[0][:5]))
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\x10\0\0\0\0\0\0\0{}", "cut"])
-def test_a_damaged_file_is_named(classifier, tmp_path, content):
-    path = tmp_path / "mine.safetensors"
-    if content == "cut":
-        classifier.save(path)
-        content = path.read_bytes()[:-100]
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"mine\.safetensors cannot be read.*delete it"):
-        ClassifierSpace.loaded(path)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,13 @@
-import hashlib
 import math
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from fitness.features import feature_space
-from fitness.features import inception as module
 from fitness.features.base import WeightsError
 from fitness.features.inception import (
     InceptionSpace,
     InceptionV3,
-    find_weights,
     resize_like_tensorflow1,
 )
 
@@ -24,8 +20,8 @@ def images(count=2, side=32, channels=3):
 
 
 @pytest.fixture(scope="module")
-def space(inception_file) -> InceptionSpace:
-    return InceptionSpace(inception_file, check_hash=False)
+def space(inception_state) -> InceptionSpace:
+    return InceptionSpace(inception_state, "hash")
 
 
 def test_the_architecture_has_the_published_numbers():
@@ -137,81 +133,20 @@ def test_resizing_reads_position_i_times_scale(height, width, side):
             torch.testing.assert_close(found[0, :, i, j], expected)
 
 
-def test_the_file_is_looked_for_where_the_user_says_and_then_in_the_hubs_folder(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.delenv("EGAN_INCEPTION_WEIGHTS", raising=False)
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    with pytest.raises(WeightsError, match=r"missing\. Get weights-inception.*torch-fidelity") as e:
-        find_weights()
-    assert str(folder) in str(e.value)
-    assert "EGAN_INCEPTION_WEIGHTS" in str(e.value)
-    pytorch_fid, torch_fidelity, named, given = (
-        folder / "pt_inception-2015-12-05-6726825d.pth",
-        folder / "weights-inception-2015-12-05-6726825d.pth",
-        tmp_path / "named.pth",
-        tmp_path / "given.pth",
-    )
-    pytorch_fid.touch()
-    assert find_weights() == pytorch_fid
-    torch_fidelity.touch()
-    assert find_weights() == torch_fidelity
-    monkeypatch.setenv("EGAN_INCEPTION_WEIGHTS", str(named))
-    with pytest.raises(WeightsError, match=r"\$EGAN_INCEPTION_WEIGHTS, .*named\.pth, is not"):
-        find_weights()
-    named.touch()
-    assert find_weights() == named
-    with pytest.raises(WeightsError, match=r"the path given, .*given\.pth, is not a file"):
-        find_weights(given)
-    given.touch()
-    assert find_weights(given) == given
-
-
-def test_a_file_with_the_published_hash_is_taken(inception_file, monkeypatch):
-    sha = hashlib.sha256(inception_file.read_bytes()).hexdigest()
-    monkeypatch.setattr(module, "WEIGHTS_SHA256", sha)
-    assert feature_space("inception", weights=inception_file).dimension == 2048
-
-
-def test_another_file_is_refused_with_its_hash_and_size(inception_file):
-    with pytest.raises(WeightsError, match=r"random\.pth is not the published.*95,628,359 bytes"):
-        feature_space("inception", weights=inception_file)
-
-
-@pytest.mark.parametrize("keep", [0, 1000, -1000])
-def test_a_cut_file_is_refused_also_without_the_hash(inception_file, tmp_path, keep):
-    path = tmp_path / "cut.pth"
-    path.write_bytes(inception_file.read_bytes()[:keep])
-    with pytest.raises(WeightsError, match=r"cut\.pth cannot be read"):
-        InceptionSpace(path, check_hash=False)
-
-
-def test_entries_that_do_not_fit_are_named(inception_file, tmp_path):
-    state = torch.load(inception_file, weights_only=True)
+def test_entries_that_do_not_fit_are_named(inception_state):
+    state = dict(inception_state)
     del state["fc.weight"]
     state["fc.bias"] = torch.zeros(1000)
     state["AuxLogits.fc.bias"] = torch.zeros(1000)
-    path = tmp_path / "other.pth"
-    torch.save(state, path)
     with pytest.raises(WeightsError) as error:
-        InceptionSpace(path, check_hash=False)
+        InceptionSpace(state, "hash")
     for part in ("fc.weight is missing", "AuxLogits.fc.bias is not part", "not (1008,)"):
         assert part in str(error.value)
 
 
-def test_a_file_without_batch_counters_is_taken(inception_file, tmp_path):
-    state = torch.load(inception_file, weights_only=True)
-    path = tmp_path / "old.pth"
-    torch.save({k: v for k, v in state.items() if "num_batches" not in k}, path)
-    assert InceptionSpace(path, check_hash=False).network.fc.weight.shape == (1008, 2048)
-
-
-def test_a_file_of_something_else_is_refused(tmp_path):
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match="a list; a state_dict is required"):
-        InceptionSpace(tmp_path / "list.pth", check_hash=False)
+def test_a_state_without_batch_counters_is_taken(inception_state):
+    state = {k: v for k, v in inception_state.items() if "num_batches" not in k}
+    assert InceptionSpace(state, "hash").network.fc.weight.shape == (1008, 2048)
 
 
 def test_images_that_are_neither_grey_nor_rgb_are_refused(space):

@@ -1,15 +1,13 @@
 """Perceptual distances against their definition, written out, on weights of the true structure."""
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 import fitness.metrics.lpips as module
-from fitness.features import WeightsError, feature_space
 from fitness.features.module import ModuleSpace
+from fitness.features.pixels import PixelSpace
 from fitness.metrics.lpips import distance_in, lpips_vgg16, vgg16
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # torchvision's numbers
@@ -36,10 +34,18 @@ def state():
 
 
 @pytest.fixture(scope="module")
-def file(state, tmp_path_factory):
-    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
-    torch.save(state, path)
-    return path
+def linear():
+    """Weights of the channels of each layer, random, under the published names."""
+    generator = torch.Generator().manual_seed(2)
+    return {
+        f"lin{layer}.model.1.weight": torch.rand((1, width, 1, 1), generator=generator)
+        for layer, width in enumerate((64, 128, 256, 512, 512))
+    }
+
+
+@pytest.fixture(scope="module")
+def distance(state, linear):
+    return lpips_vgg16(state, linear)
 
 
 def reference(state, linear, one, other):
@@ -74,10 +80,8 @@ def reference(state, linear, one, other):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_lpips_is_that_of_its_equation(state, file, channels):
-    distance = lpips_vgg16(file, check_hash=False)
+def test_lpips_is_that_of_its_equation(state, linear, distance, channels):
     one, other = draw(3, channels, 32, 32), draw(3, channels, 32, 32, seed=1)
-    linear = module._published_linear()
     expected = [
         reference(state, linear, a.expand(3, -1, -1), b.expand(3, -1, -1))
         for a, b in zip(one, other, strict=True)
@@ -88,67 +92,16 @@ def test_lpips_is_that_of_its_equation(state, file, channels):
     assert distance(one, one).eq(0).all()
 
 
-def test_large_images_are_averaged_down(file):
-    distance = lpips_vgg16(file, check_hash=False)
+def test_large_images_are_averaged_down(distance):
     one, other = draw(1, 3, 64, 512), draw(1, 3, 64, 512, seed=1)
     small = distance(F.avg_pool2d(one, 2), F.avg_pool2d(other, 2))
     torch.testing.assert_close(distance(one, other), small)
 
 
-def test_images_too_small_for_the_poolings_are_refused(file):
-    distance = lpips_vgg16(file, check_hash=False)
+def test_images_too_small_for_the_poolings_are_refused(distance):
     assert distance(draw(1, 3, 16, 16), draw(1, 3, 16, 16, seed=1)) > 0
     with pytest.raises(ValueError, match=r"at least 16 pixels; 8 x 16 arrived\. Take one of"):
         distance(draw(1, 3, 8, 16), draw(1, 3, 8, 16))
-
-
-def test_the_state_dict_of_the_package_lpips_is_taken_too(state, file, tmp_path):
-    """`net.slice{1..5}.{number}`, and the linear layers twice under their two names."""
-    starts, combined = (0, 4, 9, 16, 23), {}
-    for name, tensor in state.items():
-        if name.startswith("features."):
-            number = int(name.split(".")[1])
-            part = sum(number >= start for start in starts)
-            combined[name.replace("features.", f"net.slice{part}.")] = tensor
-    linear = module._published_linear()
-    combined |= linear | {name.replace("lin", "lins.", 1): t for name, t in linear.items()}
-    combined |= {"scaling_layer.shift": torch.zeros(1, 3, 1, 1)}
-    torch.save(combined, tmp_path / "lpips.pth")
-    found = lpips_vgg16(tmp_path / "lpips.pth")
-    expected = lpips_vgg16(file, check_hash=False)
-    one, other = draw(2, 3, 32, 32), draw(2, 3, 32, 32, seed=1)
-    assert torch.equal(found(one, other), expected(one, other))
-    assert found.identity == expected.identity
-    torch.save(combined | {"lin0.model.1.weight": torch.zeros(1, 64, 1, 1)}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"other\.pth: its linear layers are not those"):
-        lpips_vgg16(tmp_path / "other.pth")
-
-
-def test_torchvisions_file_is_known_by_its_hash(file, monkeypatch):
-    with pytest.raises(WeightsError, match=r"is not torchvision's vgg16-397923af\.pth"):
-        lpips_vgg16(file)
-    monkeypatch.setattr(module, "VGG_SHA256", hashlib.sha256(file.read_bytes()).hexdigest()[:8])
-    assert lpips_vgg16(file).space == "lpips-vgg16"
-
-
-def test_files_that_are_missing_cut_or_of_another_network_are_named(state, tmp_path):
-    with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth from .* --weights PATH"):
-        lpips_vgg16(None)
-    with pytest.raises(WeightsError, match="is not a file"):
-        lpips_vgg16(tmp_path / "missing.pth")
-    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(WeightsError, match=r"cut\.pth cannot be read"):
-        lpips_vgg16(tmp_path / "cut.pth")
-    torch.save([1], tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match=r"list\.pth holds a list; a state_dict is required"):
-        lpips_vgg16(tmp_path / "list.pth")
-    wrong = dict(state) | {"features.2.weight": torch.zeros(3)}
-    del wrong["features.0.bias"]
-    torch.save(wrong, tmp_path / "wrong.pth")
-    with pytest.raises(WeightsError) as error:
-        lpips_vgg16(tmp_path / "wrong.pth", check_hash=False)
-    assert "0.bias is missing" in str(error.value)
-    assert "2.weight has shape (3,), not (64, 64, 3, 3)" in str(error.value)
 
 
 # ------------------------------------------------------------------------------ over feature spaces
@@ -174,21 +127,9 @@ def test_over_a_classifier_it_compares_the_directions_of_its_maps(classifier, di
 
 def test_over_pixels_it_is_the_squared_difference():
     one, other = draw(5, 3, 4, 6), draw(5, 3, 4, 6, seed=1)
-    found = distance_in(feature_space("pixels", shape=(3, 4, 6)))(one, other)
+    found = distance_in(PixelSpace((3, 4, 6)))(one, other)
     expected = ((one - other) / 255).square().sum(1).mean((1, 2))
     torch.testing.assert_close(found, expected.double())
-
-
-def test_over_efficientnet_it_is_near_zero_for_near_images():
-    pytest.importorskip("efficientnet_lite_pytorch")
-    space = feature_space("efficientnet-lite0")
-    distance = distance_in(space)
-    one = draw(3, 3, 32, 32)
-    near, far = (
-        distance(one, one + 0.1 * draw(3, 3, 32, 32, seed=1) / 255),
-        distance(one, draw(3, 3, 32, 32, seed=2)),
-    )
-    assert (near > 0).all() and (near < 1e-2 * far).all()
 
 
 def test_pairs_are_alone_whatever_the_chunk(classifier, digits):

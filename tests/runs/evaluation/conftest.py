@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import egan.cache
 from runs.config.schema import RunConfig, load_config
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import newest
@@ -105,6 +106,7 @@ def evolved(config, tmp_path_factory) -> Callable[..., Path]:
 def cache(tmp_path, monkeypatch) -> Path:
     """Each test's own cache of classifiers and statistics."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    egan.cache._warn.cache_clear()  # else a warning of an earlier test is not told again
     return Path(tmp_path / "cache" / "evolutionary-gan")
 
 

@@ -14,6 +14,7 @@ from egan.data.digits import open_digits
 from fitness.features.classifier import ClassifierSpace
 from runs import resume
 from runs.evaluation.commands import Options, assess
+from runs.evaluation.spaces import load_classifier, save_classifier
 from runs.sampling.sampler import sample
 from runs.store.snapshots import newest
 from runs.training.driver import evolve
@@ -250,11 +251,22 @@ def test_a_runs_own_data_are_of_their_own_size(mistake, run):
     assert "--resolution" in mistake("evaluate", run, "--resolution", 16)
 
 
-def test_a_damaged_cache_is_named(refused, found, npz, cache):
-    found(npz, "--against", "digits", *PIXELS)
+def test_a_damaged_cache_is_told_of_and_made_again(found, npz, cache, caplog):
+    values = found(npz, "--against", "digits", *PIXELS)["values"]
     (file,) = cache.glob("real-*.npz")
-    file.write_bytes(file.read_bytes()[:100])
-    assert file.name in refused(*PIXELS)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    assert found(npz, "--against", "digits", *PIXELS)["values"] == values
+    assert f"the cached file {file} cannot be used" in caplog.text
+    assert file.read_bytes() == whole
+
+
+def test_without_a_cache_scores_are_the_same(found, npz, monkeypatch, caplog):
+    protocol = ("--against", "digits", "--resolution", 8, "--metrics", "fid,is", "--count", 60)
+    values = found(npz, *protocol)["values"]
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert found(npz, *protocol)["values"] == values
+    assert "the cache /dev/null/evolutionary-gan cannot be written" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -421,10 +433,10 @@ def test_a_classifiers_statistics_need_the_same_classifier(
     assert "labelled" in refused(against=out)
     values = found(npz, "--against", out, "--weights", file)["values"]
     assert list(values) == ["fid-classifier-60-vs-1797"]
-    assert ClassifierSpace.loaded(file).accuracy > 0.5
+    assert load_classifier(file).accuracy > 0.5
     images = torch.arange(60 * 64).reshape(60, 1, 8, 8).to(torch.uint8)
     other = ClassifierSpace.trained(images, torch.arange(60) % 2)
-    other.save(tmp_path / "other.safetensors")
+    save_classifier(other, tmp_path / "other.safetensors")
     message = refused("--weights", tmp_path / "other.safetensors", against=out)
     assert "of other weights" in message
 

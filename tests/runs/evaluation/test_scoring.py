@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from egan.data import open_source
-from fitness.cache import digest_weights
+from fitness.digest import digest_weights
 from fitness.evaluation import evaluate_images
-from fitness.features import feature_space
 from fitness.features.classifier import train_classifier
+from fitness.features.pixels import PixelSpace
 from runs import sample
 from runs.sampling.sampler import sampler_of, survivors_of
 from runs.store.journal import Entry, Scoring, read_journal
@@ -55,7 +55,7 @@ def test_the_values_are_those_of_the_averaged_generator_and_each_survivor(
     wanted = config("images", evaluation__survivors=True)
     exported, _ = state_of(images_run, config("images", evaluation__every=None), 4, tmp_path)
     source = open_source(wanted.data)
-    space = feature_space("pixels", shape=(1, 8, 8))
+    space = PixelSpace((1, 8, 8))
     order = np.random.default_rng(0).permutation(len(source))[:60]
     reals = torch.from_numpy(source.images[order])
 

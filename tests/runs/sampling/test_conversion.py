@@ -11,6 +11,7 @@ from egan.backbones import build_networks
 from egan.backbones.stylegan.ports import backbone_of, convert
 from fitness.features.classifier import ClassifierSpace
 from runs.common.errors import ConfigError
+from runs.evaluation.spaces import save_classifier
 from runs.sampling.sampler import open_sampler
 from runs.training.driver import evolve, resume
 
@@ -133,7 +134,7 @@ def test_it_is_scored_against_data_that_are_named(converted, port, invoke, refus
 def test_a_classifiers_file_tells_images_apart_without_real_ones(converted, invoke, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16), np.uint8)
     space = ClassifierSpace.trained(torch.from_numpy(images), torch.arange(60) % 2)
-    space.save(file := tmp_path / "classifier.safetensors")
+    save_classifier(space, file := tmp_path / "classifier.safetensors")
     protocol = ("--metrics", "separability-w,ppl-w-end", "--count", 50, "--weights", file)
     shown = json.loads(invoke("evaluate", converted, *protocol, "--json").stdout)
     assert set(shown["values"]) == {"separability-w-classifier-50", "ppl-w-end-classifier-50"}

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 
@@ -98,6 +99,17 @@ def test_any_safetensors_reader_opens_the_state(tmp_path):
     path = write_snapshot(tmp_path, state(5), "sum", keep=1)
     with safe_open(path / STATE, framework="pt") as file:
         assert set(file.keys()) == set(state(5).arrays)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_who_may_read_the_files_is_up_to_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        path = write_snapshot(tmp_path, state(5), "sum", keep=3)
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.iterdir()}
+    assert modes == {STATE: mode, MANIFEST: mode}
 
 
 def test_only_the_newest_are_kept(tmp_path):
