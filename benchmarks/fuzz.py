@@ -57,7 +57,8 @@ from runs.evaluation.spaces import load_classifier, save_classifier
 from runs.evaluation.statistics_file import load_statistics
 from runs.evaluation.weights import inception_space
 from runs.presets import preset_names, preset_text
-from runs.sampling.sampler import load_sampler, open_sampler, save_generator
+from runs.sampling.generators import load_sampler, save_generator
+from runs.sampling.opening import open_sampler
 from runs.store.folder import RunFolder
 from runs.store.journal import read_journal, read_journal_from, seal
 from runs.store.replay import read_past

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runs.common.errors import ConfigError
     from runs.config.schema import RunConfig, load_config
-    from runs.sampling.sampler import sample
+    from runs.sampling.opening import sample
     from runs.training.driver import Result, evolve, resume
 
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "Result": "runs.training.driver",
     "evolve": "runs.training.driver",
     "resume": "runs.training.driver",
-    "sample": "runs.sampling.sampler",
+    "sample": "runs.sampling.opening",
 }
 __all__ = ["ConfigError", "Result", "RunConfig", "evolve", "load_config", "resume", "sample"]
 

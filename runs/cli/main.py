@@ -280,7 +280,9 @@ def sample(
     cutoff: int | None,
 ) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
-    from runs.sampling.sampler import is_generator, mixture_centres, open_sampler, write_samples
+    from runs.sampling.generators import is_generator
+    from runs.sampling.opening import mixture_centres, open_sampler
+    from runs.sampling.writing import write_samples
     from runs.store.folder import RunFolder
 
     needs_suffix(out, ".png", ".npz")
@@ -323,8 +325,8 @@ def mix(
 ) -> None:
     """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
     from runs.sampling.latent import mixing_grid, style_ranges
+    from runs.sampling.opening import open_sampler
     from runs.sampling.pictures import save_images
-    from runs.sampling.sampler import open_sampler
 
     needs_suffix(out, ".png")
     sampler, name = open_sampler(run_dir, snapshot)
@@ -362,9 +364,10 @@ def interpolate(
     **truncation: Any,
 ) -> None:
     """Walk from latent to latent, and back to the first."""
-    from runs.sampling.latent import interpolation, write_animation
+    from runs.sampling.animation import write_animation
+    from runs.sampling.latent import interpolation
+    from runs.sampling.opening import open_sampler
     from runs.sampling.pictures import save_images
-    from runs.sampling.sampler import open_sampler
 
     needs_suffix(out, ".png", ".gif", ".mp4")
     sampler, name = open_sampler(run_dir, snapshot)
@@ -388,8 +391,8 @@ def noise(
 ) -> None:
     """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
     from runs.sampling.latent import noise_variation
+    from runs.sampling.opening import open_sampler
     from runs.sampling.pictures import save_images
-    from runs.sampling.sampler import open_sampler
 
     needs_suffix(out, ".png")
     sampler, name = open_sampler(run_dir, snapshot)

@@ -28,7 +28,7 @@ from runs.evaluation.subjects import (
     images_subject,
     run_subject,
 )
-from runs.sampling.sampler import is_generator
+from runs.sampling.generators import is_generator
 from runs.store.folder import RunFolder
 from runs.tracking.record import log_evaluation
 

@@ -21,8 +21,9 @@ from fitness.metrics.ppl import Route, path_lengths, perceptual_path_length
 from fitness.metrics.separability import log_odds, separability
 from populations.seeding import Purpose, numpy_stream
 from runs.common.errors import ConfigError
-from runs.sampling.latent import Space, StyledGenerator
+from runs.sampling.latent import Space
 from runs.sampling.sampler import BATCH, Sampler
+from runs.sampling.styled import StyledGenerator
 
 PAIRS = BATCH // 2
 SPACES: tuple[Space, ...] = ("z", "w")

@@ -12,7 +12,10 @@ from egan.data.config import DataConfig
 from fitness.metrics.names import METRICS, expand_metrics
 from runs.common.errors import ConfigError
 from runs.evaluation.reals import batches_of, open_images
-from runs.sampling.sampler import Sampler, chosen_snapshot, load_sampler, sampler_of
+from runs.sampling.generators import load_sampler
+from runs.sampling.opening import chosen_snapshot
+from runs.sampling.sampler import Sampler
+from runs.sampling.states import sampler_of
 from runs.store.folder import RunFolder
 
 POINTS = 2500  # the usual number in the papers on mixtures

@@ -11,7 +11,8 @@ from egan.games.noise import NoiseTask
 from populations.seeding import Purpose, torch_seed
 from runs.common.errors import ConfigError
 from runs.common.files import atomic_folder
-from runs.sampling.sampler import Sampler, write_generator
+from runs.sampling.generators import write_generator
+from runs.sampling.sampler import Sampler
 
 SEED = 0  # of the latents that the mean of w is computed from
 

@@ -4,12 +4,8 @@ The figures are those of Karras et al., arXiv 1812.04948: 3 (mixing) and 4 (nois
 function of a run's snapshot and a seed.
 """
 
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,90 +13,20 @@ import torch
 from torch import Tensor
 
 from egan.backbones import Inputs
-from egan.backbones.function import NetworkFunction
-from egan.backbones.progressive.growth import Stage, doublings
-from egan.backbones.progressive.networks import check_stage
+from egan.backbones.progressive.growth import doublings
 from egan.backbones.stylegan.networks import (
-    Generator,
     Latents,
-    every_layer,
-    layers,
-    map_latents,
-    synthesise,
-    tracked_mean,
-    truncate,
 )
-from egan.backbones.stylegan.noise import noise_images
 from egan.data.pixels import to_uint8
-from egan.files import atomic_file
-from egan.state import Weights
 from fitness.metrics.ppl import arc, line
 from runs.common.errors import ConfigError
-from runs.sampling.sampler import BATCH, PIXELS, Sampler
+from runs.sampling.sampler import BATCH, Sampler
+from runs.sampling.styled import StyledGenerator
 
 COARSE_TO_FINE = ("coarse", "middle", "fine")
 BACKGROUND = 128  # grey of a grid's empty cell, as that of its margins
-SMALLEST_FRAME = 256  # frames are enlarged by whole factors to at least this side
 Space = Literal["z", "w"]
 Route = Literal["linear", "spherical"]
-
-
-@dataclass(frozen=True)
-class StyledGenerator:
-    """A StyleGAN generator at a stage, entered at W."""
-
-    function: NetworkFunction
-    weights: Weights
-    stage: Stage
-    psi: float | None
-    cutoff: int | None
-
-    @classmethod
-    def of(cls, sampler: Sampler, tool: str, hint: str = "") -> "StyledGenerator":
-        """Return a sampler's generator; `hint` ends the message where it cannot be.
-
-        Raises:
-            ConfigError: it has no styles, which `tool` needs.
-        """
-        function = sampler.task.functions["generator"]
-        if not isinstance(function.module, Generator):
-            raise ConfigError(
-                f"{tool} needs a generator with styles (backbone.name: stylegan); this run's has "
-                f"none{hint}"
-            )
-        stage = check_stage(sampler.stage, function.module.resolution)
-        return cls(function, sampler.weights["generator"], stage, sampler.psi, sampler.cutoff)
-
-    @property
-    def layers(self) -> int:
-        """Return how many layers take a style."""
-        return layers(self.stage.resolution)
-
-    def map(self, z: Tensor) -> Tensor:
-        """Return w (N, style) of z (N, latent)."""
-        with torch.no_grad():
-            return map_latents(self.function, self.weights, z)
-
-    def styles(self, w: Tensor) -> Tensor:
-        """Return w (N, style) as every layer's styles (N, layers, style), truncated if asked."""
-        styles = every_layer(w, self.layers)
-        if self.psi is None:
-            return styles
-        return truncate(styles, tracked_mean(self.weights), self.psi, self.cutoff)
-
-    def images(self, styles: Tensor, seeds: Tensor) -> Tensor:
-        """Return uint8 images (N, C, r, r) of styles (N, layers, style) and noise seeds (N,)."""
-        return torch.cat([to_uint8(part) for part in self.parts(styles, seeds)])
-
-    def parts(self, styles: Tensor, seeds: Tensor) -> Iterator[Tensor]:
-        """Yield the same images in [-1, 1], a few at a time."""
-        side = self.stage.resolution
-        step = min(BATCH, max(1, PIXELS // side**2))
-        for at in range(0, len(styles), step):
-            noise = noise_images(seeds[at : at + step], side)
-            rows = styles[at : at + step]
-            with torch.no_grad():
-                yield synthesise(self.function, self.weights, rows, noise, self.stage)
 
 
 # ------------------------------------------------------------------------------------ style mixing
@@ -255,56 +181,3 @@ def _latents(sampler: Sampler, seed: int, count: int) -> Latents:
 def _as_arrays(images: Tensor) -> np.ndarray:
     """Return (N, C, H, W) as (N, H, W, C)."""
     return images.permute(0, 2, 3, 1).contiguous().numpy()
-
-
-# ------------------------------------------------------------------------------------ moving images
-
-
-def _frames(images: np.ndarray) -> np.ndarray:
-    """Return images (N, H, W, C) enlarged to be looked at."""
-    factor = max(1, SMALLEST_FRAME // images.shape[1])
-    return images.repeat(factor, 1).repeat(factor, 2)
-
-
-def write_animation(images: np.ndarray, path: Path, rate: int) -> None:
-    """Write uint8 images (N, H, W, C) as a looping .gif, or as an .mp4 where ffmpeg is found.
-
-    Raises:
-        ConfigError: another suffix, or no ffmpeg for an .mp4, or ffmpeg fails.
-    """
-    if path.suffix.lower() == ".gif":
-        _write_gif(_frames(images), path, rate)
-    elif path.suffix.lower() == ".mp4":
-        _write_mp4(_frames(images), path, rate)
-    else:
-        raise ConfigError(f"{path}: an animation's name ends in .gif or .mp4")
-
-
-def _write_gif(frames: np.ndarray, path: Path, rate: int) -> None:
-    from PIL import Image
-
-    pictures = [Image.fromarray(f[:, :, 0] if f.shape[2] == 1 else f) for f in frames]
-    with atomic_file(path) as temporary:
-        pictures[0].save(
-            temporary,
-            "GIF",
-            save_all=True,
-            append_images=pictures[1:],
-            duration=round(1000 / rate),
-            loop=0,
-        )
-
-
-def _write_mp4(frames: np.ndarray, path: Path, rate: int) -> None:
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise ConfigError(f"{path}: an .mp4 needs the program ffmpeg, not found here; take .gif")
-    _, height, width, channels = frames.shape
-    kind = "gray" if channels == 1 else "rgb24"
-    with atomic_file(path) as temporary:
-        command = [ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", kind]
-        command += ["-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
-        command += ["-pix_fmt", "yuv420p", "-f", "mp4", str(temporary)]
-        done = subprocess.run(command, input=frames.tobytes(), capture_output=True, check=False)
-        if done.returncode:
-            raise ConfigError(f"{path}: ffmpeg failed: {done.stderr.decode().strip()}")

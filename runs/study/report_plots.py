@@ -350,7 +350,7 @@ def _points(run: Record) -> tuple[np.ndarray, np.ndarray] | None:
     """Return samples of a run on a mixture, and the mixture's centres."""
     from egan.data import open_source
     from egan.data.gaussians import GaussianMixture
-    from runs.sampling.sampler import sample
+    from runs.sampling.opening import sample
     from runs.store.folder import RunFolder
 
     if run.folder is None:

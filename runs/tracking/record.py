@@ -31,7 +31,8 @@ from populations.selection import Selection, build_selection
 from runs.common.errors import ConfigError, nearest
 from runs.common.files import read_json, write_json
 from runs.config.schema import RunConfig, TrackingConfig
-from runs.sampling.sampler import chosen_snapshot, load_sampler, save_generator
+from runs.sampling.generators import load_sampler, save_generator
+from runs.sampling.opening import chosen_snapshot
 from runs.store.budgets import Spent
 from runs.store.folder import RunFolder
 from runs.store.journal import Afterword, Entry, Line, Scoring, read_journal_from

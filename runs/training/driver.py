@@ -34,8 +34,9 @@ from runs.display.plots import draw_plots
 from runs.display.progress import Progress, Silent, paced
 from runs.evaluation.evaluator import Evaluator, best_device
 from runs.mirror.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirror
+from runs.sampling.opening import mixture_centres
 from runs.sampling.pictures import save_samples
-from runs.sampling.sampler import check_whole, mixture_centres, sampler_of, survivors_of
+from runs.sampling.states import check_whole, sampler_of, survivors_of
 from runs.store.folder import DataCard, RunFolder
 from runs.store.journal import Afterword, Entry, Journal, Scoring
 from runs.store.replay import Past, past_lines, read_origin, read_past, replay_lineage

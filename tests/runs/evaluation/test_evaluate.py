@@ -15,7 +15,7 @@ from fitness.features.classifier import ClassifierSpace
 from runs import resume
 from runs.evaluation.commands import Options, assess
 from runs.evaluation.spaces import load_classifier, save_classifier
-from runs.sampling.sampler import sample
+from runs.sampling.opening import sample
 from runs.store.snapshots import newest
 from runs.training.driver import evolve
 

@@ -13,7 +13,7 @@ from fitness.evaluation import evaluate_images
 from fitness.features.classifier import train_classifier
 from fitness.features.pixels import PixelSpace
 from runs import sample
-from runs.sampling.sampler import sampler_of, survivors_of
+from runs.sampling.states import sampler_of, survivors_of
 from runs.store.journal import Entry, Scoring, read_journal
 from runs.store.snapshots import STATE, newest, snapshots
 from runs.training.driver import EVALUATION_SEED, evolve, resume

@@ -12,7 +12,7 @@ from egan.backbones.stylegan.ports import backbone_of, convert
 from fitness.features.classifier import ClassifierSpace
 from runs.common.errors import ConfigError
 from runs.evaluation.spaces import save_classifier
-from runs.sampling.sampler import open_sampler
+from runs.sampling.opening import open_sampler
 from runs.training.driver import evolve, resume
 
 CHANNELS, LATENT = {4: 6, 8: 6, 16: 4}, 5

@@ -12,7 +12,8 @@ import torch
 
 from egan.backbones.progressive.growth import Stage
 from runs.config.schema import load_config
-from runs.sampling.sampler import load_sampler, open_sampler, sample, save_generator
+from runs.sampling.generators import load_sampler, save_generator
+from runs.sampling.opening import open_sampler, sample
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import newest
 from runs.training.driver import evolve, resume

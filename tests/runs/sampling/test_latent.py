@@ -12,7 +12,7 @@ from PIL import Image
 
 from egan.backbones.stylegan.networks import Latents
 from runs.sampling.latent import interpolation, mixing_grid, noise_variation, style_ranges, walk
-from runs.sampling.sampler import open_sampler, sample
+from runs.sampling.opening import open_sampler, sample
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from fitness.metrics.lpips import distance_in
 from fitness.metrics.ppl import arc, line, perceptual_path_length
 from populations.seeding import Purpose, numpy_stream
 from runs.evaluation.latent_metrics import Attributes, score_latents
-from runs.sampling.sampler import open_sampler
+from runs.sampling.opening import open_sampler
 from runs.training.driver import evolve
 
 PIXELS = distance_in(PixelSpace((1, 16, 16)))

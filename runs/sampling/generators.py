@@ -1,0 +1,64 @@
+"""The folder of a generator without a run: its weights, and what is needed to build it again."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from egan.backbones import BackboneConfig, build_networks
+from egan.backbones.progressive.growth import Stage
+from egan.config import GameConfig
+from egan.games.noise import NoiseTask
+from egan.replica import ExportedState
+from egan.weights_file import WEIGHTS, read_weights, write_weights
+from runs.common.errors import ConfigError
+from runs.common.files import read_json, write_json
+from runs.sampling.sampler import Sampler
+from runs.sampling.states import sampler_of
+from runs.store.folder import SHAPE, RunFolder
+
+CARD = "generator.json"
+
+
+def save_generator(
+    folder: Path, config: GameConfig, shape: tuple[int, ...], exported: ExportedState
+) -> Sampler:
+    """Write a state's averaged generator, and what is needed to build it again; return it."""
+    sampler = sampler_of(config, shape, exported)
+    folder.mkdir(parents=True)
+    write_generator(folder, config.backbone, sampler)
+    return sampler
+
+
+def write_generator(folder: Path, backbone: BackboneConfig, sampler: Sampler) -> None:
+    """Write a sampler's generator into a folder, for `load_sampler` and as a first parent."""
+    write_weights(folder / WEIGHTS, sampler.task.functions, sampler.weights)
+    stage = sampler.stage and asdict(sampler.stage)
+    card = {
+        "backbone": backbone.model_dump(mode="json"),
+        "shape": sampler.shape,
+        "stage": stage,
+    }
+    write_json(folder / CARD, card)
+
+
+def is_generator(path: Path) -> bool:
+    """Tell whether a folder holds a generator alone, as `convert` writes it, and no run."""
+    return (path / CARD).is_file() and not RunFolder(path).config.is_file()
+
+
+def load_sampler(folder: Path) -> Sampler:
+    """Return the sampler of a generator that `write_generator` wrote.
+
+    Raises:
+        ConfigError: something of it is missing or damaged.
+    """
+    try:
+        card = read_json(folder / CARD)
+        backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
+        shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
+        task = NoiseTask(build_networks(backbone, shape))
+        weights = read_weights(folder / WEIGHTS, task.functions)
+        return Sampler(task, weights, shape, stage and Stage(**stage))
+    except Exception as error:  # any JSON and any tensors may lie there
+        raise ConfigError(f"{folder} does not hold a whole generator: {error}") from error

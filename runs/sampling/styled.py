@@ -1,0 +1,83 @@
+"""A StyleGAN generator of a sampler, entered at W."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from egan.backbones.function import NetworkFunction
+from egan.backbones.progressive.growth import Stage
+from egan.backbones.progressive.networks import check_stage
+from egan.backbones.stylegan.networks import (
+    Generator,
+    every_layer,
+    layers,
+    map_latents,
+    synthesise,
+    tracked_mean,
+    truncate,
+)
+from egan.backbones.stylegan.noise import noise_images
+from egan.data.pixels import to_uint8
+from egan.state import Weights
+from runs.common.errors import ConfigError
+from runs.sampling.sampler import BATCH, PIXELS, Sampler
+
+
+@dataclass(frozen=True)
+class StyledGenerator:
+    """A StyleGAN generator at a stage, entered at W."""
+
+    function: NetworkFunction
+    weights: Weights
+    stage: Stage
+    psi: float | None
+    cutoff: int | None
+
+    @classmethod
+    def of(cls, sampler: Sampler, tool: str, hint: str = "") -> "StyledGenerator":
+        """Return a sampler's generator; `hint` ends the message where it cannot be.
+
+        Raises:
+            ConfigError: it has no styles, which `tool` needs.
+        """
+        function = sampler.task.functions["generator"]
+        if not isinstance(function.module, Generator):
+            raise ConfigError(
+                f"{tool} needs a generator with styles (backbone.name: stylegan); this run's has "
+                f"none{hint}"
+            )
+        stage = check_stage(sampler.stage, function.module.resolution)
+        return cls(function, sampler.weights["generator"], stage, sampler.psi, sampler.cutoff)
+
+    @property
+    def layers(self) -> int:
+        """Return how many layers take a style."""
+        return layers(self.stage.resolution)
+
+    def map(self, z: Tensor) -> Tensor:
+        """Return w (N, style) of z (N, latent)."""
+        with torch.no_grad():
+            return map_latents(self.function, self.weights, z)
+
+    def styles(self, w: Tensor) -> Tensor:
+        """Return w (N, style) as every layer's styles (N, layers, style), truncated if asked."""
+        styles = every_layer(w, self.layers)
+        if self.psi is None:
+            return styles
+        return truncate(styles, tracked_mean(self.weights), self.psi, self.cutoff)
+
+    def images(self, styles: Tensor, seeds: Tensor) -> Tensor:
+        """Return uint8 images (N, C, r, r) of styles (N, layers, style) and noise seeds (N,)."""
+        return torch.cat([to_uint8(part) for part in self.parts(styles, seeds)])
+
+    def parts(self, styles: Tensor, seeds: Tensor) -> Iterator[Tensor]:
+        """Yield the same images in [-1, 1], a few at a time."""
+        side = self.stage.resolution
+        step = min(BATCH, max(1, PIXELS // side**2))
+        for at in range(0, len(styles), step):
+            noise = noise_images(seeds[at : at + step], side)
+            rows = styles[at : at + step]
+            with torch.no_grad():
+                yield synthesise(self.function, self.weights, rows, noise, self.stage)
