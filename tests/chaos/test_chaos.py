@@ -17,11 +17,10 @@ def test_a_run_under_chaos_ends_in_the_bits_of_one_left_alone(tmp_path):
     found = tmp_path / "found.json"
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "chaos.py"), "--output", str(tmp_path / "runs"),
+        [sys.executable, "-m", "tests.chaos.campaign", "--output", str(tmp_path / "runs"),
          "--json", str(found), "--generations", "200", "--workers", "3", "--every", "10",
          "--kills", "5", "--terms", "1"],
-        capture_output=True, text=True, timeout=3500, check=False,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=3500, check=False, cwd=ROOT, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     values = json.loads(found.read_text())
