@@ -21,6 +21,7 @@ RECIPE = 2  # to be raised with any change of architecture or training, which gi
 EPOCHS = 4
 BATCH = 128
 RATE = 2e-3
+TRAINING = "training the classifier space"  # the stage's name for a progress callback
 HELD_OUT = 0.05  # share of the images on which the accuracy is measured
 
 
@@ -92,7 +93,7 @@ def train_classifier(
         labels: (N,), integers from 0.
         seed: of the first values, the order of images and the held-out share.
         epochs: passes over the images.
-        progress: called as ``progress("classifier", steps done, steps in all)``.
+        progress: called as ``progress(TRAINING, steps done, steps in all)``.
 
     Returns:
         The network in evaluation mode, and its accuracy on the images held out.
@@ -124,7 +125,7 @@ def train_classifier(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if progress is not None:
-                progress("classifier", step + 1, total)
+                progress(TRAINING, step + 1, total)
     network.eval().requires_grad_(False)
     right = [
         network(images[part])[1].argmax(dim=1) == labels[part] for part in torch.split(held, BATCH)

@@ -86,14 +86,19 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def memory_advice(error: BaseException) -> str:
-    """Return a line on memory that was short in this process, with what to change."""
-    what = (str(error).splitlines() or [type(error).__name__])[0].partition(". GPU ")[0]
-    what = what.rpartition("DefaultCPUAllocator: ")[2].partition(". Error code")[0]
+    """Return a line on memory that was short in a run, with the keys of the config to change."""
     return (
-        f"memory is short: {what}. Make less at a time (population.batch, fitness.batch), or keep "
+        f"{short_memory(error)}. Make less at a time (population.batch, fitness.batch), or keep "
         "less of a network (execution.precision: bfloat16, backbone.checkpoint of StyleGAN and "
         "ProGAN)"
     )
+
+
+def short_memory(error: BaseException) -> str:
+    """Return a line on memory that was short in this process."""
+    what = (str(error).splitlines() or [type(error).__name__])[0].partition(". GPU ")[0]
+    what = what.rpartition("DefaultCPUAllocator: ")[2].partition(". Error code")[0]
+    return f"memory is short: {what}"
 
 
 @dataclass(frozen=True, slots=True)

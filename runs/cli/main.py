@@ -39,7 +39,7 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         from egan.data import DataError
         from egan.engine import Diverged
-        from populations.executors.base import WorkerLost, memory_advice, out_of_memory
+        from populations.executors.base import WorkerLost, out_of_memory
         from populations.selection import NoFiniteChild
         from runs.common.errors import ConfigError, printable
         from runs.common.lock import RunBusy
@@ -57,10 +57,32 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            click.echo(printable(f"{command.__name__} failed: {memory_advice(error)}"), err=True)
+            message = f"{command.__name__} failed: {advice_on_memory(command.__name__, error)}"
+            click.echo(printable(message), err=True)
             sys.exit(FAILED)
 
     return wrapped
+
+
+MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its config
+    "sample": "Lower --count, or write --out FILE.npz, which needs no more memory for more samples",
+    "mix": "Lower --columns or --rows",
+    "interpolate": "Lower --points or --frames",
+    "noise": "Lower --columns or --rows",
+    "evaluate": "Lower --count, or ask for fid alone: kid and prdc keep the features of all images",
+    "statistics": "Lower --count or --resolution",
+    "prepare": "Lower --resolution",
+}
+
+
+def advice_on_memory(command: str, error: BaseException) -> str:
+    """Return a line on memory that was short, with what to change about a command."""
+    from populations.executors.base import memory_advice, short_memory
+
+    if command not in MEMORY_ADVICE:
+        return memory_advice(error)
+    device = ", or take --device cpu" if "CUDA" in str(error) and command != "prepare" else ""
+    return f"{short_memory(error)}. {MEMORY_ADVICE[command]}{device}"
 
 
 def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,6 +146,48 @@ def truncation_options(command: Any) -> Any:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def device_option(command: Any) -> Any:
+    """Add the option that says where samples are made and features computed."""
+    return click.option("--device", default="auto", show_default=True,
+                        type=click.Choice(["auto", "cpu", "cuda"]),
+                        help="auto: CUDA, if it is here and the run may use it; else the CPU."
+                        )(command)  # fmt: skip
+
+
+def snapshot_name(_context: click.Context, _option: click.Parameter, value: str) -> str | int:
+    """Return `best` or `newest` as it is, and a generation as a number."""
+    if value in ("best", "newest"):
+        return value
+    if value.isdecimal() and len(value) <= 18:
+        return int(value)
+    raise click.BadParameter(f"{value!r}: give best, newest, or a generation such as 500")
+
+
+def choice_options(command: Any) -> Any:
+    """Add the options that say which generator of a run is meant, and where it runs."""
+    for option in (
+        device_option,
+        click.option("--raw", is_flag=True,
+                     help="Take the survivor's own weights, not their running average."),
+        click.option("--survivor", default=0, show_default=True, type=click.IntRange(0),
+                     metavar="INDEX", help="Which survivor, 0 being the best."),
+        click.option("--snapshot", default="best", show_default=True, callback=snapshot_name,
+                     metavar="best|newest|GENERATION",
+                     help="best: by its scorings, where the run keeps any, else the newest."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def chosen_sampler(
+    run_dir: Path, snapshot: str | int, survivor: int, raw: bool, device: Any
+) -> tuple[Any, str]:
+    """Return the sampler that `choice_options` ask for, and the name of what it comes from."""
+    from runs.sampling.opening import Choice, open_sampler
+
+    return open_sampler(run_dir, Choice(snapshot, survivor, raw), device)
 
 
 def execution_of(**options: str | None) -> dict[str, str]:
@@ -265,9 +329,7 @@ def mlflow_pages(path: Path) -> str:
     help="FILE.png: a grid. FILE.npz: the array `images`, uint8, N x H x W x C "
     "(`points`, float32, N x 2, of a mixture).",
 )
-@click.option("--snapshot", default="best", show_default=True,
-              type=click.Choice(["best", "newest"]),
-              help="best: by its scorings, where the run keeps any, else the newest.")  # fmt: skip
+@choice_options
 @truncation_options
 @plain_errors
 def sample(
@@ -275,31 +337,31 @@ def sample(
     count: int,
     seed: int,
     out: Path,
-    snapshot: Any,
     truncation: float | None,
     cutoff: int | None,
+    **choice: Any,
 ) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
+    from runs.display.progress import bars
     from runs.sampling.generators import is_generator
-    from runs.sampling.opening import mixture_centres, open_sampler
+    from runs.sampling.opening import mixture_centres
     from runs.sampling.writing import write_samples
     from runs.store.folder import RunFolder
 
     needs_suffix(out, ".png", ".npz")
-    sampler, name = open_sampler(run_dir, snapshot)
+    sampler, name = chosen_sampler(run_dir, **choice)
     centres = None
     if not is_generator(run_dir):
         centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
-    write_samples(sampler.truncated(truncation, cutoff)(count, seed), out, centres)
+    with bars() as progress:
+        write_samples(sampler.truncated(truncation, cutoff), count, seed, out, centres, progress)
     click.echo(f"{out}: {count} samples of the {name}")
 
 
 def latent_options(command: Any) -> Any:
     """Add what the commands that look into a latent space have in common."""
-    command = truncation_options(command)
+    command = choice_options(truncation_options(command))
     for option in (
-        click.option("--snapshot", default="best", show_default=True,
-                     type=click.Choice(["best", "newest"]), help="As for sample."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
         click.argument("run_dir", type=click.Path(path_type=Path)),
     ):  # fmt: skip
@@ -321,16 +383,22 @@ def needs_suffix(out: Path, *suffixes: str) -> None:
               help="Images that take coarse styles, then middle, then fine.")  # fmt: skip
 @plain_errors
 def mix(
-    run_dir: Path, out: Path, columns: int, rows: int, seed: int, snapshot: Any, **truncation: Any
+    run_dir: Path,
+    out: Path,
+    columns: int,
+    rows: int,
+    seed: int,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
 ) -> None:
     """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
     from runs.sampling.latent import mixing_grid, style_ranges
-    from runs.sampling.opening import open_sampler
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png")
-    sampler, name = open_sampler(run_dir, snapshot)
-    cells = mixing_grid(sampler.truncated(**truncation), seed, columns, rows)
+    sampler, name = chosen_sampler(run_dir, **choice)
+    cells = mixing_grid(sampler.truncated(truncation, cutoff), seed, columns, rows)
     save_images(cells, out, columns + 1)
     ranges = style_ranges(sampler.sample_shape[-1]).items()
     parts = ", ".join(f"{part} (layers {r.start} to {r.stop - 1})" for part, r in ranges)
@@ -360,18 +428,18 @@ def interpolate(
     frames: int,
     rate: int,
     seed: int,
-    snapshot: Any,
-    **truncation: Any,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
 ) -> None:
     """Walk from latent to latent, and back to the first."""
     from runs.sampling.animation import write_animation
     from runs.sampling.latent import interpolation
-    from runs.sampling.opening import open_sampler
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png", ".gif", ".mp4")
-    sampler, name = open_sampler(run_dir, snapshot)
-    sampler = sampler.truncated(**truncation)
+    sampler, name = chosen_sampler(run_dir, **choice)
+    sampler = sampler.truncated(truncation, cutoff)
     images = interpolation(sampler, seed, points, frames, space, route)
     if out.suffix.lower() == ".png":
         save_images(images, out, frames)
@@ -387,16 +455,22 @@ def interpolate(
 @click.option("--rows", default=4, show_default=True, type=click.IntRange(1), help="Latents.")
 @plain_errors
 def noise(
-    run_dir: Path, out: Path, columns: int, rows: int, seed: int, snapshot: Any, **truncation: Any
+    run_dir: Path,
+    out: Path,
+    columns: int,
+    rows: int,
+    seed: int,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
 ) -> None:
     """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
     from runs.sampling.latent import noise_variation
-    from runs.sampling.opening import open_sampler
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png")
-    sampler, name = open_sampler(run_dir, snapshot)
-    found = noise_variation(sampler.truncated(**truncation), seed, rows, columns)
+    sampler, name = chosen_sampler(run_dir, **choice)
+    found = noise_variation(sampler.truncated(truncation, cutoff), seed, rows, columns)
     save_images(found.cells, out, found.columns)
     click.echo(
         f"{out}: noise of the {name}; white in the last column is a standard deviation of "
@@ -465,6 +539,7 @@ def convert(weights: Path, out: Path, resolution: int | None) -> None:
 @click.option("--labels", metavar="A,B,...",
               help="Of avatars: the parts and colours that are separability's attributes "
               "[default: the data's labels].")  # fmt: skip
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
 def evaluate(
@@ -498,6 +573,7 @@ def evaluate(
 @click.option("--count", type=click.IntRange(2), help="How many images [default: all].")
 @click.option("--weights", type=click.Path(path_type=Path), help="The space's weights file.")
 @click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@device_option
 @plain_errors
 def statistics(data: str, out: Path, **options: Any) -> None:
     """Write the statistics of real images for `evaluate --against FILE.npz`.

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -25,6 +25,8 @@ PLAIN_INTERVAL = 10.0  # seconds between plain lines
 LIVE_INTERVAL = 0.25  # seconds between redraws
 WINDOW = 50  # generations that the speed is averaged over
 
+Stage = Callable[[str, int, int], None]  # called with a stage's name, how much is done, of how much
+
 
 class Progress(Protocol):
     """Where a run reports to."""
@@ -37,6 +39,9 @@ class Progress(Protocol):
 
     def message(self, text: str) -> None:
         """Show a line that stays."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Show how far a long part of the work is, such as a preparation."""
 
     def close(self) -> None:
         """End the display."""
@@ -52,6 +57,9 @@ class Silent:
         """Show nothing."""
 
     def message(self, text: str) -> None:
+        """Show nothing."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -95,6 +103,7 @@ class Plain:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown = -PLAIN_INTERVAL
+        self.stage = paced(self.message)
 
     def start(self, config: RunConfig, generation: int) -> None:
         """Begin the clock."""
@@ -131,10 +140,13 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
+        self._bars: StageBars | None = None
+        self._say_stage = paced(self.message)
         self._drawn = 0.0
 
     def start(self, config: RunConfig, generation: int) -> None:
         """Begin the display."""
+        self._close_bars()
         self._config = config
         self._clock = _Clock(config.generations, generation)
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
@@ -153,8 +165,23 @@ class LiveDisplay:
         """Print a line above the display."""
         self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Show a bar before the display begins; after that, a line now and then."""
+        if self._live:
+            self._say_stage(name, done, total)
+            return
+        if self._bars is None:
+            self._bars = StageBars(self._console)
+        self._bars.advance(name, done, total)
+
+    def _close_bars(self) -> None:
+        if self._bars:
+            self._bars.close()
+            self._bars = None
+
     def close(self) -> None:
         """Leave the last display on the screen."""
+        self._close_bars()
         if self._live:
             self._live.stop()
             self._live = None
@@ -190,6 +217,25 @@ class LiveDisplay:
         return Group(head, bar, table, Text(losses, "dim"))
 
 
+class StageBars:
+    """A bar for each stage, gone when it is closed."""
+
+    def __init__(self, console: Console) -> None:
+        self._display = Bars(console=console, transient=True)
+        self._tasks: dict[str, TaskID] = {}
+        self._display.start()
+
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._display.add_task(escape(stage), total=total)
+        self._display.update(self._tasks[stage], completed=done, total=total)
+
+    def close(self) -> None:
+        """End the display."""
+        self._display.stop()
+
+
 def progress_for_terminal() -> Progress:
     """Return the live display where output is a terminal, else plain lines."""
     console = Console()
@@ -197,20 +243,20 @@ def progress_for_terminal() -> Progress:
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function (stage, done, total) that shows a bar for each stage, on standard error."""
-    with Bars(console=Console(stderr=True), transient=True) as display:
-        tasks: dict[str, TaskID] = {}
+def bars() -> Iterator[Stage]:
+    """Give a function (stage, done, total) that shows each stage on standard error.
 
-        def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = display.add_task(stage, total=total)
-            display.update(tasks[stage], completed=done, total=total)
+    A terminal gets a bar for each; a file or a pipe a line now and then.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield paced(lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
+        return
+    with closing(StageBars(console)) as display:
+        yield display.advance
 
-        yield advance
 
-
-def paced(say: Callable[[str], None]) -> Callable[[str, int, int], None]:
+def paced(say: Callable[[str], None]) -> Stage:
     """Return a function (stage, done, total) that says how far a long stage is, now and then."""
     current, said = "", 0.0
 

@@ -13,7 +13,7 @@ from fitness.observation import observe
 from fitness.statistics import Statistics
 from runs.common.errors import ConfigError
 from runs.common.files import write_json
-from runs.evaluation.evaluator import Evaluator, best_device
+from runs.evaluation.evaluator import Evaluator
 from runs.evaluation.latent_metrics import check_latent_metrics, is_of_latents
 from runs.evaluation.latent_scoring import LatentScoring
 from runs.evaluation.mistakes import user_mistakes
@@ -28,6 +28,7 @@ from runs.evaluation.subjects import (
     images_subject,
     run_subject,
 )
+from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator
 from runs.store.folder import RunFolder
 from runs.tracking.record import log_evaluation
@@ -46,6 +47,7 @@ class Options:
         weights: a file of the space's weights.
         resolution: side that images are brought to.
         labels: what separability's attributes are; None: the data's own labels.
+        device: where samples are made and features computed, see `runs.sampling.device`.
     """
 
     against: str | None = None
@@ -56,6 +58,7 @@ class Options:
     weights: Path | None = None
     resolution: int | None = None
     labels: tuple[str, ...] | None = None
+    device: Asked = "auto"
 
 
 def assess(
@@ -74,15 +77,16 @@ def assess(
     options = options or Options()
     run = RunFolder(path)
     if is_generator(path):
-        return _score(generator_subject(path), options, progress)
+        return _score(generator_subject(path, options.device), options, progress)
     if not run.config.is_file():
-        return _score(images_subject(path, options.resolution), options, progress)
+        subject = images_subject(path, options.resolution, options.device)
+        return _score(subject, options, progress)
     return _assess_run(run, options, progress)
 
 
 def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> dict[str, Any]:
     """Score a run's generator, and keep the values beside it and in its MLflow record."""
-    subject, generation = run_subject(run)
+    subject, generation = run_subject(run, options.device)
     file = run.path / "evaluations" / f"generation-{generation:08d}.json"
     kept = read_records(file)
     found = _score(subject, options, progress)
@@ -108,6 +112,7 @@ def write_statistics(
     count: int | None = None,
     weights: Path | None = None,
     resolution: int | None = None,
+    device: Asked = "auto",
     progress: Progress | None = None,
 ) -> Statistics:
     """Write the mean and covariance of real images in a feature space, for `--against`.
@@ -119,6 +124,7 @@ def write_statistics(
         count: how many of the images, drawn as for a scoring; None: all.
         weights: a file of the space's weights.
         resolution: side that the images are brought to.
+        device: where the features are computed.
         progress: called as `progress(stage, done, total)`.
 
     Raises:
@@ -126,9 +132,10 @@ def write_statistics(
     """
     if out.suffix != ".npz":
         raise ConfigError(f"{out}: the file's name must end in .npz")
+    chosen = opened_device(device)
     images = open_images(data, resolution)
     with user_mistakes():
-        network = open_space(space, images, images.shape, weights, best_device(), progress)
+        network = open_space(space, images, images.shape, weights, chosen, progress)
         count = len(images) if count is None else count
         reals = reals_of(images, count)
         stage = "real images"
@@ -155,7 +162,7 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
     space = options.space or subject.space
     metrics = of_images if options.metrics else list(subject.metrics)
     real: Source | Statistics | None = None
-    record: dict[str, Any] = {"against": None, "data": None}
+    record: dict[str, Any] = {"against": None, "data": None, "devices": _devices(subject)}
     if metrics or _learns(latent, space, options):
         real, record["against"], record["data"] = _real_side(subject, options)
     if isinstance(real, Statistics):
@@ -176,7 +183,7 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
             space,
             count,
             weights=options.weights,
-            device=best_device(),
+            device=subject.device,
             progress=progress,
         )
         record["space_identity"] = evaluator.identity
@@ -184,6 +191,12 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
     if latents:
         values |= latents.score(latent, count, options.seed)
     return subject.about | record | {"seed": options.seed, "values": values}
+
+
+def _devices(subject: Subject) -> dict[str, str]:
+    """Return where samples are made and features computed: a GPU's last bits are others."""
+    features = {"features": subject.device}
+    return features if subject.sampler is None else {"samples": subject.device} | features
 
 
 def _asked(options: Options) -> tuple[list[str], list[str]]:

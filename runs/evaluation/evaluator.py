@@ -21,7 +21,11 @@ from runs.evaluation.spaces import open_space
 
 
 class Evaluator:
-    """Scores samples against one real side; that is observed once, for any number of scorings."""
+    """Scores samples against one real side; that is observed once, for any number of scorings.
+
+    Attributes:
+        device: where features are computed.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Evaluator:
         self._count = count
         self._progress = progress
         self._space: FeatureSpace | None = None
+        self.device = device
         with user_mistakes():
             self._metrics = expand_metrics(metrics)
             _check_kinds(real, shape, self._metrics)
@@ -82,7 +87,7 @@ class Evaluator:
         """
         with user_mistakes():
             if isinstance(self._real, GaussianMixture):
-                points = torch.cat(list(samples)).numpy()
+                points = torch.cat(list(samples)).cpu().numpy()
                 values = evaluate_mixture(points, self._real.centres, self._real.sigma)
                 return {
                     k: v for k, v in values.items() if MetricName.parse(k).metric in self._metrics
@@ -140,8 +145,3 @@ def _check_kinds(
             f"{', '.join(wrong)} cannot score {'points' if points else 'images'}, such as those of "
             f"{name}; take some of: {', '.join(known)}"
         )
-
-
-def best_device() -> str:
-    """Return "cuda" where torch finds a GPU, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from egan.backbones import Inputs
 from egan.backbones.stylegan.networks import Latents
-from egan.determinism import send
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.lpips import PerceptualDistance
 from fitness.metrics.names import METRICS, MetricName
@@ -74,19 +73,18 @@ def score_latents(
     *,
     distance: PerceptualDistance | None = None,
     attributes: Attributes | None = None,
-    device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, float]:
     """Return the values of a generator's latent metrics by full name, in the order asked for.
 
     Args:
-        sampler: the generator; the images of an early stage are brought to the reals' size.
+        sampler: the generator, on the device that makes its images; those of an early stage are
+            brought to the reals' size.
         metrics: short names.
         count: pairs of latents of a path length; images of a separability.
         seed: of the latents, and of the places on the paths.
         distance: what path lengths are measured by, if one is asked for.
         attributes: what images are classified by, if separability is asked for.
-        device: where images are made.
         progress: called as `progress(stage, done, total)`.
 
     Raises:
@@ -94,7 +92,7 @@ def score_latents(
         ValueError: values that are not finite.
     """
     check_latent_metrics(sampler, metrics, count)
-    generator = _Latent(sampler, torch.device(device))
+    generator = _Latent(sampler)
     values: dict[str, float] = {}
     classified = None
     for metric in metrics:
@@ -117,12 +115,10 @@ def score_latents(
 
 
 class _Latent:
-    """A generator on a device, entered at z or at w, without truncation."""
+    """A generator, entered at z or at w, without truncation."""
 
-    def __init__(self, sampler: Sampler, device: torch.device) -> None:
-        weights = {role: own.to(device) for role, own in sampler.weights.items()}
-        self._sampler = replace(sampler, weights=weights, psi=None, cutoff=None)
-        self._device = device
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = replace(sampler, psi=None, cutoff=None)
 
     def path_lengths(
         self,
@@ -138,13 +134,13 @@ class _Latent:
         lengths: list[Tensor] = []
         for start in range(0, count, PAIRS):
             pairs = min(PAIRS, count - start)
-            inputs = send(self._sampler.rows(2 * start, seed)[: 2 * pairs], self._device)
+            inputs = self._sampler.rows(2 * start, seed)[: 2 * pairs]
             z, seeds = _parts(inputs)
             ends = z if space == "z" else self._styled.map(z)
-            t = torch.zeros(pairs, dtype=torch.float64, device=self._device)
+            t = torch.zeros(pairs, dtype=torch.float64, device=z.device)
             if full:
                 drawn = numpy_stream(seed, 0, Purpose.PATH, start).uniform(size=pairs)
-                t = torch.from_numpy(drawn).to(self._device)
+                t = torch.from_numpy(drawn).to(z.device)
             make = partial(self._images, space, None if seeds is None else seeds[::2])
             route: Route = "arc" if space == "z" else "line"
             lengths.append(path_lengths(ends[::2], ends[1::2], t, route, make, distance))
@@ -164,7 +160,7 @@ class _Latent:
         points: dict[Space, list[Tensor]] = {space: [] for space in spaces}
         odds = []
         for start in range(0, count, BATCH):
-            inputs = send(self._sampler.rows(start, seed)[: count - start], self._device)
+            inputs = self._sampler.rows(start, seed)[: count - start]
             z, _ = _parts(inputs)
             for space in spaces:
                 points[space].append((z if space == "z" else self._styled.map(z)).cpu())

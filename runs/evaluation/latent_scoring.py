@@ -8,7 +8,6 @@ from egan.data.config import AvatarsConfig
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.lpips import LPIPS, PerceptualDistance, check_space, distance_in
 from fitness.statistics import Statistics
-from runs.evaluation.evaluator import best_device
 from runs.evaluation.latent_metrics import Attributes, score_latents
 from runs.evaluation.mistakes import user_mistakes
 from runs.evaluation.spaces import open_space
@@ -45,6 +44,7 @@ class LatentScoring:
         self._sampler, self._shape, self._config = subject.sampler, subject.shape, subject.data
         self._real, self._space, self._asked_space = real, space, asked_space
         self._weights, self._labels, self._progress = weights, labels, progress
+        self._device = subject.sampler.device
         self._distance: PerceptualDistance | None = None
         self._attributes: Attributes | None = None
 
@@ -75,14 +75,13 @@ class LatentScoring:
                 seed,
                 distance=self._distance,
                 attributes=self._attributes,
-                device=best_device(),
                 progress=self._progress,
             )
 
     def _open_distance(self) -> PerceptualDistance:
         check_space(self._space)
         if self._space == LPIPS:
-            return lpips_distance(self._weights, device=best_device())
+            return lpips_distance(self._weights, device=self._device)
         return distance_in(self._open(self._space, self._real, self._weights))
 
     def _open_attributes(self) -> Attributes:
@@ -106,4 +105,4 @@ class LatentScoring:
     def _open(
         self, space: str, real: ImageSource | Statistics | None, weights: Path | None
     ) -> FeatureSpace:
-        return open_space(space, real, self._shape, weights, best_device(), self._progress)
+        return open_space(space, real, self._shape, weights, self._device, self._progress)

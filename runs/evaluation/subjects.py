@@ -12,6 +12,7 @@ from egan.data.config import DataConfig
 from fitness.metrics.names import METRICS, expand_metrics
 from runs.common.errors import ConfigError
 from runs.evaluation.reals import batches_of, open_images
+from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import load_sampler
 from runs.sampling.opening import chosen_snapshot
 from runs.sampling.sampler import Sampler
@@ -37,6 +38,7 @@ class Subject:
         space: the feature space.
         real: opens the data that it was trained on, if they are known.
         about: what is reported of it.
+        device: where its features are computed, and its samples made if it is a generator.
         sampler: the generator, if it is one.
         data: the config of the data that it was trained on, if they are known.
     """
@@ -48,15 +50,17 @@ class Subject:
     space: str
     real: Callable[[], Source] | None
     about: dict[str, str]
+    device: str
     sampler: Sampler | None = None
     data: DataConfig | None = None
 
 
-def run_subject(run: RunFolder) -> tuple[Subject, int]:
-    """Return a run's generator, and the generation of the snapshot that it is of."""
+def run_subject(run: RunFolder, device: Asked = "auto") -> tuple[Subject, int]:
+    """Return a run's generator on a device, and the generation of the snapshot that it is of."""
     config, shape = run.load_config(), run.load_data().shape
     exported, name = chosen_snapshot(run)
-    sampler = sampler_of(config, shape, exported)
+    chosen = opened_device(device, config.execution)
+    sampler = sampler_of(config, shape, exported).to(chosen)
     asked = config.evaluation
     points = not sampler.images
     of_points = all(METRICS[name].need == "points" for name in expand_metrics(asked.metrics))
@@ -69,15 +73,17 @@ def run_subject(run: RunFolder) -> tuple[Subject, int]:
         asked.space,
         lambda: open_source(config.data),
         {"subject": str(run.path), "snapshot": name},
+        chosen,
         sampler,
         config.data,
     )
     return subject, exported.generation
 
 
-def generator_subject(path: Path) -> Subject:
+def generator_subject(path: Path, device: Asked = "auto") -> Subject:
     """Return a generator without a run: what it was trained on is not known."""
-    sampler = load_sampler(path)
+    chosen = opened_device(device)
+    sampler = load_sampler(path).to(chosen)
     points = not sampler.images
     return Subject(
         sampler.shape,
@@ -87,11 +93,12 @@ def generator_subject(path: Path) -> Subject:
         SPACE,
         None,
         {"subject": str(path), "snapshot": "generator"},
+        chosen,
         sampler,
     )
 
 
-def images_subject(path: Path, resolution: int | None) -> Subject:
+def images_subject(path: Path, resolution: int | None, device: Asked = "auto") -> Subject:
     """Return images of any origin: a folder, .zip, .npy or .npz."""
     images = open_images(str(path), resolution)
 
@@ -99,9 +106,17 @@ def images_subject(path: Path, resolution: int | None) -> Subject:
         if count > len(images):
             raise ConfigError(f"--count {count}: {path} holds only {len(images)} images")
         # A part is drawn at random, for a folder's files are often sorted by class.
-        chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-        return batches_of(images.images, np.sort(chosen))
+        drawn = np.random.default_rng(seed).permutation(len(images))[:count]
+        return batches_of(images.images, np.sort(drawn))
 
+    about = {"subject": str(path)}
     return Subject(
-        images.shape, draw, len(images), IMAGE_METRICS, SPACE, None, {"subject": str(path)}
+        images.shape,
+        draw,
+        len(images),
+        IMAGE_METRICS,
+        SPACE,
+        None,
+        about,
+        opened_device(device),
     )

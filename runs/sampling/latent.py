@@ -20,6 +20,7 @@ from egan.backbones.stylegan.networks import (
 from egan.data.pixels import to_uint8
 from fitness.metrics.ppl import arc, line
 from runs.common.errors import ConfigError
+from runs.sampling.pictures import check_picture
 from runs.sampling.sampler import BATCH, Sampler
 from runs.sampling.styled import StyledGenerator
 
@@ -57,6 +58,8 @@ def mixing_grid(sampler: Sampler, seed: int, columns: int, rows: int) -> np.ndar
         ConfigError: the generator has no styles, or too many images are asked for.
     """
     generator = StyledGenerator.of(sampler, "mix")
+    lines_below = rows * len(style_ranges(generator.stage.resolution))
+    check_picture((1 + lines_below) * (1 + columns), sampler.sample_shape)
     latents = _latents(sampler, seed, columns + rows)
     w = generator.map(latents.z)
     styles = generator.styles(w)
@@ -79,7 +82,7 @@ def mixing_grid(sampler: Sampler, seed: int, columns: int, rows: int) -> np.ndar
 
 def walk(points: Tensor, frames: int, route: Route) -> Tensor:
     """Return a closed walk through points (K, D), `frames` from each to the next: (K frames, D)."""
-    t = (torch.arange(frames) / frames).repeat(len(points))
+    t = (torch.arange(frames, device=points.device) / frames).repeat(len(points))
     starts, ends = (p.repeat_interleave(frames, 0) for p in (points, points.roll(-1, 0)))
     return (arc if route == "spherical" else line)(starts, ends, t).to(points)
 
@@ -101,6 +104,7 @@ def interpolation(
     """
     if not sampler.images:
         raise ConfigError("interpolate makes images, and this run's samples are points")
+    check_picture(points * frames, sampler.sample_shape)
     if space == "w":
         generator = StyledGenerator.of(sampler, "interpolate --space w")
         if route == "spherical":
@@ -141,18 +145,15 @@ def noise_variation(
         ConfigError: the generator takes no noise, or too many images are asked for.
     """
     generator = StyledGenerator.of(sampler, "noise")
-    count = max(columns, realisations)
+    check_picture(rows * (columns + 1), sampler.sample_shape)
     latents = _latents(sampler, seed, rows)
+    count = max(columns, realisations)
     seeds = torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
     lines, maps = [], []
     for style in generator.styles(generator.map(latents.z)):
-        styles = style.expand(count, -1, -1)
-        images = torch.cat(list(generator.parts(styles, seeds)))
-        lines.append(to_uint8(images[:columns]))
-        # (r, r): over the noises, then averaged over the channels, in units of 1/255.
-        maps.append(
-            images[:realisations].double().clamp(-1, 1).std(0, correction=0).mean(0) * 127.5
-        )
+        images, deviation = _varied(generator, style, seeds.to(style.device), columns, realisations)
+        lines.append(images)
+        maps.append(deviation)
     largest = float(torch.stack(maps).max())
     scale = 255 / largest if largest else 0.0
     cells = []
@@ -160,6 +161,36 @@ def noise_variation(
         grey = (deviation * scale).round().to(torch.uint8).expand(1, images.shape[1], -1, -1)
         cells += [images, grey]
     return Variation(_as_arrays(torch.cat(cells)), columns + 1, largest)
+
+
+def _varied(
+    generator: StyledGenerator, style: Tensor, seeds: Tensor, columns: int, realisations: int
+) -> tuple[Tensor, Tensor]:
+    """Return the first images of a latent's, and the standard deviation over its noises.
+
+    The images are made a few at a time, and only `columns` of them are kept.
+
+    Args:
+        generator: makes them.
+        style: of all layers, (layers, style).
+        seeds: of the noises, (N,).
+        columns: how many images are returned, uint8 (columns, C, r, r).
+        realisations: over how many noises the deviation (r, r) is taken. It is averaged over the
+            channels, in units of 1/255.
+    """
+    kept: list[Tensor] = []
+    first = total = squares = torch.zeros((), dtype=torch.float64, device=style.device)
+    done = 0
+    for images in generator.parts(style.expand(len(seeds), -1, -1), seeds):
+        kept.append(to_uint8(images[: max(0, columns - done)]))
+        values = images[: max(0, realisations - done)].double().clamp(-1, 1)
+        first = values[0] if done == 0 else first
+        values = values - first  # near zero, so that the difference of squares keeps its digits
+        total = total + values.sum(0)
+        squares = squares + values.square().sum(0)
+        done += len(images)
+    variance = squares / realisations - (total / realisations).square()  # (C, r, r)
+    return torch.cat(kept), variance.clamp(min=0).sqrt().mean(0) * 127.5
 
 
 # ------------------------------------------------------------------------------------------ common
@@ -179,5 +210,5 @@ def _latents(sampler: Sampler, seed: int, count: int) -> Latents:
 
 
 def _as_arrays(images: Tensor) -> np.ndarray:
-    """Return (N, C, H, W) as (N, H, W, C)."""
-    return images.permute(0, 2, 3, 1).contiguous().numpy()
+    """Return (N, C, H, W), on any device, as (N, H, W, C)."""
+    return images.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,7 +1,7 @@
 """Samples of a run, from one of its snapshots, or of a generator's folder."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -9,57 +9,95 @@ from egan.data.config import DataConfig, GaussiansConfig
 from egan.data.gaussians import open_gaussians
 from egan.replica import ExportedState
 from runs.common.errors import ConfigError
+from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator, load_sampler
 from runs.sampling.sampler import Sampler
 from runs.sampling.states import sampler_of
 from runs.store.folder import RunFolder
-from runs.store.snapshots import newest
+from runs.store.snapshots import SnapshotError, newest, read_snapshot, snapshots
 
-Snapshot = Literal["best", "newest"]
+BEST, NEWEST = "best", "newest"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which generator of a run is meant.
+
+    Attributes:
+        snapshot: "best", by the scorings where the run keeps any, else the newest; "newest"; or a
+            generation.
+        survivor: which of the survivors; 0 is the best.
+        raw: whether its own weights are taken, in place of their running average.
+    """
+
+    snapshot: str | int = BEST
+    survivor: int = 0
+    raw: bool = False
 
 
 def sample(
     run_dir: str | Path,
     count: int = 64,
     seed: int = 0,
-    which: Snapshot = "best",
+    which: str | int = BEST,
     truncation: float | None = None,
+    device: Asked = "auto",
 ) -> np.ndarray:
     """Return samples of a run: uint8 images (N, H, W, C), or points float32 (N, D).
 
-    They come from the snapshot with the best scoring, if the run keeps one, or the newest; the
-    `truncation` psi is for generators with styles.
+    Args:
+        run_dir: the folder of a run, or of a generator.
+        count: how many.
+        seed: of the noise that they are made from.
+        which: the snapshot, see `Choice`.
+        truncation: psi, for generators with styles; None: none.
+        device: where they are made, see `runs.sampling.device`.
 
     Raises:
-        ConfigError: there is no such run, no snapshot of it verifies, or nothing to truncate.
+        ConfigError: there is no such run, no such snapshot of it verifies, or nothing to truncate.
     """
     if count < 1:
         raise ConfigError(f"count must be at least 1, not {count}")
-    return open_sampler(run_dir, which)[0].truncated(truncation)(count, seed)
+    sampler, _ = open_sampler(run_dir, Choice(which), device)
+    return sampler.truncated(truncation)(count, seed)
 
 
-def open_sampler(run_dir: str | Path, which: Snapshot = "best") -> tuple[Sampler, str]:
+def open_sampler(
+    run_dir: str | Path, choice: Choice | None = None, device: Asked = "auto"
+) -> tuple[Sampler, str]:
     """Return the sampler of a run or of a generator's folder, and the name of what it comes from.
 
     Raises:
-        ConfigError: there is no such run, or no snapshot of it verifies.
+        ConfigError: there is no such run, no such snapshot of it verifies, or no such device.
     """
+    choice = choice or Choice()
     if is_generator(Path(run_dir)):
-        return load_sampler(Path(run_dir)), "generator"
+        if choice.raw or choice.survivor or choice.snapshot not in (BEST, NEWEST):
+            raise ConfigError(
+                f"{run_dir} holds a generator alone: it has no snapshots to choose from"
+            )
+        return load_sampler(Path(run_dir)).to(opened_device(device)), "generator"
     folder = RunFolder.open(run_dir)
-    exported, name = chosen_snapshot(folder, which)
-    return sampler_of(folder.load_config(), folder.load_data().shape, exported), name
+    config = folder.load_config()
+    exported, name = chosen_snapshot(folder, choice.snapshot)
+    shape = folder.load_data().shape
+    sampler = sampler_of(config, shape, exported, choice.survivor, choice.raw)
+    own = f"survivor {choice.survivor}{', not averaged' if choice.raw else ''}, of the "
+    name = f"{own if choice.raw or choice.survivor else ''}{name}"
+    return sampler.to(opened_device(device, config.execution)), name
 
 
-def chosen_snapshot(folder: RunFolder, which: Snapshot = "best") -> tuple[ExportedState, str]:
-    """Return the best snapshot, if scorings kept one and it is wanted, or the newest; and its name.
+def chosen_snapshot(folder: RunFolder, which: str | int = BEST) -> tuple[ExportedState, str]:
+    """Return the state of a snapshot, see `Choice`, and the snapshot's name.
 
     Raises:
-        ConfigError: none verifies.
+        ConfigError: it is not there, or does not verify.
     """
+    if isinstance(which, int):
+        return _of_generation(folder, which)
     passed_over: list[str] = []
-    for place, name in ((folder.best, "best"), (folder.snapshots, "newest")):
-        if name == "best" and which == "newest":
+    for place, name in ((folder.best, BEST), (folder.snapshots, NEWEST)):
+        if name == BEST and which == NEWEST:
             continue
         exported, _, damaged = newest(place)
         if exported is not None:
@@ -68,6 +106,25 @@ def chosen_snapshot(folder: RunFolder, which: Snapshot = "best") -> tuple[Export
         passed_over += [f"{snapshot.path.name}: {reason}" for snapshot, reason in damaged]
     reasons = "".join(f"\n  {reason}" for reason in passed_over)
     raise ConfigError(f"{folder.path} has no snapshot to sample from yet{reasons}")
+
+
+def _of_generation(folder: RunFolder, generation: int) -> tuple[ExportedState, str]:
+    """Return the state of a generation's snapshot, be it one of the newest or the best."""
+    there = [*snapshots(folder.snapshots), *snapshots(folder.best)]
+    reasons = []
+    for snapshot in there:
+        if snapshot.generation == generation:
+            try:
+                return read_snapshot(snapshot)[0], f"snapshot of generation {generation}"
+            except SnapshotError as error:
+                reasons.append(str(error))
+    if reasons:
+        raise ConfigError(f"{folder.path}: the snapshot of generation {generation}: {reasons[0]}")
+    kept = ", ".join(map(str, sorted({snapshot.generation for snapshot in there}))) or "none"
+    raise ConfigError(
+        f"{folder.path} has no snapshot of generation {generation}. There are: {kept} "
+        "(checkpoint.keep says how many of the newest stay)"
+    )
 
 
 def mixture_centres(data: DataConfig) -> np.ndarray | None:

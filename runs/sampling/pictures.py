@@ -6,9 +6,35 @@ from pathlib import Path
 import numpy as np
 
 from egan.files import atomic_file
+from runs.common.errors import ConfigError
 
 MARGIN = 2  # pixels between a grid's images
+LARGEST = 2**29  # pixels of a picture or of all pictures of a walk
+MOST_POINTS = 1_000_000  # in a scatter
 SMALLEST_SIDE = 384  # small grids are enlarged by whole factors, so that they can be looked at
+
+
+def check_picture(count: int, shape: tuple[int, ...], hint: str = "") -> None:
+    """Refuse a picture that is too large, before any sample is made.
+
+    Args:
+        count: how many samples it shows.
+        shape: of one, (C, H, W) or (D,).
+        hint: ends the message.
+
+    Raises:
+        ConfigError: says how large it would be.
+    """
+    if len(shape) == 3 and (pixels := count * shape[1] * shape[2]) > LARGEST:
+        raise ConfigError(
+            f"{count:,} images of {shape[1]} x {shape[2]} make a picture of {pixels / 1e6:,.0f} "
+            f"million pixels; at most {LARGEST / 1e6:.0f} million are drawn. Ask for fewer{hint}"
+        )
+    if len(shape) != 3 and count > MOST_POINTS:
+        raise ConfigError(
+            f"{count:,} points are too many for a picture; at most {MOST_POINTS:,} are drawn. Ask "
+            f"for fewer{hint}"
+        )
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:

@@ -11,6 +11,7 @@ from egan.backbones import Inputs
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.stylegan.networks import Latents, layers, make_truncated, tracked_mean
 from egan.data.pixels import to_uint8
+from egan.determinism import send
 from egan.games.noise import NoiseTask
 from egan.state import Weights
 from populations.seeding import Purpose, torch_seed
@@ -41,6 +42,17 @@ class Sampler:
     cutoff: int | None = None
 
     @property
+    def device(self) -> torch.device:
+        """The device of the weights, on which samples are made."""
+        return next(iter(self.weights.values())).params.device
+
+    def to(self, device: str | torch.device) -> "Sampler":
+        """Return the same sampler on a device."""
+        device = torch.device(device)
+        weights = {role: own.to(device) for role, own in self.weights.items()}
+        return replace(self, weights=weights)
+
+    @property
     def images(self) -> bool:
         """Whether samples are images, or points."""
         return len(self.shape) == 3
@@ -57,11 +69,16 @@ class Sampler:
 
         The n-th sample depends on the seed and n alone, not on `count`.
         """
-        samples = torch.cat(list(self._samples(count, seed)))
-        return (samples.permute(0, 2, 3, 1).contiguous() if self.images else samples).numpy()
+        return np.concatenate(list(self.arrays(count, seed)))
+
+    def arrays(self, count: int, seed: int) -> Iterator[np.ndarray]:
+        """Yield the same samples a few at a time."""
+        for samples in self._samples(count, seed):
+            samples = samples.permute(0, 2, 3, 1).contiguous() if self.images else samples
+            yield samples.cpu().numpy()
 
     def batches(self, count: int, seed: int) -> Iterator[torch.Tensor]:
-        """Yield the same samples a few at a time, in the reals' size.
+        """Yield the same samples a few at a time, on the sampler's device, in the reals' size.
 
         They are uint8 (N, C, H, W), pixels of an early stage repeated, or float32 (N, D).
         """
@@ -81,7 +98,7 @@ class Sampler:
     def rows(self, start: int, seed: int) -> Inputs:
         """Return what `BATCH` samples are made from, of which `start`, a multiple, is the first."""
         stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
-        return self.task.inputs(BATCH, stream)
+        return send(self.task.inputs(BATCH, stream), self.device)
 
     def truncated(self, truncation: float | None, cutoff: int | None = None) -> "Sampler":
         """Return a sampler with styles truncated in W by psi = `truncation` (None: as it is).

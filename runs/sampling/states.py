@@ -18,19 +18,40 @@ from runs.common.errors import ConfigError
 from runs.sampling.sampler import Sampler
 
 
-def sampler_of(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> Sampler:
-    """Return the sampler of a state's best parent, on the CPU.
+def sampler_of(
+    config: GameConfig,
+    shape: tuple[int, ...],
+    exported: ExportedState,
+    survivor: int = 0,
+    raw: bool = False,
+) -> Sampler:
+    """Return the sampler of one of a state's parents, on the CPU.
+
+    Args:
+        config: the run's.
+        shape: of one real sample.
+        exported: the state.
+        survivor: which parent; 0 is the best.
+        raw: whether its own weights are taken, in place of their running average.
 
     Raises:
-        ConfigError: the state's networks are not those that the config describes.
+        ConfigError: the state's networks are not those that the config describes, or it has not
+            so many parents.
     """
     task, stage = _task_of(config, shape, exported)
+    if not 0 <= survivor < config.population.survivors:
+        raise ConfigError(
+            f"survivor {survivor}: the run keeps {config.population.survivors} survivor(s), "
+            "counted from 0"
+        )
     try:
-        average = import_state(exported, torch.device("cpu")).parents[0].average
+        parent = import_state(exported, torch.device("cpu")).parents[survivor]
     except (KeyError, IndexError) as error:
         raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
-    _check_fit(task, average)
-    return Sampler(task, average, shape, stage)
+    own = {role: network.weights for role, network in parent.networks.items()}
+    weights = own if raw else parent.average
+    _check_fit(task, weights)
+    return Sampler(task, weights, shape, stage)
 
 
 def survivors_of(

@@ -20,6 +20,7 @@ from populations.lineage import Lineage
 from runs.common.lock import RunBusy
 from runs.common.signals import SOFT
 from runs.config.schema import RunConfig
+from runs.display.progress import paced
 from runs.store.budgets import Spent
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
@@ -39,6 +40,7 @@ class Reporter:
         self._limit = seconds
         self._spent = spent
         self._reported = 0.0
+        self.stage = paced(self.message)  # into the run's log, now and then
         self.exhausted = False
 
     def start(self, config: RunConfig, generation: int) -> None:

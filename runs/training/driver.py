@@ -31,9 +31,10 @@ from runs.common.files import write_json, write_text
 from runs.common.signals import Stop, same_handlers
 from runs.config.schema import RunConfig, validate
 from runs.display.plots import draw_plots
-from runs.display.progress import Progress, Silent, paced
-from runs.evaluation.evaluator import Evaluator, best_device
+from runs.display.progress import Progress, Silent
+from runs.evaluation.evaluator import Evaluator
 from runs.mirror.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirror
+from runs.sampling.device import chosen_device
 from runs.sampling.opening import mixture_centres
 from runs.sampling.pictures import save_samples
 from runs.sampling.states import check_whole, sampler_of, survivors_of
@@ -439,10 +440,12 @@ class Run:
 
     def _make_evaluator(self) -> Evaluator:
         config, execution = self._config.evaluation, self._config.execution
-        device = "cpu" if execution.device == "cpu" else best_device()
+        device = chosen_device("auto", execution)
         # What is best, and when a run stops, follows from the scores: so their bits count.
         prepare_device(device, execution.threads, execution.precision)
-        self._progress.message(f"scoring every {config.every} generations: preparing the metrics")
+        self._progress.message(
+            f"scoring every {config.every} generations, on {device}: preparing the metrics"
+        )
         return Evaluator(
             open_source(self._config.data),
             self._card.shape,
@@ -450,7 +453,7 @@ class Run:
             config.space,
             config.count,
             device=device,
-            progress=paced(self._progress.message),
+            progress=self._progress.stage,
         )
 
     def _score(self, population: Population, journal: Journal) -> None:
@@ -486,13 +489,16 @@ class Run:
         """Return the metrics of the averaged generator, and of each survivor if asked for."""
         assert self._evaluator is not None
         config, shape = self._config, self._card.shape
+        device = self._evaluator.device
         samplers = [sampler_of(config, shape, exported)]
         if config.evaluation.survivors:
             samplers += survivors_of(config, shape, exported)
         count = config.evaluation.count
         with self._stop.abandonable():
             values, *survivors = (
-                self._evaluator.score(sampler.batches(count, EVALUATION_SEED), EVALUATION_SEED)
+                self._evaluator.score(
+                    sampler.to(device).batches(count, EVALUATION_SEED), EVALUATION_SEED
+                )
                 for sampler in samplers
             )
         return values, tuple(survivors)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from runs import sample
+from runs.cli.main import MEMORY_ADVICE, advice_on_memory, main
 from runs.presets import preset_names, preset_text
 from runs.sampling.pictures import image_grid
 from runs.store.snapshots import STATE, snapshots
@@ -243,7 +245,16 @@ def test_memory_that_is_short_elsewhere_is_told_of_in_a_line(
         failed = invoke("sample", points_run[0], "--out", tmp_path / "grid.png")
     assert failed.exit_code == 1
     (message,) = failed.stderr.splitlines()
-    assert "failed: memory is short: Unable to allocate 3 GiB. Make less" in message
+    advice = "Make less at a time" if "Evaluator" in where else "Lower --count, or write --out"
+    assert f"failed: memory is short: Unable to allocate 3 GiB. {advice}" in message
+
+
+def test_advice_on_memory_names_options_that_the_command_has():
+    for name, advice in MEMORY_ADVICE.items():
+        options = {text for option in main.commands[name].params for text in option.opts}
+        assert set(re.findall(r"--\w+", advice)) <= options, name
+    drawn = advice_on_memory("sample", MemoryError("CUDA out of memory"))
+    assert drawn.endswith("or take --device cpu")
 
 
 def test_names_with_brackets_are_no_markup(points_run, invoke, tmp_path):

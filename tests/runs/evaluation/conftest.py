@@ -62,6 +62,10 @@ class Told:
     def message(self, text: str) -> None:
         self.lines.append(text)
 
+    def stage(self, name: str, done: int, total: int) -> None:
+        if done == total:
+            self.lines.append(f"{name}: {done} of {total}")
+
     def close(self) -> None:
         pass
 

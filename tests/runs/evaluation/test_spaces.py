@@ -55,7 +55,7 @@ def test_a_cached_classifier_is_taken_without_training(digits, cache):
         return classifier_space(images, labels, seed=seed, progress=progress)
 
     first = space(images)
-    assert steps[-1][0] == "classifier"
+    assert steps[-1][0] == "training the classifier space"
     assert steps[-1][1] == steps[-1][2] == len(steps)
     steps.clear()
     again = space(images)

@@ -147,6 +147,17 @@ def test_the_deviation_map_is_that_of_many_noises(sampler):
     assert found.cells[[3, 7]].max() == 255
 
 
+def test_the_figure_is_the_same_made_one_image_at_a_time(sampler, monkeypatch):
+    whole = noise_variation(sampler, 2, rows=1, columns=3, realisations=10)
+    monkeypatch.setattr("runs.sampling.styled.PIXELS", 1)
+    single = noise_variation(sampler, 2, rows=1, columns=3, realisations=10)
+    assert np.abs(single.cells.astype(int) - whole.cells).max() <= 1
+    assert single.largest == pytest.approx(whole.largest, rel=1e-4)
+    more = noise_variation(sampler, 2, rows=1, columns=12, realisations=10)
+    assert more.largest == pytest.approx(whole.largest, rel=1e-4)
+    assert len(more.cells) == 13
+
+
 # ---------------------------------------------------------------------------------------- commands
 
 
