@@ -71,8 +71,8 @@ def test_density_of_another_sample_of_the_same_distribution_is_one():
 
 def test_rows_repeated_are_at_distance_zero_exactly():
     rows = draw(30, 2048) * 100
-    for _, _, squared in distance_tiles(rows.float(), rows.flip(0).float()):
-        assert torch.equal(squared == 0, torch.eye(30).flip(0).bool())
+    ((_, _, squared),) = distance_tiles(rows.float(), rows.flip(0).float())
+    assert torch.equal(squared == 0, torch.eye(30).flip(0).bool())
 
 
 def test_memory_does_not_grow_with_the_number_of_pairs(largest_tensor):

@@ -21,6 +21,7 @@ from runs.display.progress import LiveDisplay, Plain, duration, progress_for_ter
 from runs.store.journal import Entry
 
 ESCAPE = "\x1b"
+ESCAPES = r"\x1b\[[0-9;?]*[A-Za-z]"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_the_display_shows_scores_survivors_and_failures():
     display.generation(*an_entry(1))
     display.close()
     display.close()
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
+    shown = re.sub(ESCAPES, "", console.file.getvalue())
     for part in ("generation 2/2", "0.7500", "-2.5000", "loss is nan [/at] step 0", "note [/x]",
                  "0.5000", "share of wins"):  # fmt: skip
         assert part in shown
@@ -91,6 +92,31 @@ def test_the_display_shows_scores_survivors_and_failures():
 
 def test_closing_a_display_that_never_began_is_nothing():
     LiveDisplay(Console(file=io.StringIO())).close()
+
+
+def test_in_a_terminal_a_preparation_has_a_bar_and_later_stages_have_lines(monkeypatch):
+    monkeypatch.setattr("runs.display.progress.PLAIN_INTERVAL", 0.0)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    display = LiveDisplay(console)
+    display.stage("training [b]", 1, 4)
+    display.stage("training [b]", 3, 4)
+    display.message("a line")
+    display.start(load_config("gaussians8", generations=2), 0)
+    before = re.sub(ESCAPES, "", console.file.getvalue())
+    assert "training [b]" in before and "75%" in before and "a line" in before
+    display.stage("images", 1, 4)
+    display.stage("images", 2, 4)
+    display.close()
+    assert "images: 2 of 4" in re.sub(ESCAPES, "", console.file.getvalue())
+
+
+def test_in_a_file_a_long_stage_has_lines(monkeypatch):
+    monkeypatch.setattr("runs.display.progress.PLAIN_INTERVAL", 0.0)
+    console = Console(file=io.StringIO())
+    display = Plain(console)
+    for done in range(1, 5):
+        display.stage("training", done, 4)
+    assert console.file.getvalue().splitlines() == ["training: 2 of 4", "training: 3 of 4"]
 
 
 def test_where_output_is_no_terminal_lines_are_plain(points_yaml, run, tmp_path):

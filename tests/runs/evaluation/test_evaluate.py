@@ -126,8 +126,8 @@ def test_a_folder_of_images_is_scored_at_the_side_asked_for(pngs, npz, found):
     of_folder = found(pngs, "--against", "digits", "--resolution", 8, *PIXELS)
     of_array = found(npz, "--against", "digits", *PIXELS)
     assert "fid-pixels-60" in of_folder["values"] and "file" not in of_folder
-    for name, value in of_array["values"].items():  # the folder's files are in another order
-        assert of_folder["values"][name] == pytest.approx(value, rel=1e-6)
+    # The folder's files are in another order.
+    assert of_folder["values"] == pytest.approx(of_array["values"], rel=1e-6)
 
 
 def test_images_of_any_system_are_scored_by_path_against_path(npz, pngs, found, tmp_path, digits):

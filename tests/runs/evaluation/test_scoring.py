@@ -12,7 +12,7 @@ from fitness.digest import digest_weights
 from fitness.evaluation import evaluate_images
 from fitness.features.classifier import train_classifier
 from fitness.features.pixels import PixelSpace
-from runs import sample
+from runs import ConfigError, sample
 from runs.sampling.states import sampler_of, survivors_of
 from runs.store.journal import Entry, Scoring, read_journal
 from runs.store.snapshots import STATE, newest, snapshots
@@ -43,10 +43,10 @@ def test_scorings_stand_between_the_generations_they_are_of(images_run):
 
 def test_a_scorings_names_carry_the_protocol(images_run, points_run, scorings):
     names = ["fid", "kid", "precision", "recall", "density", "coverage"]
-    for scoring in scorings(images_run).values():
-        assert list(scoring.values) == [f"{name}-pixels-60" for name in names]
-    for scoring in scorings(points_run).values():
-        assert set(scoring.values) == {"kl-pixels-200", "modes-pixels-200"}
+    of_images = [list(scoring.values) for scoring in scorings(images_run).values()]
+    assert of_images == [[f"{name}-pixels-60" for name in names]] * 3
+    of_points = [set(scoring.values) for scoring in scorings(points_run).values()]
+    assert of_points == [{"kl-pixels-200", "modes-pixels-200"}] * 2
 
 
 def test_the_values_are_those_of_the_averaged_generator_and_each_survivor(
@@ -227,3 +227,34 @@ def test_inspect_shows_the_scorings(images_run, invoke):
     found = json.loads(invoke("inspect", images_run, "--json").output)
     assert [scoring["scoring"] for scoring in found["scorings"]] == [2, 4, 6]
     assert "generation 4" in invoke("inspect", images_run).output
+
+
+# ---------------------------------------------------------------------------- before the first step
+
+
+def test_images_that_are_all_alike_are_refused_for_mmd_before_the_run_begins(config, tmp_path):
+    np.save(tmp_path / "alike.npy", np.full((80, 8, 8), 7, np.uint8))
+    data = {"source": "array", "path": str(tmp_path / "alike.npy")}
+    evaluation = {"every": 2, "metrics": ["mmd"], "space": "pixels", "count": 60}
+    wanted = config("images", data=data, evaluation=evaluation)
+    with pytest.raises(ConfigError, match="all real features are equal"):
+        evolve(wanted, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_cache_is_scored_as_one_with_it(
+    config, images_run, scorings, monkeypatch, caplog, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    wanted = config("images", evaluation__survivors=True)
+    folder = evolve(wanted, tmp_path / "run").path
+    assert {g: s.values for g, s in scorings(folder).items()} == {
+        g: s.values for g, s in scorings(images_run).items()
+    }
+    assert "the cache /dev/null/evolutionary-gan cannot be written" in caplog.text
+
+
+def test_the_classifiers_training_is_told(config, told, tmp_path):
+    evaluation = {"every": 2, "metrics": ["is"], "space": "classifier", "count": 60}
+    evolve(config("images", generations=1, evaluation=evaluation), tmp_path / "run", told)
+    assert "training the classifier space: " in told

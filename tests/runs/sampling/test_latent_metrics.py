@@ -127,11 +127,11 @@ def test_a_truncated_sampler_is_measured_without_truncation(grown):
 class Brighter:
     """A classifier whose second class is of images brighter than a threshold."""
 
-    def __init__(self, threshold):
-        self.threshold = threshold
+    def __init__(self, threshold, side=16):
+        self.threshold, self.side = threshold, side
 
     def features_and_logits(self, images):
-        assert images.dtype == torch.uint8 and images.shape[1:] == (1, 16, 16)
+        assert images.dtype == torch.uint8 and images.shape[1:] == (1, self.side, self.side)
         brightness = images.double().mean((1, 2, 3))
         return brightness, torch.stack(
             [torch.zeros_like(brightness), brightness - self.threshold], 1
@@ -163,11 +163,25 @@ def test_separability_is_of_the_latents_of_the_classified_images(grown):
     )
 
 
-def test_an_early_stage_is_classified_at_the_reals_size(growing):
+def test_an_early_stage_is_classified_and_measured_at_the_reals_size(growing):
+    """Pixels that are repeated change no mean, so the values are those of the small images."""
     sampler = open_sampler(growing)[0]
     early = replace(sampler, stage=type(sampler.stage)(8))
-    score_latents(early, ["separability-w", "ppl-w-end"], 40, 0, distance=PIXELS,
-                  attributes=Attributes("brightness", [Brighter(10.0)]))  # fmt: skip
+    small = replace(early, shape=(1, 8, 8))
+    images = np.concatenate([part.numpy() for part in small.batches(200, 0)])
+    assert images.shape == (200, 1, 8, 8)
+    middle = float(np.median(images.mean((1, 2, 3))))
+
+    def values(sampler, side):
+        told = Attributes("brightness", [Brighter(middle, side)])
+        distance = distance_in(PixelSpace((1, side, side)))
+        metrics = ["separability-w", "ppl-w-end"]
+        return score_latents(sampler, metrics, 200, 0, distance=distance, attributes=told)
+
+    found = values(early, 16)
+    assert list(found) == ["separability-w-brightness-200", "ppl-w-end-pixels-200"]
+    assert found == pytest.approx(values(small, 8))
+    assert 1 <= found["separability-w-brightness-200"] < 2 and found["ppl-w-end-pixels-200"] > 0
 
 
 # -------------------------------------------------------------------------------------- the command
