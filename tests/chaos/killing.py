@@ -67,11 +67,11 @@ def plan(rng: random.Random, generations: int, every: int, kills: int, terms: in
 class Driver:
     """One process of the command, with what it prints and when."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
         self.lines: list[tuple[float, str]] = []
         self.process = subprocess.Popen(
             [*PROGRAM, *arguments],
-            cwd=ROOT,
+            cwd=folder,
             env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -162,7 +162,7 @@ class Chaos:
         arguments = [*self._train, "--output", str(self._folder)]
         before: Struck | None = None
         while True:
-            driver = Driver(arguments, self._environment)
+            driver = Driver(arguments, self._folder.parent, self._environment)
             fell = self._watch(driver)
             if before is not None:
                 self._measure(driver, before)
