@@ -31,7 +31,7 @@ from populations.executors.local import LocalExecutor
 from populations.executors.ray.executor import RayExecutor
 from populations.individual import Job
 from populations.population import Population
-from runs.config.schema import load_config
+from runs.config.loading import load_config
 
 
 class Course:

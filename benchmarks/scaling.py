@@ -34,7 +34,8 @@ from populations.executors.local import LocalExecutor
 from populations.executors.ray.executor import RayExecutor
 from populations.executors.schedule import take
 from populations.individual import Job
-from runs.config.schema import RunConfig, load_config
+from runs.config.loading import load_config
+from runs.config.schema import RunConfig
 
 IDLE = 5.0  # seconds in which Ray's own traffic is measured, which is taken off
 SETTINGS = {

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runs.common.errors import ConfigError
-    from runs.config.schema import RunConfig, load_config
+    from runs.config.loading import load_config
+    from runs.config.schema import RunConfig
     from runs.sampling.opening import sample
     from runs.training.driver import Result, evolve, resume
 
 _HOMES = {
     "ConfigError": "runs.common.errors",
     "RunConfig": "runs.config.schema",
-    "load_config": "runs.config.schema",
+    "load_config": "runs.config.loading",
     "Result": "runs.training.driver",
     "evolve": "runs.training.driver",
     "resume": "runs.training.driver",

@@ -229,7 +229,7 @@ def train(
     """
     if mode == "auto" and output is None:
         raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
-    from runs.config.schema import load_config
+    from runs.config.loading import load_config
     from runs.display.progress import progress_for_terminal
     from runs.store.folder import RunFolder
     from runs.training.continuing import evolve_or_resume

@@ -22,6 +22,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else "."
 
 
+def one_line(error: object, longest: int | None = None) -> str:
+    """Return an error's text as one line, of at most `longest` letters."""
+    return " ".join(str(error).split())[:longest]
+
+
 def printable(text: str) -> str:
     """Return a text for a terminal: what would steer it comes as its escape, such as \\x1b.
 

@@ -31,7 +31,8 @@ from egan.files import atomic_file
 from runs.common.errors import ConfigError
 from runs.common.files import LARGEST_TEXT, atomic_folder, read_json, write_json, write_text
 from runs.common.lock import RunLock
-from runs.config.schema import parse_yaml, validate
+from runs.config.loading import validate
+from runs.config.safe_yaml import parse_yaml
 from runs.store.folder import RunFolder
 from runs.store.journal import seal, unseal
 from runs.store.replay import read_past

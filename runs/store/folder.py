@@ -11,10 +11,12 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from egan.data import Source
-from runs.common.errors import ConfigError
+from runs.common.errors import ConfigError, one_line
 from runs.common.files import read_json, read_text, write_json, write_text
 from runs.common.lock import RunLock
-from runs.config.schema import LARGEST_CONFIG, RunConfig, parse_yaml, validate
+from runs.config.loading import validate
+from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
+from runs.config.schema import RunConfig
 from runs.store.snapshots import snapshots
 
 # The names that `runs.common.files` gives to what is not whole yet.
@@ -206,6 +208,5 @@ class RunFolder:
         try:
             card: DataCard = CARD.validate_python(read_json(self.data))
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"cannot read {self.data}: {reason}") from None
+            raise ConfigError(f"cannot read {self.data}: {one_line(error)}") from None
         return card

@@ -1,14 +1,14 @@
 """Strategies: named sets of overrides on a study's base config."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
 from runs.common.errors import ConfigError, nearest
-from runs.config.schema import RunConfig, load_config
+from runs.config.explaining import checked
+from runs.config.fields import types_at
+from runs.config.loading import with_changes
+from runs.config.schema import RunConfig
+from runs.config.values import resolved, typed
 
 # The question of every study, and its controls. `random` makes one child per survivor, by a
 # mutation drawn blindly, so that it costs no more than a single mutation does.
@@ -48,15 +48,24 @@ def with_overrides(
     Raises:
         ConfigError: an unknown key or a value that is not allowed; the message begins with `where`.
     """
-    settings = {key.replace(".", "__"): value for key, value in _flatten(overrides, values)}
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "base.yaml")
-        path.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
-        try:
-            return load_config(path, **settings)
-        except ConfigError as error:
-            text = str(error).replace(f"the config {path}", where).replace("--set ", f"{where}: ")
-            raise ConfigError(text) from None
+    try:
+        changed = with_changes(values, _flatten(overrides, values))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return checked(RunConfig, changed, where)
+
+
+def typed_overrides(overrides: Any) -> Any:
+    """Return overrides as a study's file has them, each value as the type of its key.
+
+    Values that fit no type, and unknown keys, stay: the config that they change refuses them.
+    """
+    if not isinstance(overrides, Mapping):
+        return resolved(overrides)
+    return {
+        str(key): resolved(typed(value, types_at(RunConfig, str(key), {}) or ()))
+        for key, value in overrides.items()
+    }
 
 
 def check_choice(name: str, config: RunConfig) -> None:

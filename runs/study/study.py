@@ -22,17 +22,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fitness.metrics.names import expand_metrics
-from runs.common.errors import ConfigError, nearest
+from runs.common.errors import ConfigError
 from runs.common.files import read_text, write_text
 from runs.common.lock import RunBusy
-from runs.config.schema import LARGEST_CONFIG, RunConfig, load_config, parse_yaml, validate
+from runs.config.explaining import checked
+from runs.config.loading import load_config, validate
+from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
+from runs.config.schema import RunConfig
 from runs.store.budgets import UNLIMITED, BudgetConfig, generations_within
 from runs.study.queue import Task
-from runs.study.strategies import BUILT_IN, check_choice, strategy_overrides, with_overrides
+from runs.study.strategies import (
+    BUILT_IN,
+    check_choice,
+    strategy_overrides,
+    typed_overrides,
+    with_overrides,
+)
 
 LOCK = "study.lock"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -212,11 +220,7 @@ def parse_study(text: str, source: str, folder: Path) -> Study:
     Raises:
         ConfigError: see `load_study`.
     """
-    try:
-        config = StudyConfig.model_validate(parse_yaml(text, source))
-    except ValidationError as error:
-        lines = [f"  {_explain(detail)}" for detail in error.errors()]
-        raise ConfigError("\n".join([f"the study {source} is not valid:", *lines])) from None
+    config = checked(StudyConfig, _typed_overrides(parse_yaml(text, source)), f"the study {source}")
     study = Study(config, _base_of(config.base, folder))
     study.check()
     try:
@@ -241,20 +245,17 @@ def _base_of(base: str | dict[str, Any], folder: Path) -> Mapping[str, Any]:
     return load_config(source).model_dump(mode="json")
 
 
-def _explain(detail: ErrorDetails) -> str:
-    """Return one line for one of pydantic's errors: the key, what arrived, what is allowed."""
-    key = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    if detail["type"] == "extra_forbidden":
-        model = BudgetConfig if detail["loc"][0] == "budget" else StudyConfig
-        allowed = [field.alias or name for name, field in model.model_fields.items()]
-        hint = nearest(str(detail["loc"][-1]), allowed)
-        return f"{key}: unknown key{hint} Allowed here: {', '.join(allowed)}"
-    if detail["type"] == "missing":
-        return f"{key}: is required"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return f"{key}: {message}"
-    return f"{key}: {str(detail['input'])[:60]!r} is not allowed: {message}"
+def _typed_overrides(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a study's values, those that change the base's config as the config wants them."""
+    values = dict(values)
+    if "set" in values:
+        values["set"] = typed_overrides(values["set"])
+    strategies = values.get("strategies")
+    if isinstance(strategies, Mapping):
+        values["strategies"] = {
+            name: typed_overrides(overrides) for name, overrides in strategies.items()
+        }
+    return values
 
 
 # ------------------------------------------------------------------------------------------- folder

@@ -29,7 +29,8 @@ from runs.common.background import Background
 from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
 from runs.common.signals import Stop, same_handlers
-from runs.config.schema import RunConfig, validate
+from runs.config.loading import validate
+from runs.config.schema import RunConfig
 from runs.display.plots import draw_plots
 from runs.display.progress import Progress, Silent
 from runs.evaluation.evaluator import Evaluator

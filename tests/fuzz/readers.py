@@ -23,7 +23,7 @@ from egan.state import Weights
 from fitness.features.base import WeightsError
 from fitness.statistics import Statistics
 from runs.common.errors import ConfigError
-from runs.config.schema import load_config
+from runs.config.loading import load_config
 from runs.display.inspection import inspect_run
 from runs.evaluation.records import read_records
 from runs.evaluation.spaces import load_classifier

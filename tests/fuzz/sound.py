@@ -17,7 +17,7 @@ from egan.backbones.stylegan import networks as stylegan
 from egan.backbones.stylegan.ports import published_origins
 from egan.data import prepare
 from fitness.features.classifier import ClassifierSpace, SmallClassifier
-from runs.config.schema import load_config
+from runs.config.loading import load_config
 from runs.evaluation.spaces import save_classifier
 from runs.sampling.generators import save_generator
 from runs.store.snapshots import newest

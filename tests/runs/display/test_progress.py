@@ -16,7 +16,7 @@ from rich.console import Console
 from populations.individual import Job, Score
 from populations.lineage import Lineage
 from populations.selection import SelectionConfig, build_selection
-from runs.config.schema import load_config
+from runs.config.loading import load_config
 from runs.display.progress import LiveDisplay, Plain, duration, progress_for_terminal
 from runs.store.journal import Entry
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import egan.cache
-from runs.config.schema import RunConfig, load_config
+from runs.config.loading import load_config
+from runs.config.schema import RunConfig
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import newest
 from runs.training.driver import evolve

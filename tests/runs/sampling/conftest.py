@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from runs.config.schema import RunConfig, load_config
+from runs.config.loading import load_config
+from runs.config.schema import RunConfig
 from runs.training.driver import evolve
 
 COMMAND = [sys.executable, str(Path(__file__).parents[3] / "run_evolution.py")]

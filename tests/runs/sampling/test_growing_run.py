@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from egan.backbones.progressive.growth import Stage
-from runs.config.schema import load_config
+from runs.config.loading import load_config
 from runs.sampling.generators import load_sampler, save_generator
 from runs.sampling.opening import open_sampler, sample
 from runs.store.journal import Scoring, read_journal

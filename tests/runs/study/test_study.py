@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from runs.common.errors import ConfigError
-from runs.config.schema import load_config
+from runs.config.loading import load_config
 from runs.store.budgets import BudgetConfig, Spent, cost, generations_within
 from runs.store.journal import Entry
 from runs.studies import study_names

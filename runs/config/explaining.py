@@ -1,0 +1,96 @@
+"""A mistake in a configuration as a message: the key, what arrived, what is allowed."""
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from reprlib import Repr
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from runs.common.errors import ConfigError, nearest
+from runs.config.fields import field_of, locate, named_values, options
+from runs.config.values import Mistyped, typed
+
+BRIEF = Repr()  # aliases can make a short text a value that no memory holds
+BRIEF.maxstring = BRIEF.maxother = 60
+BRIEF.maxlevel = 2
+MISTAKES = 20  # told of at once
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
+    """Return a model of these values, each as the type of its key; `what` names their source.
+
+    Raises:
+        ConfigError: with one line for each mistake.
+    """
+    try:
+        return model.model_validate(typed(values, (model,)))
+    except ValidationError as error:
+        lines = list(_lines(model, error.errors()))
+        shown = [f"  {line}" for line in lines[:MISTAKES]]
+        if len(lines) > MISTAKES:
+            shown.append(f"  and {len(lines) - MISTAKES} more")
+        raise ConfigError("\n".join([f"{what} is not valid:", *shown])) from None
+
+
+def _lines(model: type[BaseModel], details: list[ErrorDetails]) -> Iterator[str]:
+    """Yield a line for each mistaken key: a union's members each have a complaint."""
+    for (key, _), same in groupby(
+        details, lambda d: (locate(model, d["loc"])[0], d["type"] in WHOLE)
+    ):
+        found = list(same)
+        if key and len(found) > 1 and not any(detail["type"] in WHOLE for detail in found):
+            yield _refused(key, found)
+        else:
+            yield from (_explain(model, detail) for detail in found)
+
+
+# Mistakes that have a line each.
+WHOLE = ("extra_forbidden", "missing", "union_tag_invalid", "union_tag_not_found", "value_error")
+
+
+def _refused(key: str, details: list[ErrorDetails]) -> str:
+    """Return what is wrong with a value that fits none of the types of its key."""
+    value = details[0]["input"]
+    if isinstance(value, Mistyped):
+        return f"{key}: {_shown(value)} is not allowed: {value.reason}"
+    wanted = [detail["msg"].removeprefix("Input should be ") for detail in details]
+    return f"{key}: {_shown(value)} is not allowed: it should be {', or '.join(wanted)}"
+
+
+def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
+    """Return one line for one of pydantic's errors."""
+    key, holder = locate(model, detail["loc"])
+    value = detail["input"]
+    if isinstance(value, Mistyped):
+        return f"{key}: {_shown(value)} is not allowed: {value.reason}"
+    if detail["type"] == "extra_forbidden":
+        allowed = sorted(f.alias or n for n, f in holder.model_fields.items()) if holder else []
+        last = str(detail["loc"][-1])
+        return f"{key}: unknown key{nearest(last, allowed)} Allowed here: {', '.join(allowed)}"
+    if detail["type"] == "missing":
+        return f"{key}: is required"
+    if detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+        name = f"{key}.{context['discriminator'].strip(chr(39))}"
+        hint = nearest(context["tag"], known)
+        return f"{name}: no {context['tag']!r}{hint} Known: {', '.join(known)}"
+    if detail["type"] == "union_tag_not_found":
+        return f"{key}.{detail['ctx']['discriminator'].strip(chr(39))}: is required"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    if detail["type"] == "literal_error":
+        field = field_of(holder, str(detail["loc"][-1])) if holder else None
+        names = map(str, named_values(options(field.annotation))) if field else ()
+        return f"{key}: {_shown(value)} is not allowed{nearest(str(value)[:60], names)} {message}"
+    return f"{key}: {_shown(value)} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    text = BRIEF.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
