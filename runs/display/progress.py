@@ -173,6 +173,8 @@ class LiveDisplay:
         if self._bars is None:
             self._bars = StageBars(self._console)
         self._bars.advance(name, done, total)
+        if done >= total:
+            self._close_bars()
 
     def _close_bars(self) -> None:
         if self._bars:
