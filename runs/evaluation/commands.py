@@ -1,7 +1,7 @@
 """The `evaluate` and `statistics` commands: a generator, or any images, against real data."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +147,55 @@ def write_statistics(
     return seen
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is computed of a subject: metrics of its latent space and of its images, by name."""
+
+    latent: list[str]
+    of_images: list[str]
+    space: str
+    count: int
+
+
 def _score(subject: Subject, options: Options, progress: Progress | None) -> dict[str, Any]:
     """Return what is reported of a subject: about it, the protocol, and the values."""
+    plan = _planned(subject, options)
+    samples = subject.draw(plan.count, options.seed)
+    record: dict[str, Any] = {"against": None, "data": None, "devices": _devices(subject)}
+    real: Source | Statistics | None = None
+    if plan.of_images or _learns(plan, options):
+        real, record["against"], record["data"] = _real_side(subject, options)
+    if isinstance(real, Statistics):
+        of_images = plan.of_images if options.metrics else ["fid"]
+        plan = replace(plan, space=real.space, of_images=of_images)
+    values: dict[str, float] = {}
+    latents = None
+    if plan.latent:  # before the images, which may take long: a mistake is told at once
+        latents = LatentScoring(
+            subject, real, plan.space, options.space, options.weights, options.labels, progress
+        )
+        record |= latents.open(plan.latent)
+    if plan.of_images:
+        assert real is not None
+        evaluator = _evaluator(subject, plan, real, options, progress)
+        record["space_identity"] = evaluator.identity
+        values = evaluator.score(samples, options.seed)
+    if latents:
+        values |= latents.score(plan.latent, plan.count, options.seed)
+    return subject.about | record | {"seed": options.seed, "values": values}
+
+
+def _planned(subject: Subject, options: Options) -> _Plan:
+    """Return what is to be computed.
+
+    Raises:
+        ConfigError: the subject or the space cannot serve the metrics that are asked for.
+    """
+    with user_mistakes():
+        asked = expand_metrics(options.metrics or subject.metrics)
+    latent = [metric for metric in asked if is_of_latents(metric)]
+    of_images = [metric for metric in asked if metric not in latent]
     count = options.count or subject.count
-    samples = subject.draw(count, options.seed)
-    latent, of_images = _asked(options)
     if latent:
         _check_generator(subject, latent, count)
     if of_images and options.space == LPIPS:
@@ -159,52 +203,32 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
             f"space {LPIPS!r} is of path lengths alone: evaluate {', '.join(of_images)} in another "
             "space, in a call of their own"
         )
-    space = options.space or subject.space
-    metrics = of_images if options.metrics else list(subject.metrics)
-    real: Source | Statistics | None = None
-    record: dict[str, Any] = {"against": None, "data": None, "devices": _devices(subject)}
-    if metrics or _learns(latent, space, options):
-        real, record["against"], record["data"] = _real_side(subject, options)
-    if isinstance(real, Statistics):
-        space, metrics = real.space, of_images if options.metrics else ["fid"]
-    values: dict[str, float] = {}
-    latents = None
-    if latent:  # before the images, which may take long: a mistake is told at once
-        latents = LatentScoring(
-            subject, real, space, options.space, options.weights, options.labels, progress
-        )
-        record |= latents.open(latent)
-    if metrics:
-        assert real is not None
-        evaluator = Evaluator(
-            real,
-            subject.shape,
-            metrics,
-            space,
-            count,
-            weights=options.weights,
-            device=subject.device,
-            progress=progress,
-        )
-        record["space_identity"] = evaluator.identity
-        values = evaluator.score(samples, options.seed)
-    if latents:
-        values |= latents.score(latent, count, options.seed)
-    return subject.about | record | {"seed": options.seed, "values": values}
+    return _Plan(latent, of_images, options.space or subject.space, count)
+
+
+def _evaluator(
+    subject: Subject,
+    plan: _Plan,
+    real: Source | Statistics,
+    options: Options,
+    progress: Progress | None,
+) -> Evaluator:
+    return Evaluator(
+        real,
+        subject.shape,
+        plan.of_images,
+        plan.space,
+        plan.count,
+        weights=options.weights,
+        device=subject.device,
+        progress=progress,
+    )
 
 
 def _devices(subject: Subject) -> dict[str, str]:
-    """Return where samples are made and features computed: a GPU's last bits are others."""
+    """Return where samples are made and features computed: a GPU's last digits are others."""
     features = {"features": subject.device}
     return features if subject.sampler is None else {"samples": subject.device} | features
-
-
-def _asked(options: Options) -> tuple[list[str], list[str]]:
-    """Return the metrics that are asked for: those of a latent space, and those of images."""
-    with user_mistakes():
-        asked = expand_metrics(options.metrics or ("fid",))
-    latent = [metric for metric in asked if is_of_latents(metric)]
-    return latent, [metric for metric in asked if metric not in latent]
 
 
 def _check_generator(subject: Subject, metrics: list[str], count: int) -> None:
@@ -216,10 +240,10 @@ def _check_generator(subject: Subject, metrics: list[str], count: int) -> None:
     check_latent_metrics(subject.sampler, metrics, count)
 
 
-def _learns(metrics: list[str], space: str, options: Options) -> bool:
+def _learns(plan: _Plan, options: Options) -> bool:
     """Tell whether a classifier learns from real images for the latent metrics."""
-    told_apart = any(metric.startswith("separability") for metric in metrics)
-    return (told_apart or space == SPACE) and not (space == SPACE and options.weights)
+    told_apart = any(metric.startswith("separability") for metric in plan.latent)
+    return (told_apart or plan.space == SPACE) and not (plan.space == SPACE and options.weights)
 
 
 def _real_side(subject: Subject, options: Options) -> tuple[Source | Statistics, str, str | None]:

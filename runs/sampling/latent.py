@@ -4,6 +4,7 @@ The figures are those of Karras et al., arXiv 1812.04948: 3 (mixing) and 4 (nois
 function of a run's snapshot and a seed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
@@ -14,10 +15,9 @@ from torch import Tensor
 
 from egan.backbones import Inputs
 from egan.backbones.progressive.growth import doublings
-from egan.backbones.stylegan.networks import (
-    Latents,
-)
+from egan.backbones.stylegan.networks import Latents
 from egan.data.pixels import to_uint8
+from fitness.features import Progress
 from fitness.metrics.ppl import arc, line
 from runs.common.errors import ConfigError
 from runs.sampling.pictures import check_picture
@@ -47,7 +47,9 @@ def style_ranges(resolution: int) -> dict[str, range]:
     return {name: part for name, part in zip(COARSE_TO_FINE, ranges, strict=True) if part}
 
 
-def mixing_grid(sampler: Sampler, seed: int, columns: int, rows: int) -> np.ndarray:
+def mixing_grid(
+    sampler: Sampler, seed: int, columns: int, rows: int, progress: Progress | None = None
+) -> np.ndarray:
     """Return the cells of figure 3, uint8 (N, H, W, C), `columns` + 1 in a line.
 
     The first line has the sources; each line below an image of its own, and then the same image
@@ -72,9 +74,9 @@ def mixing_grid(sampler: Sampler, seed: int, columns: int, rows: int) -> np.ndar
             mixed[:, part] = sources[:, part]
             lines += [target[None], mixed]
     every = torch.cat(lines)
-    images = generator.images(every, latents.seeds[:1].expand(len(every)))
-    corner = torch.full_like(images[:1], BACKGROUND)
-    return _as_arrays(torch.cat([corner, images]))
+    parts = generator.parts(every, latents.seeds[:1].expand(len(every)))
+    images = _drawn(parts, len(every), progress)
+    return np.concatenate([np.full_like(images[:1], BACKGROUND), images])
 
 
 # ----------------------------------------------------------------------------------- interpolation
@@ -94,6 +96,7 @@ def interpolation(
     frames: int,
     space: Space = "z",
     route: Route = "linear",
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Return the images of a closed walk through `points` latents, uint8 (points frames, H, W, C).
 
@@ -111,13 +114,16 @@ def interpolation(
             raise ConfigError("a spherical path is in z, whose prior is spherical; w takes linear")
         latents = _latents(sampler, seed, points)
         styles = generator.styles(walk(generator.map(latents.z), frames, route))
-        return _as_arrays(generator.images(styles, latents.seeds[:1].expand(len(styles))))
+        parts = generator.parts(styles, latents.seeds[:1].expand(len(styles)))
+        return _drawn(parts, points * frames, progress)
     inputs = _inputs(sampler, seed, points)
     if isinstance(inputs, Latents):
         z = walk(inputs.z, frames, route)
-        return _as_arrays(sampler.make(Latents(z, inputs.seeds[:1].expand(len(z)))))
-    assert isinstance(inputs, Tensor)
-    return _as_arrays(sampler.make(walk(inputs, frames, route)))
+        inputs = Latents(z, inputs.seeds[:1].expand(len(z)))
+    else:
+        assert isinstance(inputs, Tensor)
+        inputs = walk(inputs, frames, route)
+    return _drawn(sampler.floats(inputs), points * frames, progress)
 
 
 # ------------------------------------------------------------------------------------------- noise
@@ -137,7 +143,12 @@ class Variation:
 
 
 def noise_variation(
-    sampler: Sampler, seed: int, rows: int, columns: int, realisations: int = 100
+    sampler: Sampler,
+    seed: int,
+    rows: int,
+    columns: int,
+    realisations: int = 100,
+    progress: Progress | None = None,
 ) -> Variation:
     """Return figure 4: `columns` images of each of `rows` latents, and the standard deviation map.
 
@@ -149,18 +160,21 @@ def noise_variation(
     latents = _latents(sampler, seed, rows)
     count = max(columns, realisations)
     seeds = torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
-    lines, maps = [], []
-    for style in generator.styles(generator.map(latents.z)):
+    lines: list[np.ndarray] = []
+    maps: list[Tensor] = []
+    for row, style in enumerate(generator.styles(generator.map(latents.z))):
+        if progress is not None:
+            progress("rows", row, rows)
         images, deviation = _varied(generator, style, seeds.to(style.device), columns, realisations)
-        lines.append(images)
+        lines.append(_as_arrays(images))
         maps.append(deviation)
     largest = float(torch.stack(maps).max())
     scale = 255 / largest if largest else 0.0
     cells = []
-    for images, deviation in zip(lines, maps, strict=True):
-        grey = (deviation * scale).round().to(torch.uint8).expand(1, images.shape[1], -1, -1)
-        cells += [images, grey]
-    return Variation(_as_arrays(torch.cat(cells)), columns + 1, largest)
+    for pictures, deviation in zip(lines, maps, strict=True):
+        grey = (deviation * scale).round().to(torch.uint8)[:, :, None].cpu().numpy()
+        cells += [pictures, np.broadcast_to(grey, pictures[:1].shape)]
+    return Variation(np.concatenate(cells), columns + 1, largest)
 
 
 def _varied(
@@ -207,6 +221,18 @@ def _latents(sampler: Sampler, seed: int, count: int) -> Latents:
     inputs = _inputs(sampler, seed, count)
     assert isinstance(inputs, Latents)
     return replace(inputs, z2=None, crossover=None)
+
+
+def _drawn(parts: Iterable[Tensor], count: int, progress: Progress | None) -> np.ndarray:
+    """Return images that come in [-1, 1], a few at a time, as uint8 (N, H, W, C)."""
+    drawn: list[np.ndarray] = []
+    done = 0
+    for part in parts:
+        drawn.append(_as_arrays(to_uint8(part)))
+        done += len(part)
+        if progress is not None:
+            progress("images", done, count)
+    return np.concatenate(drawn)
 
 
 def _as_arrays(images: Tensor) -> np.ndarray:

@@ -19,7 +19,6 @@ from egan.backbones.stylegan.networks import (
     truncate,
 )
 from egan.backbones.stylegan.noise import noise_images
-from egan.data.pixels import to_uint8
 from egan.state import Weights
 from runs.common.errors import ConfigError
 from runs.sampling.sampler import BATCH, PIXELS, Sampler
@@ -68,12 +67,11 @@ class StyledGenerator:
             return styles
         return truncate(styles, tracked_mean(self.weights), self.psi, self.cutoff)
 
-    def images(self, styles: Tensor, seeds: Tensor) -> Tensor:
-        """Return uint8 images (N, C, r, r) of styles (N, layers, style) and noise seeds (N,)."""
-        return torch.cat([to_uint8(part) for part in self.parts(styles, seeds)])
-
     def parts(self, styles: Tensor, seeds: Tensor) -> Iterator[Tensor]:
-        """Yield the same images in [-1, 1], a few at a time."""
+        """Yield images (n, C, r, r) in [-1, 1], a few at a time.
+
+        They are of styles (N, layers, style) and the noise's seeds (N,).
+        """
         side = self.stage.resolution
         step = min(BATCH, max(1, PIXELS // side**2))
         for at in range(0, len(styles), step):

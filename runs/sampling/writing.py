@@ -2,18 +2,17 @@
 
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from egan.files import atomic_file
+from fitness.features import Progress
 from runs.common.errors import ConfigError
 from runs.sampling.pictures import check_picture, save_samples
 from runs.sampling.sampler import Sampler
-
-Progress = Callable[[str, int, int], None]
 
 
 def write_samples(

@@ -97,6 +97,19 @@ def test_a_spherical_walk_in_w_is_refused(grown, refusal, tmp_path):
     assert "a spherical path is in z" in refusal("interpolate", grown, *arguments)
 
 
+def test_long_tools_say_how_far_they_are(sampler):
+    told: list[tuple[str, int, int]] = []
+
+    def tell(*how):
+        told.append(how)
+
+    interpolation(sampler, 0, 70, 4, progress=tell)
+    assert told == [("images", 256, 280), ("images", 280, 280)]
+    mixing_grid(sampler, 0, 2, 1, progress=tell)
+    noise_variation(sampler, 0, 2, 1, realisations=2, progress=tell)
+    assert told[2:] == [("images", 2 + 3 * 3, 11), ("rows", 0, 2), ("rows", 1, 2)]
+
+
 def test_a_gif_loops_through_the_frames(grown, invoke, tmp_path):
     out = tmp_path / "walk.gif"
     result = invoke("interpolate", grown, "--out", out, "--points", 2, "--frames", 5)
