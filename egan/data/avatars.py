@@ -7,6 +7,7 @@ milliseconds each, and kept in the cache.
 
 import io
 import json
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +31,21 @@ LABELS = {
     "pixel-art": "hairColor",
     "planets": "surfaceVariant",
 }
-NONE = "none"  # the class of avatars without the labelled part
+NONE = "none"  # the class of avatars without a part
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Avatars, and what each of their parts and colours is.
+
+    Attributes:
+        images: uint8 (N, 3, R, R).
+        attributes: by name, such as `eyesVariant` or `hairColor`, each avatar's class (N,) and the
+            classes' names; an avatar without the part is of class `none`.
+    """
+
+    images: np.ndarray
+    attributes: dict[str, tuple[np.ndarray, tuple[str, ...]]]
 
 
 def open_avatars(config: AvatarsConfig) -> ImageSource:
@@ -40,24 +55,28 @@ def open_avatars(config: AvatarsConfig) -> ImageSource:
         DataError: the packages are not installed, the style has no such attribute to label by, or
             it is not in the public domain.
     """
+    versions = "-".join([*map(_version, PACKAGES), config.style, str(config.resolution)])
+    name = f"avatars/{versions}-{config.count}.npz"
+    drawn = recall(name, _read)
+    if drawn is None:
+        drawn = draw_avatars(config.style, config.count, config.resolution)
+        keep(name, partial(_write, drawn=drawn))
     label = config.label or LABELS[config.style]
-    drawn = "-".join([*map(_version, PACKAGES), config.style, str(config.resolution)])
-    name = f"avatars/{drawn}-{config.count}-{label}.npz"
-    found = recall(name, _read)
-    if found is None:
-        found = draw_avatars(config.style, config.count, config.resolution, label)
-        keep(name, partial(_write, images=found[0], labels=found[1], classes=found[2]))
-    images, labels, classes = found
-    return ImageSource(f"avatars ({config.style})", images, labels, classes, config.flip)
+    if label not in drawn.attributes:
+        raise DataError(
+            f"data.label: no {config.style} avatar has {label!r}; take one of "
+            f"{', '.join(sorted(drawn.attributes))}"
+        )
+    labels, classes = drawn.attributes[label]
+    name = f"avatars ({config.style})"
+    return ImageSource(name, drawn.images, labels.astype(np.int64), classes, config.flip)
 
 
-def draw_avatars(
-    style: str, count: int, resolution: int, label: str
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Return images uint8 (N, 3, R, R), labels int64 (N,) and the classes' names.
+def draw_avatars(style: str, count: int, resolution: int) -> Drawn:
+    """Draw the avatars of seeds 0 to `count`.
 
     Raises:
-        DataError: as for `open_avatars`.
+        DataError: the style is not in the public domain.
     """
     from PIL import Image
 
@@ -72,27 +91,36 @@ def draw_avatars(
         options["backgroundColor"] = list(BACKGROUNDS)
     pen = dicebear.Style(definition)
     images = np.empty((count, 3, resolution, resolution), np.uint8)
-    names = []
+    chosen: list[dict[str, object]] = []
     for index in range(count):
         avatar = dicebear.Avatar(pen, options | {"seed": str(index)})
         png = resvg.svg_to_bytes(svg_string=avatar.to_string(), skip_system_fonts=True)
         with Image.open(io.BytesIO(bytes(png))) as picture:
             images[index] = np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
-        names.append(_attribute(avatar.to_json()["options"], label))
-    classes = tuple(sorted(set(names)))
-    if classes == (NONE,):
-        parts = sorted(definition["components"] | definition["colors"])
-        raise DataError(
-            f"data.label: no {style} avatar has {label!r}; take one of these parts with Variant or "
-            f"Color after it: {', '.join(parts)}"
-        )
-    labels = np.array([classes.index(name) for name in names], np.int64)
-    return images, labels, classes
+        chosen.append(avatar.to_json()["options"])
+    return Drawn(images, _attributes(chosen))
 
 
-def _attribute(options: dict[str, object], label: str) -> str:
-    value = options.get(label)
+def _attributes(
+    chosen: list[dict[str, object]],
+) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """Return the attributes, see `Drawn`, of avatars' options; those that no avatar has are out."""
+    names = sorted({name for own in chosen for name in own if name.endswith(("Variant", "Color"))})
+    found = {name: _classes([_value(own, name) for own in chosen]) for name in names}
+    return {
+        name: (labels, classes) for name, (labels, classes) in found.items() if classes != (NONE,)
+    }
+
+
+def _value(options: dict[str, object], name: str) -> str:
+    value = options.get(name)
     return NONE if value in (None, []) else str(value[0] if isinstance(value, list) else value)
+
+
+def _classes(values: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the class (N,) of each value, and the classes' names in order."""
+    classes, labels = np.unique(values, return_inverse=True)
+    return labels.astype(np.uint16), tuple(map(str, classes))
 
 
 def _version(package: str) -> str:
@@ -105,7 +133,7 @@ def _version(package: str) -> str:
         ) from None
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _read(path: Path) -> Drawn:
     """Return what `_write` wrote.
 
     Raises:
@@ -113,10 +141,20 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """
     stored = read_arrays(path)
     try:
-        return stored["images"], stored["labels"], tuple(map(str, stored["classes"]))
+        names = [str(name) for name in stored["names"]]
+        return Drawn(
+            stored["images"],
+            {
+                name: (stored[f"labels {name}"], tuple(map(str, stored[f"classes {name}"])))
+                for name in names
+            },
+        )
     except (KeyError, TypeError) as error:
-        raise ArrayError(f"{path} holds no avatars: {error}") from None
+        raise ArrayError(f"{path}: holds no avatars: {error}") from None
 
 
-def _write(path: Path, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> None:
-    np.savez_compressed(path, images=images, labels=labels, classes=np.array(classes))
+def _write(path: Path, drawn: Drawn) -> None:
+    arrays = {"images": drawn.images, "names": np.array(list(drawn.attributes))}
+    for name, (labels, classes) in drawn.attributes.items():
+        arrays |= {f"labels {name}": labels, f"classes {name}": np.array(classes)}
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]

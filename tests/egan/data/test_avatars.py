@@ -22,10 +22,16 @@ def drawings(monkeypatch):
     """Stand in for the packages; note what is drawn."""
     drawn = []
 
-    def draw(style, count, resolution, label):
-        drawn.append((style, count, resolution, label))
+    def draw(style, count, resolution):
+        drawn.append((style, count, resolution))
         images = np.full((count, 3, resolution, resolution), len(drawn), np.uint8)
-        return images, np.arange(count) % 2, ("round", "tall")
+        parts = {"bodyVariant": ("round", "tall"), "eyesVariant": ("big",)}
+        parts |= {label: ("a",) for label in avatars.LABELS.values() if label not in parts}
+        attributes = {
+            name: ((np.arange(count) % len(classes)).astype(np.uint16), classes)
+            for name, classes in parts.items()
+        }
+        return avatars.Drawn(images, attributes)
 
     monkeypatch.setattr(avatars, "version", lambda package: "1.0")
     monkeypatch.setattr(avatars, "draw_avatars", draw)
@@ -35,7 +41,7 @@ def drawings(monkeypatch):
 def test_avatars_are_drawn_once_and_kept(drawings, tmp_path):
     config = AvatarsConfig(count=6, resolution=8)
     first, second = open_source(config), open_source(config)
-    assert drawings == [("critters", 6, 8, "bodyVariant")]
+    assert drawings == [("critters", 6, 8)]
     assert first.fingerprint == second.fingerprint
     assert second.shape == (3, 8, 8) and second.classes == ("round", "tall")
     assert second.labels.tolist() == [0, 1, 0, 1, 0, 1]
@@ -43,9 +49,19 @@ def test_avatars_are_drawn_once_and_kept(drawings, tmp_path):
 
 
 def test_other_avatars_are_drawn_anew(drawings):
-    for changes in ({}, {"style": "pixel-art"}, {"label": "eyesVariant"}, {"resolution": 16}):
+    for changes in ({}, {"style": "pixel-art"}, {"count": 3}, {"resolution": 16}):
         open_source(AvatarsConfig(**{"count": 2, "resolution": 8} | changes))
     assert len(drawings) == 4
+
+
+def test_another_label_is_of_the_same_drawings(drawings):
+    body = open_source(AvatarsConfig(count=4, resolution=8))
+    eyes = open_source(AvatarsConfig(count=4, resolution=8, label="eyesVariant"))
+    assert len(drawings) == 1
+    assert np.array_equal(body.images, eyes.images)
+    assert (body.classes, body.labels.tolist()) == (("round", "tall"), [0, 1, 0, 1])
+    assert (eyes.classes, eyes.labels.tolist()) == (("big",), [0, 0, 0, 0])
+    assert eyes.labels.dtype == np.int64
 
 
 def test_a_damaged_cache_is_drawn_again(drawings, tmp_path):
@@ -72,9 +88,21 @@ def test_every_style_draws_varied_and_labelled_avatars(style):
     assert source.images.shape == (40, 3, 16, 16)
     assert len(np.unique(source.images, axis=0)) > 30
     assert len(set(source.labels.tolist())) == len(source.classes) > 1
-    assert np.array_equal(
-        source.images[:5], avatars.draw_avatars(style, 5, 16, avatars.LABELS[style])[0]
+    assert np.array_equal(source.images[:5], avatars.draw_avatars(style, 5, 16).images)
+
+
+def test_an_attribute_is_the_class_of_each_avatar_and_none_where_it_lacks_the_part():
+    found = avatars._attributes(
+        [
+            {"hatVariant": "tall", "hairColor": ["#222", "#333"], "skinColor": [], "size": 8},
+            {"hatVariant": None, "hairColor": ["#111"], "skinColor": []},
+            {"hairColor": ["#222"]},
+        ]
     )
+    assert {name: (labels.tolist(), classes) for name, (labels, classes) in found.items()} == {
+        "hatVariant": ([1, 0, 0], ("none", "tall")),
+        "hairColor": ([1, 0, 1], ("#111", "#222")),
+    }
 
 
 @pytest.mark.skipif(not INSTALLED, reason="the packages of the extra `avatars` are not installed")
