@@ -1,12 +1,15 @@
 """What holds for every test."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from runs.cli.main import main
+from runs.common import hints
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("no-deadline", deadline=None)
@@ -37,3 +40,21 @@ def mistake(invoke) -> Callable[..., str]:
         return result.output
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _every_hint_is_a_command(monkeypatch) -> Iterator[None]:
+    """Every command that a message of the code under test names is one that the program takes."""
+    given: list[str] = []
+
+    def noted(words: list[str]) -> str:
+        given.append(line := join(words))
+        return line
+
+    join = hints.join
+    monkeypatch.setattr(hints, "join", noted)
+    yield
+    for line in given:
+        name, *arguments = shlex.split(line)
+        with click.Context(main, **main.context_settings) as context:
+            main.commands[name].make_context(name, arguments, parent=context)

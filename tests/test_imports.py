@@ -73,7 +73,6 @@ STILL_LONG = {
     "egan/backbones/stylegan/ports.py",
     "egan/engine.py",
     "populations/executors/ray/crew.py",
-    "runs/cli/main.py",
     "runs/mirror/mirror.py",
     "runs/study/report_plots.py",
     "runs/tracking/record.py",

@@ -132,8 +132,8 @@ class ImageFiles:
                     yield position, outcome
                     continue
                 outcome = (
-                    f"has {len(outcome)} channels where the images before it have {channels}; set "
-                    "data.channels to 1 or 3 to convert all"
+                    f"has {len(outcome)} channels where the images before it have {channels}; to "
+                    "convert all: data.channels in a config, --channels of the command prepare"
                 )
             if not self.config.skip_bad:
                 raise DataError(f"{self.config.path}, {self.names[position]}: {outcome}")

@@ -30,6 +30,7 @@ from uuid import uuid4
 from egan.files import atomic_file
 from runs.common.errors import ConfigError
 from runs.common.files import LARGEST_TEXT, atomic_folder, read_json, write_json, write_text
+from runs.common.hints import hint
 from runs.common.lock import RunLock
 from runs.config.loading import validate
 from runs.config.safe_yaml import parse_yaml
@@ -249,7 +250,7 @@ def open_mirror(folder: RunFolder, uri: str | None, fresh: bool, report: Report)
     if mark is not None and (fresh or mark.run != run):
         raise ConfigError(
             f"checkpoint.mirror: {uri} holds another run, of {mark.generation} generations; "
-            f"continue that one with `run-evolution resume {uri}`, or choose another place"
+            f"continue that one with `{hint('resume', uri)}`, or choose another place"
         )
     return RemoteMirror(Copier(folder, uri, run), report)
 
@@ -317,7 +318,7 @@ class RemoteMirror:
             self._report(
                 {"event": "mirror-behind"},
                 "the mirror is behind; "
-                f"`run-evolution resume {self._copier.folder.path}` copies the rest",
+                f"`{hint('resume', self._copier.folder.path)}` copies the rest",
             )
         self._failed = error is not None
 
@@ -461,8 +462,8 @@ def fetch_run(uri: str, folder: RunFolder, say: Say) -> RunFolder:
     with RunLock(folder.lock):
         if folder.config.is_file():
             raise ConfigError(
-                f"{folder.path} holds a run already: continue it with `run-evolution resume "
-                f"{folder.path}`, or choose another --output"
+                f"{folder.path} holds a run already: continue it with "
+                f"`{hint('resume', folder.path)}`, or choose another --output"
             )
         _bring_back(store, mark, folder, say)
     return folder

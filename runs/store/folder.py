@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from egan.data import Source
 from runs.common.errors import ConfigError, one_line
 from runs.common.files import read_json, read_text, write_json, write_text
+from runs.common.hints import hint
 from runs.common.lock import RunLock
 from runs.config.loading import validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
@@ -150,8 +151,8 @@ class RunFolder:
         """
         if self.config.exists() or self.journal.exists() or snapshots(self.snapshots):
             raise ConfigError(
-                f"{self.path} holds a run already: continue it with `run-evolution resume "
-                f"{self.path}`, or choose another --output"
+                f"{self.path} holds a run already: continue it with `{hint('resume', self.path)}`, "
+                "or choose another --output"
             )
 
     def sweep(self) -> None:

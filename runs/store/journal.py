@@ -21,6 +21,7 @@ from egan.files import atomic_file
 from fitness.scores import OBJECTIVES
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
+from runs.common.hints import hint
 from runs.common.lock import RunLock
 
 SEAL = ',"crc":"'
@@ -235,7 +236,7 @@ class Journal:
     def _lost(self, what: str) -> OSError:
         return OSError(
             f"the journal {self._path} {what}, so the run stops here. What it wrote before is as "
-            f"it was; put the cause right, then: run-evolution resume {self._path.parent}"
+            f"it was; put the cause right, then: {hint('resume', self._path.parent)}"
         )
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
+from runs.common.hints import hint
 from runs.study.comparison import (
     Comparison,
     MetricComparison,
@@ -91,7 +92,7 @@ def report_on_folder(
         "seeds": list(study.config.seeds),
     }
     files = {"study.yaml": study.to_yaml()}
-    command = f"run-evolution study {folder.path}"
+    command = hint("study", folder.path)
     # Other metrics than the study's must not take the place of its own results.
     place = folder.path / f"compare-{'-'.join(metrics)}" if metrics else folder.path
     return _write(comparison, signals, about, files, output or place, command, _shown(study))
@@ -141,7 +142,7 @@ def report_on_store(
         "strategies": comparison.strategies,
         "seeds": sorted({record.seed for record in records}),
     }
-    command = f"run-evolution compare {experiment}" + (f" --study {study}" if study else "")
+    command = hint("compare", experiment, study=study)
     configs = {
         run.tags["strategy"]: "\n".join(f"{k}: {v}" for k, v in sorted(run.params.items()))
         for run in chosen

@@ -30,6 +30,7 @@ from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
 from runs.common.errors import ConfigError, nearest
 from runs.common.files import read_json, write_json
+from runs.common.hints import hint
 from runs.config.schema import RunConfig, TrackingConfig
 from runs.sampling.generators import load_sampler, save_generator
 from runs.sampling.opening import chosen_snapshot
@@ -100,8 +101,8 @@ class MlflowTracker:
         self._thread.join(LAST_PATIENCE)
         if self._thread.is_alive() or not self._record.complete:
             self._say(
-                f"MLflow: the record is not complete; `run-evolution resume "
-                f"{self._record.folder.path}` logs the rest once the store answers"
+                f"MLflow: the record is not complete; "
+                f"`{hint('resume', self._record.folder.path)}` logs the rest once the store answers"
             )
         else:
             self._say(f"MLflow: {self._record.where}")

@@ -28,6 +28,7 @@ from populations.selection import Selection, build_selection
 from runs.common.background import Background
 from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
+from runs.common.hints import hint
 from runs.common.signals import Stop, same_handlers
 from runs.config.loading import validate
 from runs.config.schema import RunConfig
@@ -175,7 +176,7 @@ class Run:
         )
         journal = Journal(folder.journal)
         tracker = executor = None
-        status, advice = "FAILED", f"Go on with: run-evolution resume {folder.path}"
+        status, advice = "FAILED", f"Go on with: {hint('resume', folder.path)}"
         try:
             past = Past(Origin(None, ()), 0)
             if resumed:

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from runs import sample
-from runs.cli.main import MEMORY_ADVICE, advice_on_memory, main
+from runs.cli.endings import MEMORY_ADVICE, advice_on_memory
+from runs.cli.main import main
 from runs.presets import preset_names, preset_text
 from runs.sampling.pictures import image_grid
 from runs.store.snapshots import STATE, snapshots

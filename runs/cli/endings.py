@@ -1,0 +1,90 @@
+"""How commands end: with a status, and one line that says why."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runs.common.hints import hint
+
+FAILED, MISTAKE, STOPPED = 1, 2, 3
+
+
+def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into a message and status 2, a failed run into one and status 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from egan.data import DataError
+        from egan.engine import Diverged
+        from populations.executors.base import WorkerLost, out_of_memory
+        from populations.selection import NoFiniteChild
+        from runs.common.errors import ConfigError, printable
+        from runs.common.lock import RunBusy
+
+        try:
+            return command(*args, **kwargs)
+        except (ConfigError, DataError, RunBusy) as error:
+            click.echo(printable(f"error: {error}"), err=True)
+            sys.exit(MISTAKE)
+        except BrokenPipeError:
+            raise  # `| head` has read enough; click ends quietly
+        except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
+            click.echo(printable(f"{command.__name__} failed: {error}"), err=True)
+            sys.exit(FAILED)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            message = f"{command.__name__} failed: {advice_on_memory(command.__name__, error)}"
+            click.echo(printable(message), err=True)
+            sys.exit(FAILED)
+
+    return wrapped
+
+
+MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its config
+    "sample": "Lower --count, or write --out FILE.npz, which needs no more memory for more samples",
+    "mix": "Lower --columns or --rows",
+    "interpolate": "Lower --points or --frames",
+    "noise": "Lower --columns or --rows",
+    "evaluate": "Lower --count, or ask for fid alone: kid and prdc keep the features of all images",
+    "statistics": "Lower --count or --resolution",
+    "prepare": "Lower --resolution",
+}
+
+
+def advice_on_memory(command: str, error: BaseException) -> str:
+    """Return a line on memory that was short, with what to change about a command."""
+    from populations.executors.base import memory_advice, short_memory
+
+    if command not in MEMORY_ADVICE:
+        return memory_advice(error)
+    device = ", or take --device cpu" if "CUDA" in str(error) and command != "prepare" else ""
+    return f"{short_memory(error)}. {MEMORY_ADVICE[command]}{device}"
+
+
+def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End a run's command with status 3 on SIGTERM or Ctrl-C, from its first moment on.
+
+    While the generations go on, they are finished first: see `runs.common.signals`.
+    """
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.common.signals import exit_at_once
+
+        params = click.get_current_context().params
+
+        def advice() -> str:
+            folder = Path(params["output"] or params.get("run_dir") or "")
+            if not (folder / "config.yaml").is_file():
+                return "the run had not begun, so start it again"
+            return f"go on with: {hint('resume', folder)}"
+
+        with exit_at_once(STOPPED, advice):
+            return command(*args, **kwargs)
+
+    return wrapped

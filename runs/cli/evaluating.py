@@ -1,0 +1,91 @@
+"""Commands that score: evaluate, statistics."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runs.cli.endings import plain_errors
+from runs.cli.options import device_option
+
+
+@click.command()
+@click.argument("subject", metavar="RUN_DIR|IMAGES", type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    metavar="DATA",
+    help="The real images: a path, or digits; or an .npz of their statistics "
+    "[default: what the run was trained on].",
+)
+@click.option(
+    "--metrics",
+    metavar="A,B,...",
+    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; of a run's latent space: ppl, "
+    "separability; of a mixture: modes, high-quality, kl [default: what fits the data].",
+)
+@click.option(
+    "--space",
+    metavar="NAME",
+    help="classifier, inception, efficientnet-lite0, pixels, package.module:Name or, "
+    "for ppl, lpips-vgg16 [default: the run's, else classifier].",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(2),
+    help="How many images, or pairs of latents [default: 10000 of a run, all of IMAGES].",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
+@click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@click.option("--labels", metavar="A,B,...",
+              help="Of avatars: the parts and colours that are separability's attributes "
+              "[default: the data's labels].")  # fmt: skip
+@device_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plain_errors
+def evaluate(
+    subject: Path, as_json: bool, metrics: str | None, labels: str | None, **options: Any
+) -> None:
+    """Score a run's generator, or any system's images, in a stated protocol.
+
+    IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
+    such as fid-classifier-10k; only values of the same name may be compared. The values are kept
+    in RUN_DIR/evaluations and in the run's MLflow record.
+    """
+    from runs.display.progress import bars
+    from runs.evaluation.commands import Options, assess
+    from runs.evaluation.records import render
+
+    names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
+    told = tuple(label.strip() for label in labels.split(",")) if labels else None
+    with bars() as progress:
+        found = assess(subject, Options(metrics=names, labels=told, **options), progress)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        render(found)
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.npz")
+@click.option("--space", default="classifier", show_default=True, metavar="NAME",
+              help="As for evaluate.")  # fmt: skip
+@click.option("--count", type=click.IntRange(2), help="How many images [default: all].")
+@click.option("--weights", type=click.Path(path_type=Path), help="The space's weights file.")
+@click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@device_option
+@plain_errors
+def statistics(data: str, out: Path, **options: Any) -> None:
+    """Write the statistics of real images for `evaluate --against FILE.npz`.
+
+    DATA is a path, or digits. The file holds the features' mean and covariance, `mu` and `sigma`,
+    as pytorch-fid writes and reads them, and says its feature space besides.
+    """
+    from runs.display.progress import bars
+    from runs.evaluation.commands import write_statistics
+
+    with bars() as progress:
+        written = write_statistics(data, out, progress=progress, **options)
+    click.echo(f"{out}: statistics of {written.count} images in space {written.space}")

@@ -1,0 +1,38 @@
+"""Commands that show what there is: inspect, presets."""
+
+import json
+from pathlib import Path
+
+import click
+
+from runs.cli.endings import plain_errors
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plain_errors
+def inspect(run_dir: Path, as_json: bool) -> None:
+    """Show how a run went, and whether its snapshots verify. Works while it runs."""
+    from runs.display.inspection import inspect_run, render
+
+    found = inspect_run(run_dir)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        render(found)
+
+
+@click.command()
+@click.argument("name", required=False)
+@plain_errors
+def presets(name: str | None) -> None:
+    """List the presets, or print one: the start of a config of your own."""
+    from runs.presets import preset_names, preset_text
+
+    if name:
+        click.echo(preset_text(name), nl=False)
+        return
+    for known in preset_names():
+        first = preset_text(known).splitlines()[0].removeprefix("#").strip()
+        click.echo(f"{known:<16} {first}")

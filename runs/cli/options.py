@@ -1,0 +1,95 @@
+"""Options that several commands have, and what becomes of them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def execution_options(command: Any) -> Any:
+    """Add the options that say where a run's children are made."""
+    for option in (
+        click.option("--device", help="auto, cpu or cuda."),
+        click.option("--workers", help="How many Ray workers, or auto."),
+        click.option("--address", help="A Ray cluster's, such as auto or HOST:6379."),
+        click.option("--executor", help="auto, local (in this process) or ray (workers)."),
+    ):
+        command = option(command)
+    return command
+
+
+def execution_of(**options: str | None) -> dict[str, str]:
+    """Return the keys of `execution` that the options set."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def truncation_options(command: Any) -> Any:
+    """Add the options of the truncation in W."""
+    for option in (
+        click.option("--cutoff", type=int, metavar="LAYERS",
+                     help="Truncate the first layers only [default: all]."),
+        click.option("--truncation", type=float, metavar="PSI",
+                     help="Of a generator with styles: draw them to their mean, 1: not at all, "
+                          "0: the mean itself."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def device_option(command: Any) -> Any:
+    """Add the option that says where samples are made and features computed."""
+    return click.option("--device", default="auto", show_default=True,
+                        type=click.Choice(["auto", "cpu", "cuda"]),
+                        help="auto: CUDA, if it is here and the run may use it; else the CPU."
+                        )(command)  # fmt: skip
+
+
+def snapshot_name(_context: click.Context, _option: click.Parameter, value: str) -> str | int:
+    """Return `best` or `newest` as it is, and a generation as a number."""
+    if value in ("best", "newest"):
+        return value
+    if value.isdecimal() and len(value) <= 18:
+        return int(value)
+    raise click.BadParameter(f"{value!r}: give best, newest, or a generation such as 500")
+
+
+def choice_options(command: Any) -> Any:
+    """Add the options that say which generator of a run is meant, and where it runs."""
+    for option in (
+        device_option,
+        click.option("--raw", is_flag=True,
+                     help="Take the survivor's own weights, not their running average."),
+        click.option("--survivor", default=0, show_default=True, type=click.IntRange(0),
+                     metavar="INDEX", help="Which survivor, 0 being the best."),
+        click.option("--snapshot", default="best", show_default=True, callback=snapshot_name,
+                     metavar="best|newest|GENERATION",
+                     help="best: by its scorings, where the run keeps any, else the newest."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def chosen_sampler(
+    run_dir: Path, snapshot: str | int, survivor: int, raw: bool, device: Any
+) -> tuple[Any, str]:
+    """Return the sampler that `choice_options` ask for, and the name of what it comes from."""
+    from runs.sampling.opening import Choice, open_sampler
+
+    return open_sampler(run_dir, Choice(snapshot, survivor, raw), device)
+
+
+def latent_options(command: Any) -> Any:
+    """Add what the commands that look into a latent space have in common."""
+    command = choice_options(truncation_options(command))
+    for option in (
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+        click.argument("run_dir", type=click.Path(path_type=Path)),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def needs_suffix(out: Path, *suffixes: str) -> None:
+    """Refuse a file's name that says another format, before anything is computed."""
+    if out.suffix.lower() not in suffixes:
+        raise click.UsageError(f"--out {out}: the file's name must end in {' or '.join(suffixes)}")

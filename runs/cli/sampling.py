@@ -1,0 +1,81 @@
+"""Commands that draw samples: sample, and convert, which makes a generator of others' weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runs.cli.endings import plain_errors
+from runs.cli.options import choice_options, chosen_sampler, needs_suffix, truncation_options
+from runs.common.hints import hint
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--count", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="FILE.png: a grid. FILE.npz: the array `images`, uint8, N x H x W x C "
+    "(`points`, float32, N x 2, of a mixture).",
+)
+@choice_options
+@truncation_options
+@plain_errors
+def sample(
+    run_dir: Path,
+    count: int,
+    seed: int,
+    out: Path,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
+) -> None:
+    """Draw samples from a run: by the averaged generator of its best parent."""
+    from runs.display.progress import bars
+    from runs.sampling.generators import is_generator
+    from runs.sampling.opening import mixture_centres
+    from runs.sampling.writing import write_samples
+    from runs.store.folder import RunFolder
+
+    needs_suffix(out, ".png", ".npz")
+    sampler, name = chosen_sampler(run_dir, **choice)
+    centres = None
+    if not is_generator(run_dir):
+        centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
+    with bars() as progress:
+        write_samples(sampler.truncated(truncation, cutoff), count, seed, out, centres, progress)
+    click.echo(f"{out}: {count} samples of the {name}")
+
+
+@click.command()
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="The generator's folder.")  # fmt: skip
+@click.option(
+    "--resolution",
+    type=click.IntRange(8, 1024),
+    help="Of the generator, where the file has higher ones too [default: the highest].",
+)
+@plain_errors
+def convert(weights: Path, out: Path, resolution: int | None) -> None:
+    """Convert a StyleGAN generator's weights from a PyTorch port.
+
+    WEIGHTS is a state dict, .safetensors or torch's format, in one of two layouts: see
+    docs/stylegan.md. sample, mix, interpolate, noise and evaluate take DIR in a run's place, and
+    population.first_parent a run that starts from it.
+    """
+    from runs.sampling.conversion import convert_port
+
+    found = convert_port(weights, out, resolution)
+    keys = ("latent", "style", "mapping_layers", "mapping_multiplier", "fmap_base", "fmap_max")
+    values = ", ".join(f"{key}: {getattr(found.backbone, key)}" for key in keys)
+    size = " x ".join(map(str, found.shape))
+    click.echo(f"{out}: a StyleGAN generator of images {size}, {found.parameters:,} parameters")
+    click.echo(f"look at it:  {hint('sample', out, truncation=0.7, out='grid.png')}")
+    click.echo(f"evolve it:   population: {{first_parent: {json.dumps(str(out))}}}\n"
+               f"             backbone: {{name: stylegan, {values}}}")  # fmt: skip

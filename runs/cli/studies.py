@@ -1,0 +1,58 @@
+"""Commands that compare strategies: study, compare."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from runs.cli.endings import FAILED, STOPPED, plain_errors
+from runs.common.hints import hint
+
+
+@click.command()
+@click.argument("source", metavar="STUDY.yaml|STUDY_DIR|NAME")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="The study's folder [default: outputs/NAME].")  # fmt: skip
+@click.option("--at-once", type=click.IntRange(1), help="Runs at a time [default: what fits here].")
+@plain_errors
+def study(source: str, output: Path | None, at_once: int | None) -> None:
+    """Compare strategies over seeds at equal budgets; the same command again goes on.
+
+    Ctrl-C or SIGTERM stops all runs after a snapshot and exits with status 3.
+    """
+    from runs.study.report import render
+    from runs.study.running import run_study
+
+    result = run_study(source, output, at_once)
+    for name in result.failed:
+        click.echo(f"failed: {name}", err=True)
+    if result.record:
+        click.echo(f"MLflow: {result.record}")
+    if not result.finished:
+        click.echo(f"stopped; go on with: {hint('study', result.path)}")
+        sys.exit(STOPPED)
+    if result.report is None:
+        sys.exit(FAILED)
+    click.echo()
+    render(result.report)
+
+
+@click.command()
+@click.argument("subject", metavar="STUDY_DIR|EXPERIMENT")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME",
+              help="What is compared, the deciding one first; repeatable.")  # fmt: skip
+@click.option("--study", "name", help="Of an experiment, this study [default: the newest].")
+@click.option("--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else its own].")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where the report goes [default: STUDY_DIR, else outputs/].")  # fmt: skip
+@plain_errors
+def compare(
+    subject: str, metrics: tuple[str, ...], name: str | None, store: str | None, output: Path | None
+) -> None:
+    """Compare the runs of a study's folder, or of an MLflow experiment from its store alone."""
+    from runs.study.report import render, report_on_folder, report_on_store
+
+    if (Path(subject) / "study.yaml").is_file():
+        render(report_on_folder(subject, metrics, output))
+    else:
+        render(report_on_store(subject, metrics, name, output, store))

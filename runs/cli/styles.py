@@ -1,0 +1,112 @@
+"""Commands that look into a latent space: mix, interpolate, noise."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runs.cli.endings import plain_errors
+from runs.cli.options import chosen_sampler, latent_options, needs_suffix
+
+
+@click.command()
+@latent_options
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
+@click.option("--columns", default=6, show_default=True, type=click.IntRange(1), help="Sources.")
+@click.option("--rows", default=2, show_default=True, type=click.IntRange(1),
+              help="Images that take coarse styles, then middle, then fine.")  # fmt: skip
+@plain_errors
+def mix(
+    run_dir: Path,
+    out: Path,
+    columns: int,
+    rows: int,
+    seed: int,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
+) -> None:
+    """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
+    from runs.sampling.latent import mixing_grid, style_ranges
+    from runs.sampling.pictures import save_images
+
+    needs_suffix(out, ".png")
+    sampler, name = chosen_sampler(run_dir, **choice)
+    cells = mixing_grid(sampler.truncated(truncation, cutoff), seed, columns, rows)
+    save_images(cells, out, columns + 1)
+    ranges = style_ranges(sampler.sample_shape[-1]).items()
+    parts = ", ".join(f"{part} (layers {r.start} to {r.stop - 1})" for part, r in ranges)
+    click.echo(f"{out}: styles of the {name}; from the top, {rows} row(s) each: {parts}")
+
+
+@click.command()
+@latent_options
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="FILE.png: a line for each way from one latent to the next. FILE.gif: a loop. "
+              "FILE.mp4: the same, where ffmpeg is found.")  # fmt: skip
+@click.option("--space", default="z", show_default=True, type=click.Choice(["z", "w"]))
+@click.option("--path", "route", default="linear", show_default=True,
+              type=click.Choice(["linear", "spherical"]))  # fmt: skip
+@click.option("--points", default=4, show_default=True, type=click.IntRange(2), help="Latents.")
+@click.option("--frames", default=8, show_default=True, type=click.IntRange(1),
+              help="Images from one latent to the next.")  # fmt: skip
+@click.option("--rate", default=12, show_default=True, type=click.IntRange(1, 50),
+              help="Images per second.")  # fmt: skip
+@plain_errors
+def interpolate(
+    run_dir: Path,
+    out: Path,
+    space: Any,
+    route: Any,
+    points: int,
+    frames: int,
+    rate: int,
+    seed: int,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
+) -> None:
+    """Walk from latent to latent, and back to the first."""
+    from runs.sampling.animation import write_animation
+    from runs.sampling.latent import interpolation
+    from runs.sampling.pictures import save_images
+
+    needs_suffix(out, ".png", ".gif", ".mp4")
+    sampler, name = chosen_sampler(run_dir, **choice)
+    sampler = sampler.truncated(truncation, cutoff)
+    images = interpolation(sampler, seed, points, frames, space, route)
+    if out.suffix.lower() == ".png":
+        save_images(images, out, frames)
+    else:
+        write_animation(images, out, rate)
+    click.echo(f"{out}: a {route} walk through {points} latents in {space}, of the {name}")
+
+
+@click.command()
+@latent_options
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
+@click.option("--columns", default=4, show_default=True, type=click.IntRange(1), help="Noises.")
+@click.option("--rows", default=4, show_default=True, type=click.IntRange(1), help="Latents.")
+@plain_errors
+def noise(
+    run_dir: Path,
+    out: Path,
+    columns: int,
+    rows: int,
+    seed: int,
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
+) -> None:
+    """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
+    from runs.sampling.latent import noise_variation
+    from runs.sampling.pictures import save_images
+
+    needs_suffix(out, ".png")
+    sampler, name = chosen_sampler(run_dir, **choice)
+    found = noise_variation(sampler.truncated(truncation, cutoff), seed, rows, columns)
+    save_images(found.cells, out, found.columns)
+    click.echo(
+        f"{out}: noise of the {name}; white in the last column is a standard deviation of "
+        f"{found.largest:.2f} of 255"
+    )

@@ -1,0 +1,123 @@
+"""Commands that evolve: train, resume."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runs.cli.endings import STOPPED, plain_errors, stoppable
+from runs.cli.options import execution_of, execution_options
+from runs.common.hints import hint, program
+
+
+@click.command()
+@click.argument("source", metavar="PRESET|CONFIG.yaml")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the config, such as population.survivors=2; repeatable.",
+)
+@click.option("--seed", type=int, help="The run's seed: the same as --set seed=S.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="The run's folder [default: outputs/NAME-TIME].")  # fmt: skip
+@click.option("--resume", "mode", default="never", show_default=True,
+              type=click.Choice(["never", "auto"]),
+              help="auto: continue the run in --output or checkpoint.mirror, if any.")  # fmt: skip
+@execution_options
+@stoppable
+@plain_errors
+def train(
+    source: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    output: Path | None,
+    mode: str,
+    **execution: str | None,
+) -> None:
+    """Evolve a population from a preset or a config file.
+
+    Ctrl-C or SIGTERM finishes the generation, or gives it up after checkpoint.grace seconds, writes
+    a snapshot and exits with status 3; `resume`, or the same command with `--resume auto`, goes on
+    from there, to the bit.
+    """
+    if mode == "auto" and output is None:
+        raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
+    from runs.config.loading import load_config
+    from runs.display.progress import progress_for_terminal
+    from runs.store.folder import RunFolder
+    from runs.training.continuing import evolve_or_resume
+    from runs.training.driver import evolve
+
+    settings: dict[str, Any] = {} if seed is None else {"seed": seed}
+    for key, value in execution_of(**execution).items():
+        settings[f"execution__{key}"] = value
+    config = load_config(source, overrides, **settings)
+    output = output or RunFolder.default_path(config)
+    click.get_current_context().params["output"] = output  # for `stoppable`
+    begin = evolve_or_resume if mode == "auto" else evolve
+    report(begin(config, output, progress_for_terminal()))
+
+
+@click.command()
+@click.argument("run_dir", metavar="RUN_DIR|URI")
+@click.option("--generations", type=click.IntRange(1), help="A new total of generations.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to fetch a URI's run to [default: outputs/LAST-PART].")  # fmt: skip
+@execution_options
+@stoppable
+@plain_errors
+def resume(
+    run_dir: str,
+    generations: int | None,
+    output: Path | None,
+    **execution: str | None,
+) -> None:
+    """Continue a run that was stopped or killed; it ends in the bits of one that was not.
+
+    The URI of a mirror, such as s3://bucket/prefix, is fetched into --output first.
+    """
+    if output is not None and "://" not in run_dir:
+        raise click.UsageError("--output is for a URI; a run in a folder goes on in it")
+    from runs.display.progress import progress_for_terminal
+    from runs.training.driver import resume as continue_run
+
+    settings = execution_of(**execution)
+    report(continue_run(run_dir, generations, progress_for_terminal(), output, **settings))
+
+
+def report(result: Any) -> None:
+    """Print where the run's results lie, and exit with status 3 if a signal stopped it."""
+    path = result.path
+    if result.checksum:
+        click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
+    grids = sorted((path / "samples").glob("*.png"))
+    if grids:
+        click.echo(f"sample grid:   {grids[-1]}")
+    click.echo(f"plots:         {path / 'plots'}")
+    click.echo(f"look into it:  {hint('inspect', path)}")
+    if pages := mlflow_pages(path):
+        click.echo(f"MLflow pages:  {pages}")
+    if not result.finished:
+        click.echo(f"\nstopped by {result.stopped_by}; go on with: {hint('resume', path)}")
+        sys.exit(STOPPED)
+
+
+def mlflow_pages(path: Path) -> str:
+    """Return how to see a run in MLflow: a command, or a server's address; nothing if it is not."""
+    from runs.common.files import read_json
+
+    try:
+        uri = read_json(path / "tracking.json")["uri"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    uri = uri if isinstance(uri, str) and uri else os.environ.get("MLFLOW_TRACKING_URI")
+    if uri and uri.startswith(("http://", "https://")):
+        return uri
+    default = f"sqlite:///{Path('mlflow.db').absolute()}"
+    mlflow = f"{program('mlflow')} ui"
+    return mlflow if uri in (None, default) else f"{mlflow} --backend-store-uri {shlex.quote(uri)}"
