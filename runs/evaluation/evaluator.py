@@ -120,6 +120,16 @@ class Evaluator:
         )
 
 
+def _remedy(real: Source | Statistics, shape: tuple[int, ...]) -> str:
+    """Return what brings samples of a shape and the real ones to one side, if anything does."""
+    sides = (shape[1:], (real.shape or shape)[1:])
+    if len(shape) != 3 or sides[0] == sides[1]:
+        return ""
+    # Statistics stay as they are; of a generator, the real images are brought to its side.
+    side = sides[1][-1] if isinstance(real, Statistics) else sides[0][-1]
+    return f": --resolution {side} brings image files and arrays to one side"
+
+
 def _check_kinds(
     real: Source | Statistics, shape: tuple[int, ...], metrics: tuple[str, ...]
 ) -> None:
@@ -132,8 +142,8 @@ def _check_kinds(
     name = "statistics" if isinstance(real, Statistics) else real.name
     if real.shape is not None and real.shape != shape:
         raise ValueError(
-            f"the samples are of shape {shape}, those of {name} of {real.shape}; bring both to "
-            "one size and number of channels"
+            f"the samples are of shape {shape}, those of {name} of {real.shape}; both must have "
+            f"one size and number of channels{_remedy(real, shape)}"
         )
     if wrong := [m for m in metrics if (METRICS[m].need == "points") != points]:
         known = [

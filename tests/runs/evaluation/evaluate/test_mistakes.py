@@ -44,6 +44,7 @@ def test_other_sizes_are_not_brought_together_unasked(refused, found, tmp_path, 
     np.savez(tmp_path / "larger.npz", images=larger)
     message = refused(*PIXELS, against=tmp_path / "larger.npz")
     assert "(1, 8, 8)" in message and "(1, 16, 16)" in message and "larger.npz" in message
+    assert ": --resolution 8 brings image files and arrays to one side" in message
     found(npz, "--against", tmp_path / "larger.npz", "--resolution", 8, *PIXELS)
 
 

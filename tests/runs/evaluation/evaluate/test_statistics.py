@@ -57,7 +57,8 @@ def test_statistics_of_another_space_weights_size_or_dimension_are_refused(
     assert "'pixels'" in message and "'inception'" in message
     invoke("statistics", "digits", "--resolution", 16, "--space", "pixels",
            "--out", tmp_path / "large.npz")  # fmt: skip
-    assert "(1, 16, 16)" in refused(against=tmp_path / "large.npz")
+    message = refused(against=tmp_path / "large.npz")
+    assert "(1, 16, 16)" in message and ": --resolution 16 brings" in message
     np.savez(tmp_path / "narrow.npz", mu=np.zeros(3), sigma=np.eye(3))
     assert "3 dimensions" in refused("--space", "pixels", against=tmp_path / "narrow.npz")
     np.savez(tmp_path / "broken.npz", mu=np.zeros(3), sigma=np.eye(4))
