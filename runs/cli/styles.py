@@ -27,12 +27,14 @@ def mix(
     **choice: Any,
 ) -> None:
     """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
+    from runs.display.progress import bars
     from runs.sampling.latent import mixing_grid, style_ranges
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png")
     sampler, name = chosen_sampler(run_dir, **choice)
-    cells = mixing_grid(sampler.truncated(truncation, cutoff), seed, columns, rows)
+    with bars() as progress:
+        cells = mixing_grid(sampler.truncated(truncation, cutoff), seed, columns, rows, progress)
     save_images(cells, out, columns + 1)
     ranges = style_ranges(sampler.sample_shape[-1]).items()
     parts = ", ".join(f"{part} (layers {r.start} to {r.stop - 1})" for part, r in ranges)
@@ -67,6 +69,7 @@ def interpolate(
     **choice: Any,
 ) -> None:
     """Walk from latent to latent, and back to the first."""
+    from runs.display.progress import bars
     from runs.sampling.animation import write_animation
     from runs.sampling.latent import interpolation
     from runs.sampling.pictures import save_images
@@ -74,7 +77,8 @@ def interpolate(
     needs_suffix(out, ".png", ".gif", ".mp4")
     sampler, name = chosen_sampler(run_dir, **choice)
     sampler = sampler.truncated(truncation, cutoff)
-    images = interpolation(sampler, seed, points, frames, space, route)
+    with bars() as progress:
+        images = interpolation(sampler, seed, points, frames, space, route, progress)
     if out.suffix.lower() == ".png":
         save_images(images, out, frames)
     else:
@@ -99,12 +103,15 @@ def noise(
     **choice: Any,
 ) -> None:
     """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
+    from runs.display.progress import bars
     from runs.sampling.latent import noise_variation
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png")
     sampler, name = chosen_sampler(run_dir, **choice)
-    found = noise_variation(sampler.truncated(truncation, cutoff), seed, rows, columns)
+    sampler = sampler.truncated(truncation, cutoff)
+    with bars() as progress:
+        found = noise_variation(sampler, seed, rows, columns, progress=progress)
     save_images(found.cells, out, found.columns)
     click.echo(
         f"{out}: noise of the {name}; white in the last column is a standard deviation of "
