@@ -45,8 +45,8 @@ from egan.determinism import prepare_device
 from egan.engine import Engine
 from egan.mutations import resolve
 from egan.replica import EngineReplica
+from egan.streams import Purpose
 from populations.individual import Job
-from populations.seeding import Purpose
 
 SETTINGS = {
     "cifar": "E-GAN's CIFAR networks, width 128, one channel of 32 x 32",
@@ -103,7 +103,7 @@ def engine_generations(
     replica = EngineReplica(Engine(config, source, mutations, device, precision, record))
     survivors, names = config.population.survivors, config.population.mutations
     grid = [
-        Job(parent * len(names) + place, parent, name)
+        Job(parent * len(names) + place, (parent,), name)
         for parent in range(survivors)
         for place, name in enumerate(names)
     ]

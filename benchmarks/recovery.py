@@ -40,7 +40,7 @@ class Course:
     def __init__(self, executor: object = None) -> None:
         self.config = load_config("digits")
         self.mutations = {name: resolve(name) for name in self.config.population.mutations}
-        self.jobs = tuple(Job(i, 0, name) for i, name in enumerate(self.mutations))
+        self.jobs = tuple(Job(i, (0,), name) for i, name in enumerate(self.mutations))
         self.history: list[tuple[Job, ...]] = []
         self.checksums: list[str] = []
         self.events: list[str] = []

@@ -42,7 +42,7 @@ from populations.individual import Job
 MIB = 2**20
 STYLES = {"style": 64, "mapping_layers": 4}
 MUTATIONS = ("minimax", "heuristic", "least_squares")
-JOBS = [Job(index, 0, name) for index, name in enumerate(MUTATIONS)]
+JOBS = [Job(index, (0,), name) for index, name in enumerate(MUTATIONS)]
 
 
 def game(backbone: dict, side: int, batch: int) -> GameConfig:

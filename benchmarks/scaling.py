@@ -57,7 +57,7 @@ def grid(config: RunConfig) -> tuple[Job, ...]:
     """Return every child of a generation."""
     names = config.population.mutations
     return tuple(
-        Job(parent * len(names) + place, parent, name)
+        Job(parent * len(names) + place, (parent,), name)
         for parent in range(config.population.survivors)
         for place, name in enumerate(names)
     )
@@ -150,7 +150,7 @@ def round_trips(rounds: int = 200) -> tuple[float, float]:
     """Return the seconds of a round of calls to W actors, as latency + message * W."""
     ray.init(address="local", include_dashboard=False, log_to_driver=False, num_cpus=2)
     actors = [ray.remote(num_cpus=0)(Echo).remote() for _ in range(16)]
-    jobs = tuple(Job(index, 0, "heuristic") for index in range(3))
+    jobs = tuple(Job(index, (0,), "heuristic") for index in range(3))
     ray.get([actor.step.remote(0, jobs[:1], jobs) for actor in actors])
     counts, medians_ = [1, 2, 4, 8, 16], []
     for count in counts:

@@ -1,5 +1,6 @@
 """The game's configuration: everything that decides the result's bits besides the selection."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -11,6 +12,7 @@ from egan.mutations import canonical, resolve
 from egan.optimizer import OptimizerConfig
 from egan.weights_file import FirstParent
 from fitness.scores import FitnessConfig
+from populations.individual import Operator
 
 
 class PopulationConfig(BaseModel, extra="forbid", frozen=True):
@@ -35,6 +37,11 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
         allow_inf_nan=False,
         description="instead of the decay: half-life in thousands of images shown to D",
     )
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """The mutations as operators, each of one parent."""
+        return tuple(map(Operator, self.mutations))
 
     @field_validator("mutations")
     @classmethod
@@ -76,3 +83,29 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         for key, batch in (batches | {"fitness.batch": self.fitness.batch}).items():
             self.backbone.check_batch(key, batch)
         return self
+
+
+# What may change while a run goes on: it is state, in the snapshot and the checksum.
+SETTINGS = (
+    "optimizer.learning_rate",
+    "optimizer.discriminator_learning_rate",
+    "discriminator.r1",
+    "discriminator.r2",
+    "discriminator.gradient_penalty",
+    "fitness.gamma",
+)
+
+
+def with_settings(config: GameConfig, settings: Mapping[str, float]) -> GameConfig:
+    """Return the config with the settings of a state, which are keys of `SETTINGS`.
+
+    Raises:
+        ValueError: a key that cannot change while a run goes on.
+    """
+    for key, value in settings.items():
+        if key not in SETTINGS:
+            raise ValueError(f"{key} cannot change while a run goes on; {', '.join(SETTINGS)} can")
+        section, name = key.split(".")
+        changed = getattr(config, section).model_copy(update={name: value})
+        config = config.model_copy(update={section: changed})
+    return config

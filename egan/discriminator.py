@@ -1,6 +1,6 @@
 """The shared discriminator's objective: its loss and its regularisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-Judge = Callable[[Tensor], Tensor]
+Judge = Callable[[Mapping, Mapping], Tensor]  # logits of samples and their conditions
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -51,30 +51,45 @@ def hinge(real: Tensor, fake: Tensor) -> Tensor:
 LOSSES = {"bce": bce, "least_squares": least_squares, "hinge": hinge}
 
 
-def squared_gradient_norm(judge: Judge, samples: Tensor) -> Tensor:
-    """Return ||grad_x C(x)||^2 for each sample, (N,), differentiable by D's parameters."""
-    samples = samples.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(judge(samples).sum(), samples, create_graph=True)
-    return gradient.flatten(1).square().sum(1)
+def squared_gradient_norm(judge: Judge, samples: Mapping, inputs: Mapping) -> Tensor:
+    """Return ||grad_x C(x)||^2 for each sample, (N,), differentiable by D's parameters.
+
+    x is all that `samples` holds of what C looks at; `inputs` are conditions, held constant.
+    """
+    own = {name: tensor.detach().requires_grad_() for name, tensor in samples.items()}
+    logits = judge({**inputs, **own}, inputs)
+    gradients = torch.autograd.grad(
+        logits.sum(), list(own.values()), create_graph=True, allow_unused=True
+    )
+    norms = [g.flatten(1).square().sum(1) for g in gradients if g is not None]
+    return sum(norms[1:], norms[0])
 
 
 def penalties(
-    judge: Judge, config: DiscriminatorConfig, real: Tensor, fake: Tensor, mix: Tensor | None
+    judge: Judge,
+    config: DiscriminatorConfig,
+    real: Mapping,
+    fake: Mapping[str, Tensor],
+    inputs: Mapping,
+    mix: Tensor | None,
 ) -> Tensor:
     """Return the weighted sum of the regularisers that the config asks for.
 
-    `mix` (N,) in [0, 1] places WGAN-GP's points between real and fake, where it is asked for;
-    `judge` must leave D's buffers as they are.
+    `inputs` are what the fakes were made from. `mix` (N,) in [0, 1] places WGAN-GP's points between
+    real and fake, where it is asked for. `judge` must leave D's buffers as they are.
     """
-    total = torch.zeros((), device=real.device)
+    total = torch.zeros((), device=next(iter(fake.values())).device)
+    made = {name: real[name] for name in fake}  # the reals, less their conditions
     if config.r1:  # Mescheder et al., 1801.04406: g/2 E_x ||grad C(x)||^2
-        total = total + config.r1 / 2 * squared_gradient_norm(judge, real).mean()
+        total = total + config.r1 / 2 * squared_gradient_norm(judge, made, real).mean()
     if config.r2:  # the same on fakes
-        total = total + config.r2 / 2 * squared_gradient_norm(judge, fake).mean()
+        total = total + config.r2 / 2 * squared_gradient_norm(judge, fake, inputs).mean()
     if config.gradient_penalty:  # Gulrajani et al., 1704.00028: E (||grad C(x^)|| - 1)^2
         assert mix is not None
-        weight = mix.view(-1, *[1] * (real.dim() - 1))
-        between = real.lerp(fake, weight)
-        norm = (squared_gradient_norm(judge, between) + 1e-12).sqrt()
+        between = {
+            name: made[name].lerp(tensor, mix.view(-1, *[1] * (tensor.dim() - 1)))
+            for name, tensor in fake.items()
+        }
+        norm = (squared_gradient_norm(judge, between, inputs) + 1e-12).sqrt()
         total = total + config.gradient_penalty * (norm - 1).square().mean()
     return total

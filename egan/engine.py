@@ -3,12 +3,14 @@
 Wang et al., Evolutionary GAN, arXiv 1803.00657, algorithm 1:
 
     vary(state, jobs)         -> children      one optimiser step (or n) under each mutation
-    evaluate(state, children) -> scores        (Fq, Fd) against the discriminator
-    advance(state, survivors) -> state'        adopt the survivors, train the discriminator
+    evaluate(state, children) -> scores        (Fq, Fd) against the critics
+    advance(state, survivors) -> state'        adopt the survivors, train the critics
 
-Siblings share the parent's forward pass and the discriminator's; each mutation is one
-vector-Jacobian product from there, bit-equal to making the children one at a time. The
-discriminator on the evaluation reals, and its gradient, is computed once for all children.
+Siblings share the parent's forward pass and the critics'; each mutation is one vector-Jacobian
+product from there, bit-equal to making the children one at a time. The critics on the evaluation
+reals, and their gradients, are computed once for all children.
+
+Which networks there are, and what they see, is the game's business (`egan/games/`).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,28 +24,26 @@ import torch
 from torch import Tensor
 
 from egan import gradients
-from egan.backbones import Inputs, build_networks
-from egan.config import GameConfig
-from egan.context import Pace, Turn
+from egan.config import GameConfig, with_settings
+from egan.context import Context
+from egan.critics import Diverged, train_critics
 from egan.cuda_graphs import Recorder, Recordings
 from egan.data import Source
 from egan.data.draws import Draws
-from egan.determinism import send
-from egan.games.noise import NoiseTask
-from egan.mutations import Mutation
+from egan.games import Batch, build_game, rows
+from egan.mutations import Mutation, takes_reals
 from egan.optimizer import adam
-from egan.state import EvolutionState, Genome, Moments, Network, Weights
+from egan.schedule import Schedule
+from egan.state import EvolutionState, Genome, Moments, Network, Weights, extremes, weights_of
+from egan.streams import Purpose, torch_stream
 from egan.weights_file import first_parent
 from populations.individual import Job, Score
-from populations.seeding import Purpose, torch_seed
+
+__all__ = ["Child", "Diverged", "Engine"]
 
 Result = TypeVar("Result")
 
 AVERAGE_WARM_UP = 0.05  # the average's half-life is at most this part of the images shown
-
-
-class Diverged(RuntimeError):
-    """The discriminator's training became non-finite; the last snapshot is intact."""
 
 
 @dataclass(frozen=True)
@@ -68,146 +68,173 @@ class Engine:
         record: Recorder | None = None,
     ) -> None:
         self.config = config
-        self.networks = build_networks(config.backbone, source.shape)
-        for function in (self.networks.generator, self.networks.discriminator):
-            function.compute_in(precision)
-        self.task = NoiseTask(self.networks)
+        self.game = build_game(config.backbone, source.shape)
         self.device = device
+        functions = {**self.game.generators, **self.game.critics}
+        for function in functions.values():
+            function.compute_in(precision)
         self._mutations = mutations
+        self._draws_reals = self.game.conditioned or any(map(takes_reals, mutations.values()))
         self._source = source
         self._draws: dict[int, Draws] = {}
         self._recordings = Recordings(record)
-        self._pace = Pace.of(config, self.networks)
-        self._late = {
-            role: self._pace.late(function, config.population.steps, device)
-            for role, function in self.task.functions.items()
+        self._schedule = Schedule.of(config, self.game)
+        self._before = {
+            role: self._schedule.steps_before_introduction(
+                function,
+                config.population.steps
+                if role in self.game.generators
+                else config.discriminator.updates,
+                device,
+            )
+            for role, function in functions.items()
         }
-        self._late_discriminator = self._pace.late(
-            self.networks.discriminator, config.discriminator.updates, device
-        )
 
-    def turn(self, generation: int) -> Turn:
-        """Return what a generation is played with: the stage, and what follows from it."""
-        pace = self._pace
-        stage, batch, shown = pace.stage(generation), pace.batch(generation), pace.shown(generation)
-        draws = self._draws_in(batch)
-        return Turn(generation, stage, batch, shown, self.networks, self.task, draws, self.device)
+    def context(self, generation: int) -> Context:
+        """Return what a generation is played with."""
+        schedule = self._schedule
+        batch = schedule.batch(generation)
+        return Context(
+            generation,
+            schedule.stage(generation),
+            batch,
+            schedule.shown(generation),
+            self.game,
+            self._draws_in(batch),
+            self.device,
+        )
 
     # ------------------------------------------------------------------ the four steps of the game
 
     def initial_state(self) -> EvolutionState:
-        """Return generation 0: mu different parents and a discriminator, all from the seed.
+        """Return generation 0: mu different parents and the critics, all from the seed.
 
         The first parent has the weights of `population.first_parent` if that is given.
         """
-        given = first_parent(self.config.population.first_parent, self.task.functions)
+        config = self.config
+        given = first_parent(config.population.first_parent, self.game.generators)
         parents = []
-        for index in range(self.config.population.survivors):
-            stream = self._stream(0, Purpose.INITIALISE, 1 + index)
+        for index in range(config.population.survivors):
+            stream = torch_stream(config.seed, 0, Purpose.INITIALISE, 1 + index)
             weights = {
                 role: function.initialise(stream).to(self.device)
-                for role, function in self.task.functions.items()
+                for role, function in self.game.generators.items()
             }
             if index == 0:
                 weights |= {role: own.to(self.device) for role, own in given.items()}
-            networks = {
-                role: Network(w, Moments.zeros_like(w.params)) for role, w in weights.items()
-            }
-            parents.append(Genome(networks, weights))
-        stream = self._stream(0, Purpose.INITIALISE, 0)
-        weights_d = self.networks.discriminator.initialise(stream).to(self.device)
-        discriminator = Network(weights_d, Moments.zeros_like(weights_d.params))
-        return EvolutionState(0, tuple(parents), discriminator)
+            parents.append(Genome({role: _untrained(w) for role, w in weights.items()}, weights))
+        stream = torch_stream(config.seed, 0, Purpose.INITIALISE, 0)
+        critics = {
+            role: _untrained(function.initialise(stream).to(self.device))
+            for role, function in self.game.critics.items()
+        }
+        return EvolutionState(0, tuple(parents), critics)
 
     def vary(self, state: EvolutionState, jobs: Sequence[Job]) -> list[Child]:
         """Make each job's child: its parent after `population.steps` steps under its mutation.
 
         The parents and their moments stay as they are; a child inherits both.
         """
-        turn = self.turn(state.generation)
+        context = self.context(state.generation)
         children: list[Child] = []
         for _, siblings in groupby(jobs, key=self._family):
-            children += self._vary_parent(turn, state, list(siblings))
+            children += self._vary_parent(context, state, list(siblings))
         return children
 
     def evaluate(
         self,
         state: EvolutionState,
         children: Sequence[Child],
-        gradient_real: Tensor | None = None,
+        gradients_real: Mapping[str, Tensor] | None = None,
     ) -> dict[int, Score]:
         """Score each child: (Fq, Fd) of Wang et al., section 3.3, by the index of its job.
 
-        D judges in training mode, on the statistics of the batch; no buffer changes.
-        `gradient_real` is that of `gradient_on_reals`, where the caller has kept it.
+        The critics judge in training mode, on the statistics of the batch; no buffer changes.
+        `gradients_real` are those of `gradients_on_reals`, where the caller has kept them.
         """
-        turn = self.turn(state.generation)
-        if gradient_real is None:
-            gradient_real = self.gradient_on_reals(state)
+        context = self.context(state.generation)
+        reals = context.reals(Purpose.EVALUATION_DATA) if self.game.conditioned else {}
+        if gradients_real is None:
+            gradients_real = self.gradients_on_reals(state)
         scores = {
             child.job.index: Score((float("nan"),) * 2, child.failure)
             for child in children
             if child.failure
         }
         alive = [child for child in children if not child.failure]
-        objectives = [self._objectives(turn, state, child, gradient_real) for child in alive]
+        objectives = [
+            self._objectives(context, state, child, reals, gradients_real) for child in alive
+        ]
         if alive:  # read together: each reading waits for the device
-            rows = torch.stack(objectives).tolist()
-            scores |= {c.job.index: Score(tuple(row)) for c, row in zip(alive, rows, strict=True)}
+            found = torch.stack(objectives).tolist()
+            scores |= {c.job.index: Score(tuple(row)) for c, row in zip(alive, found, strict=True)}
         return scores
 
-    def gradient_on_reals(self, state: EvolutionState) -> Tensor:
-        """Return grad_D(-E log D(x)) (P,), the part of Fd that all children of a state share."""
-        turn = self.turn(state.generation)
-        reals = turn.reals(Purpose.EVALUATION_DATA)
-        return self._run(gradients.gradient_on_reals, turn, state.discriminator.weights, reals)
+    def gradients_on_reals(self, state: EvolutionState) -> dict[str, Tensor]:
+        """Return grad(-E log D(x)) (P,) of each critic, which all children of a state share."""
+        context = self.context(state.generation)
+        reals = context.reals(Purpose.EVALUATION_DATA)
+        return self._run(gradients.gradients_on_reals, context, weights_of(state.critics), reals)
 
     def advance(
         self, state: EvolutionState, survivors: Sequence[Child]
     ) -> tuple[EvolutionState, dict[str, float]]:
-        """Adopt the survivors, best first, train D on them; return the new state and D's report.
+        """Adopt the survivors, best first, train the critics on them.
+
+        Returns:
+            The new state, and the report of the critics' training.
 
         Raises:
-            Diverged: D's loss or weights became non-finite.
+            Diverged: a critic's loss or weights became non-finite.
         """
-        turn = self.turn(state.generation)
-        parents = tuple(self._adopt(turn, state, child) for child in survivors)
-        discriminator, report = self._train_discriminator(turn, state.discriminator, parents)
-        return EvolutionState(state.generation + 1, parents, discriminator), report
+        context, config = self.context(state.generation), self._config_in(state)
+        parents = tuple(self._adopt(context, state, child) for child in survivors)
+        critics, report = train_critics(
+            context, state.critics, parents, config, self._run, self._before
+        )
+        return EvolutionState(state.generation + 1, parents, critics, state.settings), report
 
     # ------------------------------------------------------------------------------------ variation
 
-    def _family(self, job: Job) -> tuple[int, int]:
+    def _family(self, job: Job) -> tuple[int, ...]:
         """Return what decides a child's noise: siblings of one family share their forward pass."""
-        return (job.parent, job.index if self.config.population.noise == "fresh" else -1)
+        return (*job.parents, job.index if self.config.population.noise == "fresh" else -1)
 
-    def _vary_parent(self, turn: Turn, state: EvolutionState, jobs: list[Job]) -> list[Child]:
-        parent, judge = state.parents[jobs[0].parent].networks, state.discriminator.weights
-        children = self._mutate(turn, judge, parent, jobs, step=0)
+    def _vary_parent(self, context: Context, state: EvolutionState, jobs: list[Job]) -> list[Child]:
+        (place,) = jobs[0].parents  # a mutation has one
+        parent = state.parents[place].networks
+        children = self._mutate(context, state, parent, jobs, step=0)
         for step in range(1, self.config.population.steps):
             children = [
                 child
                 if child.failure
-                else self._mutate(turn, judge, child.networks, [child.job], step=step)[0]
+                else self._mutate(context, state, child.networks, [child.job], step=step)[0]
                 for child in children
             ]
         return children
 
     def _mutate(
         self,
-        turn: Turn,
-        judge: Weights,
+        context: Context,
+        state: EvolutionState,
         parent: Mapping[str, Network],
         jobs: list[Job],
         step: int,
     ) -> list[Child]:
         """Take one optimiser step from `parent` under the mutation of each of `jobs`."""
-        inputs = self._inputs(turn, Purpose.TRAIN_NOISE, jobs[0], step)
+        reals: Batch = {}
+        if self._draws_reals:
+            part = slice(step * context.batch, (step + 1) * context.batch)
+            reals = rows(context.reals(Purpose.TRAIN_DATA), part)
+        inputs = self._inputs(context, Purpose.TRAIN_NOISE, jobs[0], reals, step)
         ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
-        mutations = tuple(self._mutations[job.mutation] for job in ordered)
+        mutations = tuple(self._mutations[job.operator] for job in ordered)
         found, buffers = self._run(
-            gradients.descents, turn, _weights(parent), judge, inputs, mutations=mutations
-        )
+            gradients.descents,
+            context, weights_of(parent), weights_of(state.critics), inputs, reals,
+            mutations=mutations,
+        )  # fmt: skip
+        config = self._config_in(state)
         children, made, reports = [], [], []
         for job, descent in zip(ordered, found, strict=True):
             if isinstance(descent, str):
@@ -215,146 +242,96 @@ class Engine:
                 continue
             loss, directions = descent
             networks = {
-                role: self._descend(network, gradient, buffers[role], self._late[role])
+                role: self._descend(config, role, network, gradient, buffers[role])
                 for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
             made.append((job, networks))
-            reports.append(torch.stack([loss.double(), _total(*networks.values())]))
+            reports.append(torch.stack([loss.double(), extremes(*networks.values())]))
         if made:  # read together: each reading waits for the device
-            rows = torch.stack(reports).tolist()
+            numbers = torch.stack(reports).tolist()
             children += [
                 Child(job, networks, _failure(loss, total, step))
-                for (job, networks), (loss, total) in zip(made, rows, strict=True)
+                for (job, networks), (loss, total) in zip(made, numbers, strict=True)
             ]
         return sorted(children, key=lambda child: jobs.index(child.job))
 
     def _descend(
         self,
+        config: GameConfig,
+        role: str,
         network: Network,
         gradient: Tensor,
-        buffers: dict[str, Tensor],
-        late: Tensor | None,
+        buffers: Mapping[str, Tensor],
     ) -> Network:
-        optimizer = self.config.optimizer
         params, moments = adam(
             network.weights.params,
             gradient,
             network.moments,
-            optimizer.learning_rate,
-            optimizer.betas,
-            optimizer.eps,
-            late,
+            config.optimizer.learning_rate,
+            config.optimizer.betas,
+            config.optimizer.eps,
+            self._before[role],
         )
         return Network(Weights(params, buffers), moments)
 
     # ----------------------------------------------------------------------------------- evaluation
 
     def _objectives(
-        self, turn: Turn, state: EvolutionState, child: Child, gradient_real: Tensor
+        self,
+        context: Context,
+        state: EvolutionState,
+        child: Child,
+        reals: Batch,
+        gradients_real: Mapping[str, Tensor],
     ) -> Tensor:
         """Return a child's (Fq, Fd), (2,) in float64, still on the device."""
-        inputs = self._inputs(turn, Purpose.EVALUATION_NOISE, child.job, 0)
-        networks, judge = _weights(child.networks), state.discriminator.weights
-        return self._run(gradients.objectives, turn, networks, judge, inputs, gradient_real)
+        inputs = self._inputs(context, Purpose.EVALUATION_NOISE, child.job, reals, 0)
+        genes, critics = weights_of(child.networks), weights_of(state.critics)
+        return self._run(gradients.objectives, context, genes, critics, inputs, gradients_real)
 
     # -------------------------------------------------------------------------------------- advance
 
-    def _adopt(self, turn: Turn, state: EvolutionState, child: Child) -> Genome:
+    def _adopt(self, context: Context, state: EvolutionState, child: Child) -> Genome:
         """Make a survivor a parent; its lineage's average moves towards it."""
-        decay = self._average_decay(turn)
-        old = state.parents[child.job.parent].average
+        decay = self._average_decay(context)
+        old = state.parents[child.job.parents[0]].average
         average = {
             role: _lerp(old[role], network.weights, 1 - decay)
             for role, network in child.networks.items()
         }
         return Genome(child.networks, average)
 
-    def _average_decay(self, turn: Turn) -> float:
+    def _average_decay(self, context: Context) -> float:
         """Return how much of the average a generation keeps.
 
         The average starts fast, so that it forgets the random initial weights. By images shown, it
         is the published half-life (1710.10196), which grows up to its value as in StyleGAN2's code.
         """
-        population = self.config.population
+        population, generation = self.config.population, context.generation
         if population.average_kimg is None:
-            return min(population.average, (1 + turn.generation) / (10 + turn.generation))
-        half_life = min(1000 * population.average_kimg, AVERAGE_WARM_UP * turn.shown)
-        images = self.config.discriminator.updates * turn.batch
+            return min(population.average, (1 + generation) / (10 + generation))
+        half_life = min(1000 * population.average_kimg, AVERAGE_WARM_UP * context.shown)
+        images = self.config.discriminator.updates * context.batch
         return float(0.5 ** (images / half_life)) if half_life else 0.0
 
-    def _train_discriminator(
-        self, turn: Turn, discriminator: Network, parents: Sequence[Genome]
-    ) -> tuple[Network, dict[str, float]]:
-        """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors."""
-        config, generation = self.config, turn.generation
-        rate = config.optimizer.discriminator_learning_rate or config.optimizer.learning_rate
-        reals = turn.reals(Purpose.DISCRIMINATOR_DATA)
-        losses = []
-        for update, real in enumerate(torch.split(reals, turn.batch)):
-            fake = self._survivors_fakes(turn, parents, update)
-            mix = self._mix(turn, update) if config.discriminator.gradient_penalty else None
-            due = config.discriminator.due(generation * config.discriminator.updates + update)
-            loss, gradient, buffers = self._run(
-                gradients.discriminator_gradient,
-                turn, discriminator.weights, real, fake, mix, config=due,
-            )  # fmt: skip
-            params, moments = adam(
-                discriminator.weights.params,
-                gradient,
-                discriminator.moments,
-                rate,
-                config.optimizer.betas,
-                config.optimizer.eps,
-                self._late_discriminator,
-            )
-            discriminator = Network(Weights(params, buffers), moments)
-            losses.append(loss)
-        # Read together, once: each reading waits for the device. Nothing is adopted before.
-        report = [*losses, torch.stack(losses).mean(), _total(discriminator)]
-        *values, mean, total = torch.stack([value.double() for value in report]).tolist()
-        for update, value in enumerate(values, 1):
-            if not isfinite(value):
-                raise Diverged(
-                    f"generation {generation}: the discriminator's loss is {value} "
-                    f"in update {update} of {config.discriminator.updates}"
-                )
-        if not isfinite(total):
-            raise Diverged(
-                f"generation {generation}: the discriminator's weights or moments are not "
-                f"finite after update {config.discriminator.updates}, though its losses were"
-            )
-        return discriminator, {"loss": mean}
-
-    def _mix(self, turn: Turn, update: int) -> Tensor:
-        stream = self._stream(turn.generation, Purpose.PENALTY, update)
-        return send(torch.rand(turn.batch, generator=stream), self.device)
-
-    def _survivors_fakes(self, turn: Turn, parents: Sequence[Genome], update: int) -> Tensor:
-        """Return a batch of fakes (N, ...), each parent's share equal, the remainder in turn."""
-        share, remainder = divmod(turn.batch, len(parents))
-        step = turn.generation * self.config.discriminator.updates + update
-        fakes = []
-        for index, parent in enumerate(parents):
-            count = share + ((index + step) % len(parents) < remainder)
-            stream = self._stream(turn.generation, Purpose.DISCRIMINATOR_NOISE, update, index)
-            inputs = send(self.task.inputs(count, stream), self.device)
-            fakes.append(self._run(gradients.fakes, turn, _weights(parent.networks), inputs))
-        return torch.cat(fakes)
-
     # --------------------------------------------------------------------------------------- common
+
+    def _config_in(self, state: EvolutionState) -> GameConfig:
+        """Return the config with what has changed since the run began."""
+        return with_settings(self.config, state.settings)
 
     def _run(
         self,
         function: Callable[..., Result],
-        turn: Turn,
+        context: Context,
         *arguments: object,
         **constants: Hashable,
     ) -> Result:
         """Call one of `egan.gradients`, by a recording where there is one."""
-        call = partial(function, turn, **constants)
-        if turn.stage is not None and turn.stage.alpha < 1:  # every generation has another one
+        call = partial(function, context, **constants)
+        if context.stage is not None and context.stage.alpha < 1:  # another one every generation
             return call(*arguments)
-        key = (function.__name__, turn.stage, *constants.values())
+        key = (function.__name__, context.stage, *constants.values())
         return self._recordings(key, call, *arguments)
 
     def _draws_in(self, batch: int) -> Draws:
@@ -364,39 +341,24 @@ class Engine:
                 Purpose.EVALUATION_DATA: self.config.fitness.batch,
                 Purpose.DISCRIMINATOR_DATA: self.config.discriminator.updates * batch,
             }
+            if self._draws_reals:
+                counts[Purpose.TRAIN_DATA] = self.config.population.steps * batch
             self._draws = {batch: Draws(self._source, self.config.seed, counts)}
         return self._draws[batch]
 
-    def _inputs(self, turn: Turn, purpose: Purpose, job: Job, step: int) -> Inputs:
-        """Draw a child's noise: the generation's own, or the child's where noise is fresh."""
+    def _inputs(
+        self, context: Context, purpose: Purpose, job: Job, reals: Batch, step: int
+    ) -> Batch:
+        """Draw a child's inputs: the generation's own, or the child's where noise is fresh."""
         fresh = self.config.population.noise == "fresh"
         index = (step, 1 + job.index) if fresh else (step, 0)
         evaluation = purpose is Purpose.EVALUATION_NOISE
-        count = self.config.fitness.batch if evaluation else turn.batch
-        stream = self._stream(turn.generation, purpose, *index)
-        return send(self.task.inputs(count, stream), self.device)
-
-    def _stream(self, generation: int, purpose: Purpose, *index: int) -> torch.Generator:
-        seed = torch_seed(self.config.seed, generation, purpose, *index)
-        return torch.Generator().manual_seed(seed)
+        count = self.config.fitness.batch if evaluation else context.batch
+        return context.inputs(count, context.stream(purpose, *index), reals)
 
 
-def _weights(networks: Mapping[str, Network]) -> dict[str, Weights]:
-    return {role: network.weights for role, network in networks.items()}
-
-
-def _total(*networks: Network) -> Tensor:
-    """Return a number that is finite if Adam can go on from all of these networks.
-
-    An infinite second moment would freeze a weight for good, so the moments count, too.
-    """
-    tensors = [
-        tensor
-        for network in networks
-        for tensor in (network.weights.params, network.moments.first, network.moments.second)
-    ]
-    extremes = [value for tensor in tensors for value in torch.aminmax(tensor)]
-    return torch.stack(extremes).double().sum()
+def _untrained(weights: Weights) -> Network:
+    return Network(weights, Moments.zeros_like(weights.params))
 
 
 def _failure(loss: float, total: float, step: int) -> str | None:

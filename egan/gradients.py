@@ -1,4 +1,4 @@
-"""The arithmetic of a generation: pure functions of tensors, on the networks of a turn.
+"""The arithmetic of a generation: pure functions of tensors, on the networks of a context.
 
 The engine draws their arguments and judges their results. None reads a number back from the device
 or draws at random, so that a GPU may run each of them as one graph (`egan/cuda_graphs.py`).
@@ -11,90 +11,135 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from egan.backbones import Inputs
-from egan.context import Turn
+from egan.context import Context
 from egan.discriminator import LOSSES, DiscriminatorConfig, penalties
-from egan.mutations import Mutation
+from egan.games.game import Batch, Buffers, Genes, Samples
+from egan.mutations import Mutation, takes_reals
 from egan.state import Weights
 from fitness.scores import diversity, quality
 
-Descent = (
-    tuple[Tensor, Sequence[Tensor]] | str
-)  # a loss () and gradients (P,), or why there is none
+Critics = Mapping[str, Weights]
+# A loss () and gradients (P,) of each network, or why there is none.
+Descent = tuple[Tensor, Sequence[Tensor]] | str
 
 
 def descents(
-    turn: Turn,
-    parent: Mapping[str, Weights],
-    judge: Weights,
-    inputs: Inputs,
+    context: Context,
+    parent: Genes,
+    critics: Critics,
+    inputs: Batch,
+    reals: Batch,
     mutations: Sequence[Mutation],
-) -> tuple[list[Descent], dict[str, dict[str, Tensor]]]:
-    """Return where each mutation would take a parent, and the parent's buffers after the call."""
-    leaves = {role: _leaf(weights) for role, weights in parent.items()}
-    params = [weights.params for weights in leaves.values()]
-    fakes, buffers = turn.generate(leaves, inputs)
-    logits, _ = turn.judge(replace(judge, params=judge.params.detach()), fakes)
+) -> tuple[list[Descent], Buffers]:
+    """Return where each mutation would take a parent, and the parent's buffers after the call.
+
+    Siblings share the fakes, the critics' forward passes and the gradient of the game's fixed loss;
+    a mutation adds one vector-Jacobian product. `reals` is empty where nothing asks for them.
+    """
+    genes = {role: _leaf(weights) for role, weights in parent.items()}
+    params = [weights.params for weights in genes.values()]
+    judges = {role: replace(w, params=w.params.detach()) for role, w in critics.items()}
+    fakes, buffers = context.generate(genes, inputs)
+    logits = {role: context.judge(role, judge, fakes, inputs)[0] for role, judge in judges.items()}
+    logits_real: Mapping[str, Tensor] = {}
+    if any(map(takes_reals, mutations)):
+        logits_real = {
+            role: context.judge(role, judge, reals, reals)[0] for role, judge in judges.items()
+        }
+    fixed = context.game.fixed_loss(genes, inputs, fakes, context.stage)
+    shared = None if fixed is None else torch.autograd.grad(fixed, params, retain_graph=True)
     found: list[Descent] = []
     for mutation in mutations:
         try:
-            # A copy: a mutation that works in place must not reach its siblings.
-            loss = mutation(logits.clone())
+            loss = _adversarial(mutation, logits, logits_real)
             gradients = torch.autograd.grad(loss, params, retain_graph=True)
         except torch.OutOfMemoryError:
             raise  # the device's fault, not the child's: another worker would have made it
         except Exception as error:  # a user's mutation may raise anything; it fails its child
             found.append(f"{type(error).__name__}: {error}")
             continue
+        if fixed is not None and shared is not None:
+            loss = loss + fixed
+            gradients = tuple(own + common for own, common in zip(gradients, shared, strict=True))
         found.append((loss.detach(), gradients))
     return found, buffers
 
 
-def objectives(
-    turn: Turn,
-    child: Mapping[str, Weights],
-    judge: Weights,
-    inputs: Inputs,
-    gradient_real: Tensor,
+def _adversarial(
+    mutation: Mutation, logits: Mapping[str, Tensor], logits_real: Mapping[str, Tensor]
 ) -> Tensor:
-    """Return a child's (Fq, Fd), (2,) in float64."""
-    judge = _leaf(judge)
-    logits, _ = turn.judge(judge, fakes(turn, child, inputs))
-    (gradient_fake,) = torch.autograd.grad(softplus(logits).mean(), judge.params)
-    return torch.stack(
-        [quality(logits.detach()).double(), diversity(gradient_real + gradient_fake)]
-    )
+    """Return the sum over the critics of a mutation's loss."""
+    losses = [
+        # Copies: a mutation that works in place must not reach its siblings.
+        mutation(fake.clone(), logits_real[role].clone())
+        if takes_reals(mutation)
+        else mutation(fake.clone())
+        for role, fake in logits.items()
+    ]
+    return sum(losses[1:], losses[0])
 
 
-def gradient_on_reals(turn: Turn, judge: Weights, reals: Tensor) -> Tensor:
-    """Return grad_D(-E log D(x)) (P,), which all children of a state share."""
-    judge = _leaf(judge)
-    logits, _ = turn.judge(judge, reals)
-    (gradient,) = torch.autograd.grad(softplus(-logits).mean(), judge.params)
-    return gradient
+def objectives(
+    context: Context,
+    child: Genes,
+    critics: Critics,
+    inputs: Batch,
+    gradients_real: Mapping[str, Tensor],
+) -> Tensor:
+    """Return a child's (Fq, Fd), (2,) in float64.
+
+    Fq is the mean over the critics; Fd is of the joint gradient of all of them.
+    """
+    made = fakes(context, child, inputs)
+    qualities, gradients = [], []
+    for role, weights in critics.items():
+        critic = _leaf(weights)
+        logits, _ = context.judge(role, critic, made, inputs)
+        (gradient,) = torch.autograd.grad(softplus(logits).mean(), critic.params)
+        qualities.append(quality(logits.detach()).double())
+        gradients.append(gradients_real[role] + gradient)
+    return torch.stack([torch.stack(qualities).mean(), diversity(torch.cat(gradients))])
 
 
-def fakes(turn: Turn, genome: Mapping[str, Weights], inputs: Inputs) -> Tensor:
-    """Return fakes (N, ...) that are not differentiated."""
+def gradients_on_reals(context: Context, critics: Critics, reals: Batch) -> dict[str, Tensor]:
+    """Return each critic's grad(-E log D(x)) (P,), which all children of a state share."""
+    found = {}
+    for role, weights in critics.items():
+        critic = _leaf(weights)
+        logits, _ = context.judge(role, critic, reals, reals)
+        (found[role],) = torch.autograd.grad(softplus(-logits).mean(), critic.params)
+    return found
+
+
+def fakes(context: Context, genes: Genes, inputs: Batch) -> Samples:
+    """Return fakes by name that are not differentiated."""
     with torch.no_grad():
-        return turn.generate(genome, inputs)[0]
+        return context.generate(genes, inputs)[0]
 
 
-def discriminator_gradient(
-    turn: Turn,
-    judge: Weights,
-    real: Tensor,
-    fake: Tensor,
+def critic_gradient(
+    context: Context,
+    weights: Weights,
+    real: Batch,
+    fake: Samples,
+    inputs: Batch,
     mix: Tensor | None,
+    role: str,
     config: DiscriminatorConfig,
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Return D's loss (), its gradient (P,), and D's buffers after seeing reals, then fakes."""
-    judge = _leaf(judge)
-    logits_real, buffers = turn.judge(judge, real)
-    logits_fake, buffers = turn.judge(Weights(judge.params, buffers), fake)
+) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
+    """Return a critic's loss (), its gradient (P,), and its buffers after seeing reals, then fakes.
+
+    `inputs` are what the fakes were made from.
+    """
+    critic = _leaf(weights)
+    logits_real, buffers = context.judge(role, critic, real, real)
+    logits_fake, buffers = context.judge(role, Weights(critic.params, buffers), fake, inputs)
     loss = LOSSES[config.loss](logits_real, logits_fake)
-    loss = loss + penalties(lambda x: turn.judge(judge, x)[0], config, real, fake, mix)
-    (gradient,) = torch.autograd.grad(loss, judge.params)
+    loss = loss + penalties(
+        lambda samples, own: context.judge(role, critic, samples, own)[0],
+        config, real, fake, inputs, mix,
+    )  # fmt: skip
+    (gradient,) = torch.autograd.grad(loss, critic.params)
     return loss.detach(), gradient, buffers
 
 

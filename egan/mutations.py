@@ -1,24 +1,32 @@
 """The mutations: adversarial objectives that turn one parent into different children.
 
 Wang et al., Evolutionary GAN, arXiv 1803.00657, section 3.2. D(G(z)) = sigmoid(logit) is the
-discriminator's probability that a fake is real; each mutation maps the logits (N,) of a child's
+discriminator's probability that a fake is real; each mutation maps the logits (N, ...) of a child's
 fakes to the scalar loss that the child descends. A user adds one with the decorator, or names it
 in a config by import path, `package.module:function`:
 
     @mutation
     def hinge(logits):
         return -logits.mean()
+
+A mutation may look at the logits of as many reals, too, as relativistic losses do:
+
+    @mutation
+    def relativistic(fake, real):
+        return softplus(real - fake).mean()
 """
 
+import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-Mutation = Callable[[Tensor], Tensor]
+Mutation = Callable[..., Tensor]  # of the logits of fakes, or of fakes and reals
 MUTATIONS: dict[str, Mutation] = {}
 ALIASES = {"minmax": "minimax"}
 
@@ -28,13 +36,40 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+@cache
+def takes_reals(function: Mutation) -> bool:
+    """Return whether a mutation wants the logits of reals beside those of fakes.
+
+    Raises:
+        ValueError: it takes neither one argument nor two.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions do not say
+        return False
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = sum(p.default is p.empty for p in positional)
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters) and required <= 1:
+        return False
+    if required not in (1, 2) or any(
+        p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters
+    ):
+        name = getattr(function, "__name__", repr(function))
+        raise ValueError(
+            f"mutation {name}{inspect.signature(function)} must take the logits of fakes, (fake), "
+            "or those of fakes and reals, (fake, real)"
+        )
+    return required == 2
+
+
 def mutation(function: Mutation) -> Mutation:
     """Register a mutation under its function's name; a reloaded one takes its old self's place.
 
     Raises:
-        ValueError: a different function has that name already.
+        ValueError: a different function has that name already, or it takes other arguments.
     """
     name = function.__name__
+    takes_reals(function)
     registered = MUTATIONS.get(canonical(name), function)
     known = (registered.__module__, registered.__qualname__)
     if known != (function.__module__, function.__qualname__):
@@ -85,6 +120,7 @@ def resolve(name: str) -> Mutation:
             raise ValueError(f"mutation {name!r} cannot be imported: {reason}") from error
         if not callable(found):
             raise ValueError(f"mutation {name!r} is a {type(found).__name__}, not a function")
+        takes_reals(found)
         return found  # type: ignore[no-any-return]
     near = get_close_matches(name, MUTATIONS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."

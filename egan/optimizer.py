@@ -32,11 +32,11 @@ def adam(
     learning_rate: float,
     betas: tuple[float, float],
     eps: float,
-    late: Tensor | None = None,
+    steps_before_introduction: Tensor | None = None,
 ) -> tuple[Tensor, Moments]:
     """Return the parameters (P,) and moments after one step along `gradient` (P,).
 
-    `late` (P,) is for networks that grow: the steps before a parameter's layer came in, during
+    `steps_before_introduction` (P,) is for networks that grow: the steps before a parameter's layer came in, during
     which its gradients were zero. Its bias correction counts from there, as if the layer had an
     optimiser of its own.
     """
@@ -44,8 +44,8 @@ def adam(
     t = moments.step + 1
     m = torch.lerp(moments.first, gradient, 1 - beta1)  # m_t = b1 m_{t-1} + (1 - b1) g
     v = (moments.second * beta2).addcmul_(gradient, gradient, value=1 - beta2)  # v_t, of g^2
-    if late is not None:
-        age = (t - late).clamp_(min=1)
+    if steps_before_introduction is not None:
+        age = (t - steps_before_introduction).clamp_(min=1)
         m_hat, v_hat = m / (1 - beta1**age), v / (1 - beta2**age)
         return params - learning_rate * m_hat / (v_hat.sqrt() + eps), Moments(m, v, t)
     denominator = (v.sqrt() / sqrt(1 - beta2**t)).add_(eps)  # sqrt(v_hat) + eps

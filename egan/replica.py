@@ -26,7 +26,8 @@ class ExportedState:
     arrays: Mapping[str, np.ndarray]
     generation: int
     steps: Mapping[str, int]
-    training: Mapping[str, float] = field(default_factory=dict)  # the report of D's last updates
+    training: Mapping[str, float] = field(default_factory=dict)  # the critics' last report
+    settings: Mapping[str, float] = field(default_factory=dict)  # as in `EvolutionState`
 
     @property
     def nbytes(self) -> int:
@@ -37,13 +38,13 @@ class ExportedState:
 def export_state(state: EvolutionState) -> ExportedState:
     """Return the state's tensors as arrays on the host."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.tensors()}
-    return ExportedState(arrays, state.generation, state.steps())
+    return ExportedState(arrays, state.generation, state.steps(), settings=state.settings)
 
 
 def import_state(exported: ExportedState, device: torch.device) -> EvolutionState:
     """Return the state of `export_state`, copied to `device` (Ray's arrays are shared memory)."""
     tensors = {name: torch.tensor(array, device=device) for name, array in exported.arrays.items()}
-    return unpack(tensors, exported.generation, exported.steps)
+    return unpack(tensors, exported.generation, exported.steps, exported.settings)
 
 
 def exported_checksum(exported: ExportedState) -> str:
@@ -60,7 +61,7 @@ class EngineReplica:
         self._held: tuple[EvolutionState, dict[str, float]] = (engine.initial_state(), {})
         self._children: dict[Job, Child] = {}
         self._checksum: str | None = None  # of the present state, as is the next
-        self._gradient_real: Tensor | None = None
+        self._gradients_real: Mapping[str, Tensor] | None = None
 
     @property
     def state(self) -> EvolutionState:
@@ -89,9 +90,9 @@ class EngineReplica:
         start = perf_counter()
         scores: dict[int, Score] = {}
         if children:
-            if self._gradient_real is None:
-                self._gradient_real = self._engine.gradient_on_reals(state)
-            scores = self._engine.evaluate(state, children, self._gradient_real)
+            if self._gradients_real is None:
+                self._gradients_real = self._engine.gradients_on_reals(state)
+            scores = self._engine.evaluate(state, children, self._gradients_real)
             self._children.update((child.job, child) for child in children)
         seconds["evaluation"] = perf_counter() - start
         return Outcome(generation, fingerprint, scores, training, seconds)
@@ -122,7 +123,7 @@ class EngineReplica:
     def _enter(self, state: EvolutionState, training: dict[str, float]) -> None:
         """Take a state, and forget what was kept of the one before."""
         self._held = state, training
-        self._children, self._checksum, self._gradient_real = {}, None, None
+        self._children, self._checksum, self._gradients_real = {}, None, None
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class ReplicaFactory:
     threads: int
     mutations: Mapping[str, Mutation]
     precision: str = "float32"
-    compile: str = "none"
+    compile: str = "auto"
 
     def __call__(self) -> EngineReplica:
         """Set up this process for reproducible arithmetic and build the replica.
@@ -149,7 +150,7 @@ class ReplicaFactory:
         device = prepare_device(self.device, self.threads, self.precision)
         source = open_source(self.config.data)
         try:
-            record = recorder(device) if self.compile == "graphs" else None
+            record = recorder(device) if self.compile != "none" else None
             engine = Engine(self.config, source, self.mutations, device, self.precision, record)
             return EngineReplica(engine)
         except (RuntimeError, OverflowError, TypeError, MemoryError) as error:

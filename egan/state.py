@@ -7,8 +7,9 @@ generation runs, and a child never shares storage that another one writes to.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 
 import torch
@@ -64,11 +65,20 @@ class Genome:
 
 @dataclass(frozen=True)
 class EvolutionState:
-    """Everything that a generation starts from; parents are ordered best first."""
+    """Everything that a generation starts from.
+
+    Attributes:
+        generation: its number.
+        parents: the genomes, best first.
+        critics: the networks that judge, by role.
+        settings: what has changed since the run began, by the config's key, such as
+            `optimizer.learning_rate`; {}: all is as the config says.
+    """
 
     generation: int
     parents: tuple[Genome, ...]
-    discriminator: Network
+    critics: Mapping[str, Network]
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield every tensor with its name, in a fixed order."""
@@ -77,7 +87,8 @@ class EvolutionState:
                 yield from _network_tensors(f"parents.{index}.{role}", network)
             for role, weights in parent.average.items():
                 yield from _weight_tensors(f"parents.{index}.{role}.average", weights)
-        yield from _network_tensors("discriminator", self.discriminator)
+        for role, critic in self.critics.items():
+            yield from _network_tensors(role, critic)
 
     def steps(self) -> dict[str, int]:
         """Return how many Adam steps each network has taken, by name."""
@@ -86,13 +97,32 @@ class EvolutionState:
             for index, parent in enumerate(self.parents)
             for role, network in parent.networks.items()
         }
-        return counts | {"discriminator": self.discriminator.moments.step}
+        return counts | {role: critic.moments.step for role, critic in self.critics.items()}
 
 
 def _weight_tensors(prefix: str, weights: Weights) -> Iterator[tuple[str, Tensor]]:
     yield f"{prefix}.params", weights.params
     for name, buffer in sorted(weights.buffers.items()):  # a file may give them in any order
         yield f"{prefix}.buffers.{name}", buffer
+
+
+def weights_of(networks: Mapping[str, Network]) -> dict[str, Weights]:
+    """Return networks' weights, by role."""
+    return {role: network.weights for role, network in networks.items()}
+
+
+def extremes(*networks: Network) -> Tensor:
+    """Return a number () that is finite if Adam can go on from all of these networks.
+
+    An infinite second moment would freeze a weight for good, so the moments count, too.
+    """
+    tensors = [
+        tensor
+        for network in networks
+        for tensor in (network.weights.params, network.moments.first, network.moments.second)
+    ]
+    found = [value for tensor in tensors for value in torch.aminmax(tensor)]
+    return torch.stack(found).double().sum()
 
 
 def _network_tensors(prefix: str, network: Network) -> Iterator[tuple[str, Tensor]]:
@@ -102,7 +132,10 @@ def _network_tensors(prefix: str, network: Network) -> Iterator[tuple[str, Tenso
 
 
 def unpack(
-    tensors: Mapping[str, Tensor], generation: int, steps: Mapping[str, int]
+    tensors: Mapping[str, Tensor],
+    generation: int,
+    steps: Mapping[str, int],
+    settings: Mapping[str, float],
 ) -> EvolutionState:
     """Build the state whose `tensors()` and `steps()` these are."""
 
@@ -124,7 +157,8 @@ def unpack(
         )
 
     count = len({name.split(".")[1] for name in steps if name.startswith("parents.")})
-    return EvolutionState(generation, tuple(map(genome, range(count))), network("discriminator"))
+    critics = {role: network(role) for role in steps if not role.startswith("parents.")}
+    return EvolutionState(generation, tuple(map(genome, range(count))), critics, settings)
 
 
 def checksum(state: EvolutionState) -> str:
@@ -135,6 +169,8 @@ def checksum(state: EvolutionState) -> str:
     its columns: two changed elements differ in one of them.
     """
     digest = hashlib.sha256(f"{state.generation} {state.steps()}".encode())
+    if state.settings:
+        digest.update(json.dumps(dict(state.settings), sort_keys=True).encode())
     hashes = []
     for name, tensor in state.tensors():
         digest.update(name.encode())

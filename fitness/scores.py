@@ -18,6 +18,11 @@ class FitnessConfig(BaseModel, extra="forbid", frozen=True):
     )
     batch: int = Field(256, ge=2, description="fakes, and reals, that an evaluation draws")
 
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The objectives' weights in F = Fq + gamma Fd."""
+        return (1.0, self.gamma)
+
 
 def quality(logits: Tensor) -> Tensor:
     """Return Fq = E_z[D(G(z))] from the logits (N,) of the fakes; higher is better."""

@@ -1,48 +1,64 @@
-"""Individuals as plain values: which child, of which parent, by which mutation, how good.
+"""Individuals as plain values: which child, of which parents, by which operator, how good.
 
-Networks never enter here: an individual is a handle of a few bytes, so DEAP may copy it freely and
-it travels to any worker.
+What evolves never enters here: an individual is a handle of a few bytes, so DEAP may copy it freely
+and it travels to any worker.
 """
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from deap import base
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """What makes children: its name, and how many parents it takes (a mutation takes one)."""
+
+    name: str
+    arity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One child to be made: `index` is its place in the full grid of parents x mutations."""
+    """One child to be made.
+
+    Attributes:
+        index: its place among all children that the parents and operators can make.
+        parents: the places of its parents; as many as the operator takes.
+        operator: the name of what varies them.
+    """
 
     index: int
-    parent: int
-    mutation: str
+    parents: tuple[int, ...]
+    operator: str
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A child's objectives, each to be maximised, or why it has none."""
+    """A child's objectives, each to be maximised, or why it has none.
+
+    Where there was nothing to choose, a child is not scored: no values and no failure.
+    """
 
     values: tuple[float, ...]
     failure: str | None = None
 
     @property
     def finite(self) -> bool:
-        """Return whether the child was scored and every objective is a finite number."""
+        """Return whether the child may survive: it did not fail and no objective is infinite."""
         return self.failure is None and all(map(math.isfinite, self.values))
 
 
 class Maximise(base.Fitness):  # type: ignore[misc]
-    """One number, the larger the better."""
+    """Any number of objectives, each to be maximised and none of them preferred."""
 
-    weights: ClassVar[tuple[float, ...]] = (1.0,)
+    def __init__(self, values: tuple[float, ...] = ()) -> None:
+        self.weights = (1.0,) * len(values)
+        super().__init__(values)
 
-
-class MaximiseBoth(base.Fitness):  # type: ignore[misc]
-    """Two objectives, neither of them preferred."""
-
-    weights: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Maximise":
+        return Maximise(self.values)
 
 
 @dataclass

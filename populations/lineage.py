@@ -38,7 +38,7 @@ class Lineage:
     def update(self, children: Sequence[Individual], survivors: Sequence[Individual]) -> None:
         """Add a generation."""
         self.generations += 1
-        self.wins.update(survivor.job.mutation for survivor in survivors)
+        self.wins.update(survivor.job.operator for survivor in survivors)
         finite = [child for child in children if child.score.finite]
         self.hall_of_fame.update(finite)
         self.logbook.record(

@@ -7,20 +7,21 @@ the parents were scored, so their old scores mean nothing. Ties go to the lower 
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, count
 from typing import Literal
 
 from deap import base, tools
 from pydantic import BaseModel
 
-from populations.individual import Individual, Job, Maximise, MaximiseBoth, Score
-from populations.seeding import Purpose, numpy_stream
+from populations.individual import Individual, Job, Maximise, Operator, Score
+from populations.seeding import PROPOSAL, numpy_stream
 
 Propose = Callable[[list[Job], int, int, int], list[Job]]
 ToFitness = Callable[[tuple[float, ...]], base.Fitness]
 
 
 class SelectionConfig(BaseModel, extra="forbid", frozen=True):
-    """`egan`: the best Fq + gamma Fd; `nsga2`: (Fq, Fd) by Pareto rank; `random`: a control."""
+    """`egan`: the best weighted sum; `nsga2`: objectives by Pareto rank; `random`: a control."""
 
     name: Literal["egan", "nsga2", "random"] = "egan"
 
@@ -39,13 +40,9 @@ class Selection:
     to_fitness: ToFitness
     toolbox: base.Toolbox
 
-    def propose(self, mutations: Sequence[str], seed: int, generation: int) -> list[Job]:
-        """Return the generation's jobs: variation of every parent by the policy's choice."""
-        grid = [
-            Job(parent * len(mutations) + place, parent, mutation)
-            for parent in range(self.survivors)
-            for place, mutation in enumerate(mutations)
-        ]
+    def propose(self, operators: Sequence[Operator], seed: int, generation: int) -> list[Job]:
+        """Return the generation's jobs: variation of the parents by the policy's choice."""
+        grid = all_jobs(operators, self.survivors)
         return self.propose_from(grid, self.survivors, seed, generation)
 
     def individuals(
@@ -61,7 +58,7 @@ class Selection:
         finite = [score.values for score in scores if score.finite]
         if not finite:
             reasons = "; ".join(
-                f"child {job.index} ({job.mutation} of parent {job.parent}): "
+                f"child {job.index} ({job.operator} of parent {', '.join(map(str, job.parents))}): "
                 f"{score.failure or f'scores {score.values}'}"
                 for job, score in zip(jobs, scores, strict=True)
             )
@@ -96,23 +93,40 @@ def first_of_equals(
     return [equals[individual.fitness.values].popleft() for individual in chosen]
 
 
+def all_jobs(operators: Sequence[Operator], parents: int) -> list[Job]:
+    """Return every job: each operator on each choice of as many parents as it takes."""
+    index = count()
+    return [
+        Job(next(index), chosen, operator.name)
+        for arity in sorted({operator.arity for operator in operators})
+        for chosen in combinations(range(parents), arity)
+        for operator in operators
+        if operator.arity == arity
+    ]
+
+
 def every_child(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:
-    """Make every mutation of every parent (Wang et al., 1803.00657, algorithm 1)."""
+    """Make every child (Wang et al., 1803.00657, algorithm 1)."""
     return grid
 
 
 def random_children(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:
     """Make only as many children as survive, picked without looking at anything."""
-    stream = numpy_stream(seed, generation, Purpose.PROPOSAL)
+    stream = numpy_stream(seed, generation, PROPOSAL)
     return [grid[i] for i in sorted(stream.choice(len(grid), survivors, replace=False).tolist())]
 
 
-def build_selection(config: SelectionConfig, survivors: int, gamma: float) -> Selection:
-    """Return the policy of that name for `survivors` (the paper's mu) and the weight gamma."""
+def build_selection(
+    config: SelectionConfig, survivors: int, weights: tuple[float, ...]
+) -> Selection:
+    """Return the policy of that name for `survivors` (the paper's mu).
+
+    `weights` are those of the objectives in the sum that `egan` and `random` rank by.
+    """
 
     def scalar(values: tuple[float, ...]) -> base.Fitness:
-        quality, diversity = values
-        return Maximise((quality + gamma * diversity,))  # F = Fq + gamma Fd
+        terms = [w * value for w, value in zip(weights, values, strict=True)]
+        return Maximise((sum(terms[1:], terms[0]),))
 
     toolbox = base.Toolbox()
     toolbox.register("select", tools.selNSGA2 if config.name == "nsga2" else tools.selBest)
@@ -120,6 +134,6 @@ def build_selection(config: SelectionConfig, survivors: int, gamma: float) -> Se
         config.name,
         survivors,
         random_children if config.name == "random" else every_child,
-        MaximiseBoth if config.name == "nsga2" else scalar,
+        Maximise if config.name == "nsga2" else scalar,
         toolbox,
     )

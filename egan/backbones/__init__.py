@@ -8,7 +8,7 @@ from egan.backbones.dcgan.networks import DCGANConfig
 from egan.backbones.dcgan.networks import build as build_dcgan
 from egan.backbones.mlp import MLPConfig
 from egan.backbones.mlp import build as build_mlp
-from egan.backbones.networks import Inputs, Networks
+from egan.backbones.networks import Networks, Rows
 from egan.backbones.progressive.progan import ProGANConfig
 from egan.backbones.progressive.progan import build as build_progan
 from egan.backbones.stylegan.networks import StyleGANConfig
@@ -21,10 +21,10 @@ BackboneConfig = Annotated[
 __all__ = [
     "BackboneConfig",
     "DCGANConfig",
-    "Inputs",
     "MLPConfig",
     "Networks",
     "ProGANConfig",
+    "Rows",
     "StyleGANConfig",
     "build_networks",
 ]

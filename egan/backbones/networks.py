@@ -8,15 +8,15 @@ import torch
 from pydantic import BaseModel
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.progressive.growth import Schedule
+from egan.backbones.progressive.growth import GrowthSchedule
 
 Prior = Literal["normal", "uniform"]
 
 
-class Inputs(Protocol):
-    """What fakes are made from, one row each: z (N, latent), or a backbone's own kind of rows.
+class Rows(Protocol):
+    """Aligned rows, one for each sample: a tensor (N, ...), or a backbone's own kind of rows.
 
-    It is a tree of tensors (`egan/tensor_tree.py`), as `send` and recordings need.
+    It is a tree of tensors (`egan/tensor_tree.py`), as `send` and CUDA graphs need.
     """
 
     def __len__(self) -> int: ...
@@ -31,7 +31,7 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
         """Return the batches of a run by the keys that set them, `batch` being population.batch."""
         return {"population.batch": batch}
 
-    def counted(self, batch: int) -> Schedule | None:
+    def counted(self, batch: int) -> GrowthSchedule | None:
         """Return a schedule that counts the images shown; None: every batch is `batch`."""
         return None
 
@@ -52,7 +52,7 @@ class Networks:
     latent: int
     prior: Prior
 
-    def noise(self, count: int, generator: torch.Generator) -> Inputs:
+    def noise(self, count: int, generator: torch.Generator) -> Rows:
         """Return z (count, latent), normal or uniform in (-1, 1), drawn on the CPU.
 
         The CPU draws for every device, so that a run sees the same noise wherever it runs.
@@ -61,7 +61,7 @@ class Networks:
             return torch.rand(count, self.latent, generator=generator) * 2 - 1
         return torch.randn(count, self.latent, generator=generator)
 
-    def schedule(self, batch: int) -> Schedule | None:
+    def growth(self, batch: int) -> GrowthSchedule | None:
         """Return how the networks grow, on batches of `batch` where none is named; None: not."""
         return None
 

@@ -14,7 +14,8 @@ from egan.data.gaussians import GaussianMixture
 from egan.data.opening import Source
 from egan.data.pixels import to_float
 from egan.data.source import ImageSource
-from populations.seeding import Purpose, numpy_stream
+from egan.streams import Purpose
+from populations.seeding import numpy_stream
 
 # Indices of the streams of one (generation, purpose).
 _POINTS, _FLIPS = 0, 1

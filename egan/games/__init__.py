@@ -1,1 +1,26 @@
 """What is generated from what: the games that the engine plays."""
+
+from egan.backbones import BackboneConfig, build_networks
+from egan.games.game import Batch, Buffers, Game, Genes, Samples, joined, rows
+from egan.games.noise import NoiseGame
+
+__all__ = [
+    "Batch",
+    "Buffers",
+    "Game",
+    "Genes",
+    "NoiseGame",
+    "Samples",
+    "build_game",
+    "joined",
+    "rows",
+]
+
+
+def build_game(backbone: BackboneConfig, shape: tuple[int, ...]) -> NoiseGame:
+    """Return the game of samples of `shape`, played by the networks of a backbone.
+
+    Raises:
+        ValueError: the backbone cannot make samples of that shape.
+    """
+    return NoiseGame(build_networks(backbone, shape))

@@ -1,36 +1,72 @@
-"""Unconditional generation: samples from latent noise."""
+"""Goodfellow et al., arXiv 1406.2661: samples from noise, one generator, one discriminator."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from egan.backbones import Inputs, Networks
+from egan.backbones import Networks
 from egan.backbones.function import NetworkFunction
-from egan.backbones.progressive.growth import Stage
+from egan.backbones.progressive.growth import GrowthSchedule, Stage, at_stage
+from egan.data.draws import Draws
+from egan.games.game import Batch, Buffers, Genes, Samples
 from egan.state import Weights
+from egan.streams import Purpose
 
 
-class NoiseTask:
-    """One network, `generator`, maps rows of noise to fakes."""
+class NoiseGame:
+    """`generator` maps rows of `noise` to samples `x`, which `discriminator` tells from reals."""
+
+    conditioned = False
 
     def __init__(self, networks: Networks) -> None:
-        self._networks = networks
-        self.functions: dict[str, NetworkFunction] = {"generator": networks.generator}
+        self.networks = networks
+        self.generators: Mapping[str, NetworkFunction] = {"generator": networks.generator}
+        self.critics: Mapping[str, NetworkFunction] = {"discriminator": networks.discriminator}
 
-    def inputs(self, count: int, generator: torch.Generator) -> Inputs:
-        """Draw what `count` fakes are made from, on the CPU."""
-        return self._networks.noise(count, generator)
+    def growth(self, batch: int) -> GrowthSchedule | None:
+        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        return self.networks.growth(batch)
+
+    def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
+        """Return a generation's real samples for a purpose, `x` (N, ...)."""
+        return {"x": draws(generation, purpose)}
+
+    def at_stage(self, reals: Batch, stage: Stage) -> Batch:
+        """Return reals in a stage's resolution."""
+        return {"x": at_stage(reals["x"], stage)}
+
+    def inputs(self, count: int, stream: torch.Generator) -> Batch:
+        """Draw the `noise` of `count` fakes, on the CPU."""
+        return {"noise": self.networks.noise(count, stream)}
+
+    def conditions(self, reals: Batch) -> Batch:
+        """Return nothing: fakes take nothing from reals."""
+        return {}
 
     def generate(
-        self,
-        weights: Mapping[str, Weights],
-        inputs: Inputs,
-        stage: Stage | None = None,
-        training: bool = True,
-    ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
-        """Return fakes (N, ...) at `stage`, and each network's buffers after the call, by role."""
-        fakes, buffers = self.functions["generator"](
-            weights["generator"], inputs, stage=stage, training=training
+        self, genes: Genes, inputs: Batch, stage: Stage | None = None, training: bool = True
+    ) -> tuple[Samples, Buffers]:
+        """Return fakes `x` (N, ...) at `stage`, and the generator's buffers after the call."""
+        generator = self.generators["generator"]
+        fakes, buffers = generator(
+            genes["generator"], inputs["noise"], stage=stage, training=training
         )
-        return fakes, {"generator": buffers}
+        return {"x": fakes}, {"generator": buffers}
+
+    def judge(
+        self,
+        role: str,
+        critic: Weights,
+        samples: Batch,
+        inputs: Batch,
+        stage: Stage | None = None,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the discriminator's logits (N,), and its buffers after the call."""
+        return self.critics[role](critic, samples["x"], stage=stage)
+
+    def fixed_loss(
+        self, genes: Genes, inputs: Batch, fakes: Samples, stage: Stage | None = None
+    ) -> Tensor | None:
+        """Return None: a child descends its mutation's loss alone."""
+        return None

@@ -11,11 +11,11 @@ FLOOR = 60.0  # seconds: a shorter call may stumble over its machine's other wor
 SLACK = 10.0  # times the longest measured call
 WINDOW = 100  # calls that the longest is sought in
 CALLS = 4  # of a worker in a generation, on average at most; a call takes some 2 kB on the wire
-SMOOTHING = 0.5  # weight of a new measurement of a mutation's cost
+SMOOTHING = 0.5  # weight of a new measurement of an operator's cost
 
 
 class Costs:
-    """Seconds that a child of each mutation took lately."""
+    """Seconds that a child of each operator took lately."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
@@ -24,19 +24,19 @@ class Costs:
         """Take note of the time of a call that made `jobs`."""
         for job in jobs:
             each = seconds / len(jobs)
-            known = self._seconds.get(job.mutation, each)
-            self._seconds[job.mutation] = known + SMOOTHING * (each - known)
+            known = self._seconds.get(job.operator, each)
+            self._seconds[job.operator] = known + SMOOTHING * (each - known)
 
     def longest_first(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return the jobs, the costliest parent's first, and of each the costliest child first.
+        """Return the jobs, the costliest parents' first, and of each the costliest child first.
 
         Siblings stay together, for those of one call share their parent's forward pass.
         """
-        cost = {job: self._seconds.get(job.mutation, 0.0) for job in jobs}
-        family: dict[int, float] = {}
+        cost = {job: self._seconds.get(job.operator, 0.0) for job in jobs}
+        family: dict[tuple[int, ...], float] = {}
         for job in jobs:
-            family[job.parent] = family.get(job.parent, 0.0) + cost[job]
-        return sorted(jobs, key=lambda j: (-family[j.parent], j.parent, -cost[j], j.index))
+            family[job.parents] = family.get(job.parents, 0.0) + cost[job]
+        return sorted(jobs, key=lambda j: (-family[j.parents], j.parents, -cost[j], j.index))
 
 
 def take(queue: "deque[Job]", workers: int, total: int) -> tuple[Job, ...]:

@@ -39,7 +39,9 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
     """
     folder = RunFolder.open(run_dir)
     config = folder.load_config()
-    selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
+    selection = build_selection(
+        config.selection, config.population.survivors, config.fitness.weights
+    )
     lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
     events: list[dict[str, Any]] = []
     scorings: list[dict[str, Any]] = []
@@ -74,7 +76,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         "best": [
             {
                 "generation": best.generation,
-                "mutation": best.job.mutation,
+                "mutation": best.job.operator,
                 "fitness": list(best.fitness.values),
                 **dict(zip(OBJECTIVES, best.score.values, strict=True)),
             }
@@ -143,10 +145,10 @@ def _last(last: Entry | None) -> dict[str, Any] | None:
     return {
         "generation": last.generation,
         "scores": {
-            str(job.index): {"mutation": job.mutation, "parent": job.parent}
+            str(job.index): {"mutation": job.operator, "parent": job.parents[0]}
             | dict(zip(OBJECTIVES, score.values, strict=True))
             if score.finite
-            else {"mutation": job.mutation, "parent": job.parent, "failure": score.failure}
+            else {"mutation": job.operator, "parent": job.parents[0], "failure": score.failure}
             for job, score in zip(last.jobs, last.scores, strict=True)
         },
         "survivors": [job.index for job in last.survivors],

@@ -35,7 +35,7 @@ def _spans(entries: list[Entry]) -> Iterator[list[Entry]]:
 
 def _scores(figure: Figure, entries: list[Entry]) -> None:
     """Each mutation's quality and diversity."""
-    mutations = sorted({job.mutation for entry in entries for job in entry.jobs})
+    mutations = sorted({job.operator for entry in entries for job in entry.jobs})
     axes = figure.subplots(1, len(OBJECTIVES))
     for place, (name, axis) in enumerate(zip(OBJECTIVES, axes, strict=True)):
         for mutation in mutations:
@@ -47,7 +47,7 @@ def _scores(figure: Figure, entries: list[Entry]) -> None:
                         score.values[place]
                         for entry in span
                         for job, score in zip(entry.jobs, entry.scores, strict=True)
-                        if job.mutation == mutation and score.finite
+                        if job.operator == mutation and score.finite
                     ]
                 )
             ]
@@ -58,11 +58,11 @@ def _scores(figure: Figure, entries: list[Entry]) -> None:
 def _wins(figure: Figure, entries: list[Entry]) -> None:
     """Each mutation's share of the survivors over time."""
     axis = figure.subplots()
-    mutations = sorted({job.mutation for entry in entries for job in entry.jobs})
+    mutations = sorted({job.operator for entry in entries for job in entry.jobs})
     spans = np.array_split(np.arange(len(entries)), min(50, len(entries)))
     shares: dict[str, list[float]] = {mutation: [] for mutation in mutations}
     for span in spans:
-        wins = Counter(job.mutation for i in span for job in entries[i].survivors)
+        wins = Counter(job.operator for i in span for job in entries[i].survivors)
         for mutation in mutations:
             shares[mutation].append(wins[mutation] / wins.total())
     starts = [entries[span[0]].generation for span in spans]

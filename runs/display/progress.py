@@ -123,7 +123,7 @@ class Plain:
         shares = " ".join(f"{name} {share:.0%}" for name, share in lineage.shares().items())
         self.message(
             f"generation {self._clock.done}/{self._generations}  {values}  "
-            f"won by {best.mutation} ({shares})  {self._clock.describe()}"
+            f"won by {best.operator} ({shares})  {self._clock.describe()}"
         )
 
     def message(self, text: str) -> None:
@@ -203,16 +203,16 @@ class LiveDisplay:
         table.add_column("share of wins", justify="right")
         shares = lineage.shares()
         for job, score in zip(entry.jobs, entry.scores, strict=True):
-            parent = f" of parent {job.parent}" if self._config.population.survivors > 1 else ""
+            parent = f" of parent {job.parents[0]}" if self._config.population.survivors > 1 else ""
             cells = (
                 [f"{value:.4f}" for value in score.values]
                 if score.finite
                 else [escape((score.failure or "not finite")[:40]), ""]
             )
             mark = "yes" if job in entry.survivors else ""
-            share = f"{shares.get(job.mutation, 0):.0%}"
+            share = f"{shares.get(job.operator, 0):.0%}"
             style = "bold green" if mark else ""
-            table.add_row(escape(job.mutation + parent), *cells, mark, share, style=style)
+            table.add_row(escape(job.operator + parent), *cells, mark, share, style=style)
         losses = "  ".join(f"discriminator's {k} {v:.4f}" for k, v in entry.training.items())
         bar = Table.grid()
         bar.add_row(ProgressBar(total, self._clock.done, width=60))

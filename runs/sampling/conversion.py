@@ -8,7 +8,8 @@ import torch
 from egan.backbones import StyleGANConfig, build_networks
 from egan.backbones.stylegan.ports import backbone_of, convert, read_port
 from egan.games.noise import NoiseTask
-from populations.seeding import Purpose, torch_seed
+from egan.streams import Purpose
+from populations.seeding import torch_seed
 from runs.common.errors import ConfigError
 from runs.common.files import atomic_folder
 from runs.sampling.generators import write_generator

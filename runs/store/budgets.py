@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
-from egan.context import Pace
+from egan.context import Schedule
 from runs.config.schema import RunConfig
 from runs.store.journal import Entry
 
@@ -66,7 +66,7 @@ def cost(config: RunConfig, generations: int) -> dict[Axis, int]:
         "generations": generations,
         "discriminator_updates": generations * config.discriminator.updates,
         "generator_steps": generations * config.children * config.population.steps,
-        "images": Pace.counting(config).shown(generations),
+        "images": Schedule.counting(config).shown(generations),
     }
 
 

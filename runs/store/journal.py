@@ -49,7 +49,7 @@ class Entry:
             "generation": self.generation,
             "time": round(self.time, 3),
             "checksum": self.checksum,
-            "jobs": [[job.index, job.parent, job.mutation] for job in self.jobs],
+            "jobs": [[job.index, *job.parents, job.operator] for job in self.jobs],
             "scores": [list(map(_number, score.values)) for score in self.scores],
             "failures": {str(i): s.failure for i, s in enumerate(self.scores) if s.failure},
             "survivors": [places[job] for job in self.survivors],
@@ -65,7 +65,12 @@ class Entry:
         Raises:
             KeyError, TypeError, ValueError, IndexError: it is none.
         """
-        jobs = tuple(Job(_count(i), _count(p), str(m)) for i, p, m in value["jobs"])
+        jobs = tuple(
+            Job(_count(i), tuple(map(_count, parents)), str(operator))
+            for i, *parents, operator in value["jobs"]
+        )
+        if not all(job.parents for job in jobs):
+            raise ValueError("a job needs a parent")
         failures = value["failures"]
         scores = tuple(
             Score(tuple(map(_maybe, values)), _text(failures.get(str(place))))

@@ -125,9 +125,9 @@ def _read_journal(record: Record, folder: RunFolder, config: RunConfig) -> Recor
             continue
         spent.add(line)
         children += _children(line, places)
-        survivors.append(tuple((job.parent, places[job.mutation]) for job in line.survivors))
+        survivors.append(tuple((job.parents[0], places[job.operator]) for job in line.survivors))
         for job in line.survivors:
-            counts[places[job.mutation]] += 1
+            counts[places[job.operator]] += 1
         generations.append(line.generation)
         wins.append(counts.copy())
     return replace(
@@ -154,7 +154,7 @@ def journal_lines(folder: RunFolder) -> Iterator[Entry | Scoring]:
 
 def _children(entry: Entry, places: Mapping[str, int]) -> list[tuple[float, ...]]:
     return [
-        (places[job.mutation], *score.values)
+        (places[job.operator], *score.values)
         for job, score in zip(entry.jobs, entry.scores, strict=True)
         if score.finite
     ]

@@ -18,8 +18,9 @@ from egan.engine import Child, Engine
 from egan.mutations import resolve
 from egan.replica import import_state
 from egan.state import EvolutionState
+from egan.streams import Purpose
 from populations.individual import Job
-from populations.seeding import Purpose, seed_sequence
+from populations.seeding import seed_sequence
 from populations.selection import build_selection
 from runs.config.schema import RunConfig
 from runs.store.folder import RunFolder
@@ -110,8 +111,8 @@ def other_seeds(seed: int, count: int) -> list[int]:
 
 def _every_job(config: RunConfig) -> list[Job]:
     everything = config.selection.model_copy(update={"name": "egan"})
-    selection = build_selection(everything, config.population.survivors, config.fitness.gamma)
-    return selection.propose(config.population.mutations, config.seed, 0)
+    selection = build_selection(everything, config.population.survivors, config.fitness.weights)
+    return selection.propose(config.population.operators, config.seed, 0)
 
 
 def _states(folder: RunFolder, config: RunConfig, judges: Judges) -> Iterator[EvolutionState]:

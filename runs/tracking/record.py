@@ -24,7 +24,7 @@ from uuid import uuid4
 import numpy as np
 from pydantic import BaseModel
 
-from egan.context import Pace
+from egan.context import Schedule
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
@@ -139,7 +139,7 @@ class Record:
         self.where = ""
         self._config = config
         self._selection = build_selection(
-            config.selection, config.population.survivors, config.fitness.gamma
+            config.selection, config.population.survivors, config.fitness.weights
         )
         self._lineage = Lineage()
         self._spent = Spent(config)
@@ -362,7 +362,7 @@ def metrics_of(
     lineage.update(children, survivors)
     metrics: dict[str, float] = {}
     for mutation in config.population.mutations:
-        finite = [c for c in children if c.job.mutation == mutation and c.score.finite]
+        finite = [c for c in children if c.job.operator == mutation and c.score.finite]
         if finite:
             for place, name in enumerate(OBJECTIVES):
                 metrics[f"{name}/{mutation}"] = float(
@@ -380,7 +380,7 @@ def metrics_of(
         metrics[f"share_of_wins/{mutation}"] = shares.get(mutation, 0.0)
     metrics |= {f"discriminator/{key}": value for key, value in entry.training.items()}
     metrics |= {f"seconds/{phase}": value for phase, value in entry.seconds.items()}
-    reals = config.discriminator.updates * Pace.counting(config).batch(entry.generation)
+    reals = config.discriminator.updates * Schedule.counting(config).batch(entry.generation)
     metrics["images_per_second"] = reals / max(entry.seconds["total"], 1e-9)
     return {key: value for key, value in metrics.items() if value is not None}
 

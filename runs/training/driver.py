@@ -172,7 +172,7 @@ class Run:
         """Run to the end, or to a signal."""
         config, folder = self._config, self._folder
         selection = build_selection(
-            config.selection, config.population.survivors, config.fitness.gamma
+            config.selection, config.population.survivors, config.fitness.weights
         )
         journal = Journal(folder.journal)
         tracker = executor = None
@@ -256,7 +256,7 @@ class Run:
         self._score(population, journal)
         while self._goes_on(population):
             jobs = selection.propose(
-                config.population.mutations, config.seed, population.generation
+                config.population.operators, config.seed, population.generation
             )
             scores = population.evaluate(jobs)  # variation and evaluation, on the replicas
             children = selection.individuals(population.generation, jobs, scores)

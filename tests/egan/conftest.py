@@ -102,7 +102,7 @@ def jobs_of() -> Callable[[Engine], list[Job]]:
     def jobs(engine: Engine) -> list[Job]:
         population = engine.config.population
         selection = build_selection(SelectionConfig(), population.survivors, 0.0)
-        return selection.propose(population.mutations, engine.config.seed, 0)
+        return selection.propose(population.operators, engine.config.seed, 0)
 
     return jobs
 
@@ -117,7 +117,7 @@ def after() -> Callable[[Engine, int], EvolutionState]:
         for generation in range(generations):
             mutation = names[generation % len(names)]
             parents = range(len(state.parents))
-            jobs = [Job(len(names) * p + names.index(mutation), p, mutation) for p in parents]
+            jobs = [Job(len(names) * p + names.index(mutation), (p,), mutation) for p in parents]
             state, _ = engine.advance(state, engine.vary(state, jobs))
         return state
 

@@ -43,7 +43,7 @@ class Tracer:
 def played(engine: Engine, generations: int = 6) -> list:
     """Every score, report and checksum of some generations, jobs in varying order."""
     names, parents = engine.config.population.mutations, engine.config.population.survivors
-    grid = [Job(p * len(names) + i, p, n) for p in range(parents) for i, n in enumerate(names)]
+    grid = [Job(p * len(names) + i, (p,), n) for p in range(parents) for i, n in enumerate(names)]
     state, record = engine.initial_state(), []
     for generation in range(generations):
         jobs = grid[generation % len(grid) :] + grid[: generation % len(grid)]

@@ -12,8 +12,9 @@ from egan.data.draws import Draws
 from egan.discriminator import LOSSES
 from egan.engine import Diverged
 from egan.state import Network, checksum
+from egan.streams import Purpose
 from populations.individual import Job
-from populations.seeding import Purpose, torch_seed
+from populations.seeding import torch_seed
 
 
 def seeded(engine, generation: int, purpose: Purpose, *index: int) -> torch.Generator:
@@ -242,7 +243,7 @@ def test_the_average_follows_its_own_lineage_with_a_warm_up(engine_of, jobs_of, 
         children = engine.vary(state, [jobs[pick] for pick in picks])
         decay = min(0.25, (1 + generation) / (10 + generation))
         averages = [
-            decay * averages[child.job.parent]
+            decay * averages[child.job.parents[0]]
             + (1 - decay) * child.networks["generator"].weights.params.double()
             for child in children
         ]
@@ -252,7 +253,7 @@ def test_the_average_follows_its_own_lineage_with_a_warm_up(engine_of, jobs_of, 
             average = state.parents[index].average["generator"]
             assert torch.allclose(average.params.double(), averages[index], atol=1e-6)
             for name, buffer in child.networks["generator"].weights.buffers.items():
-                then = old[child.job.parent].average["generator"].buffers[name]
+                then = old[child.job.parents[0]].average["generator"].buffers[name]
                 expected = decay * then + (1 - decay) * buffer
                 if not buffer.is_floating_point():
                     expected = buffer  # a count of batches has no mean
@@ -279,7 +280,7 @@ def test_a_discriminator_whose_loss_is_not_finite_is_named_with_generation_and_u
         "mlp", discriminator={"updates": 3}, optimizer={"discriminator_learning_rate": 1e30}
     )
     state = replace(after(engine_of("mlp"), 0), generation=7)
-    children = engine.vary(state, [Job(0, 0, "heuristic")])
+    children = engine.vary(state, [Job(0, (0,), "heuristic")])
     before = checksum(state)
     with pytest.raises(
         Diverged, match=r"generation 7: the discriminator's loss is (nan|inf) in update 2 of 3"
@@ -291,7 +292,7 @@ def test_a_discriminator_whose_loss_is_not_finite_is_named_with_generation_and_u
 def test_weights_that_the_last_update_breaks_are_noticed(engine_of):
     engine = engine_of("mlp", discriminator={"r1": 1e30})  # its gradient's square overflows
     state = engine.initial_state()
-    children = engine.vary(state, [Job(0, 0, "heuristic")])
+    children = engine.vary(state, [Job(0, (0,), "heuristic")])
     with pytest.raises(
         Diverged, match=r"generation 0: the discriminator's weights or moments .* after update 1"
     ):
@@ -301,7 +302,7 @@ def test_weights_that_the_last_update_breaks_are_noticed(engine_of):
 def test_a_state_with_broken_weights_cannot_be_advanced(engine_of):
     engine = engine_of("mlp")
     state = engine.initial_state()
-    children = engine.vary(state, [Job(0, 0, "heuristic")])
+    children = engine.vary(state, [Job(0, (0,), "heuristic")])
     weights = state.discriminator.weights
     broken = replace(weights, params=torch.full_like(weights.params, math.nan))
     state = replace(state, discriminator=Network(broken, state.discriminator.moments))

@@ -81,7 +81,7 @@ def test_the_replica_plays_the_same_game_recorded(engine_of):
     replicas = [EngineReplica(engine_of("dcgan", record=record)) for record in (None, Tracer())]
     survivors = None
     for generation in range(6):
-        jobs = [Job(i, 0, n) for i, n in enumerate(("minimax", "heuristic", "least_squares"))]
+        jobs = [Job(i, (0,), n) for i, n in enumerate(("minimax", "heuristic", "least_squares"))]
         plain, recorded = (r.step(generation, survivors, jobs) for r in replicas)
         assert (plain.checksum, plain.scores) == (recorded.checksum, recorded.scores)
         survivors = (jobs[generation % 3],)
@@ -102,7 +102,7 @@ def test_a_mutation_that_changes_is_found_out_and_called_plainly(engine_of, capl
         moody.calls = 0
         engine = engine_of("mlp", own={"heuristic": moody}, record=record)
         state = engine.initial_state()
-        job, losses = Job(0, 0, "heuristic"), []
+        job, losses = Job(0, (0,), "heuristic"), []
         for _ in range(2):
             (child,) = engine.vary(state, [job])
             losses.append(child.networks["generator"].weights.params)
@@ -133,7 +133,7 @@ def test_a_failing_mutation_fails_its_child_as_ever(engine_of):
     engine = engine_of("mlp", own={"heuristic": failing}, record=Tracer())
     state = engine.initial_state()
     for _ in range(4):
-        (child,) = engine.vary(state, [Job(0, 0, "heuristic")])
+        (child,) = engine.vary(state, [Job(0, (0,), "heuristic")])
         assert child.failure == "ValueError: no such loss"
 
 

@@ -7,8 +7,9 @@ import torch
 
 from egan.data.draws import Draws
 from egan.state import checksum
+from egan.streams import Purpose
 from populations.individual import Job
-from populations.seeding import Purpose, torch_seed
+from populations.seeding import torch_seed
 
 KINDS = ("mlp", "dcgan", "dcgan-plain-d")
 
@@ -96,8 +97,8 @@ def test_a_childs_score_depends_neither_on_its_siblings_nor_on_their_order(
 def test_equal_children_score_equal_unless_noise_is_fresh(engine_of, noise):
     engine = engine_of("mlp", population={"noise": noise})
     state = engine.initial_state()
-    (child,) = engine.vary(state, [Job(0, 0, "heuristic")])
-    twin = type(child)(Job(1, 0, "heuristic"), child.networks)
+    (child,) = engine.vary(state, [Job(0, (0,), "heuristic")])
+    twin = type(child)(Job(1, (0,), "heuristic"), child.networks)
     scores = engine.evaluate(state, [child, twin])
     assert (scores[0] == scores[1]) == (noise == "common")
 
@@ -105,7 +106,7 @@ def test_equal_children_score_equal_unless_noise_is_fresh(engine_of, noise):
 def test_a_child_whose_fakes_are_not_finite_is_not_finite(engine_of, bits):
     engine = engine_of("mlp")
     state = engine.initial_state()
-    (child,) = engine.vary(state, [Job(0, 0, "heuristic")])
+    (child,) = engine.vary(state, [Job(0, (0,), "heuristic")])
     network = child.networks["generator"]
     broken = network.weights.params.clone()
     broken[:] = 3e38

@@ -40,7 +40,7 @@ def replica(precision: str) -> EngineReplica:
 
 
 JOBS = tuple(
-    Job(index, 0, name) for index, name in enumerate(("minimax", "heuristic", "least_squares"))
+    Job(index, (0,), name) for index, name in enumerate(("minimax", "heuristic", "least_squares"))
 )
 
 

@@ -150,7 +150,7 @@ def test_a_factory_sets_the_threads_and_builds_a_replica_of_real_data():
     torch.set_num_threads(2)
     replica = ReplicaFactory(config, "cpu", 1, mutations=dict(MUTATIONS))()
     assert torch.get_num_threads() == 1
-    outcome = replica.step(0, None, [Job(1, 0, "heuristic")])
+    outcome = replica.step(0, None, [Job(1, (0,), "heuristic")])
     assert outcome.scores[1].finite and outcome.generation == 0
 
 
@@ -166,7 +166,7 @@ def test_asked_for_graphs_a_replica_without_cuda_plays_the_same_game():
         ReplicaFactory(config, "cpu", 1, mutations, compile=compile_)()
         for compile_ in ("none", "graphs")
     )
-    jobs = [Job(index, 0, name) for index, name in enumerate(mutations)]
+    jobs = [Job(index, (0,), name) for index, name in enumerate(mutations)]
     for generation in range(4):
         survivors = (jobs[generation % 3],) if generation else None
         one, other = (replica.step(generation, survivors, jobs) for replica in (plain, asked))

@@ -10,8 +10,9 @@ from torch import nn
 from egan.engine import Child
 from egan.mutations import resolve
 from egan.state import EvolutionState, checksum
+from egan.streams import Purpose
 from populations.individual import Job
-from populations.seeding import Purpose, torch_seed
+from populations.seeding import torch_seed
 
 KINDS = ("mlp", "dcgan")
 NAMES = ("minimax", "heuristic", "least_squares")
@@ -134,7 +135,7 @@ def test_moments_are_inherited_over_generations(engine_of, jobs_of, ordinary, ki
     for generation in range(6):
         job = jobs_of(engine)[generation % 3]
         discriminator = ordinary(engine.networks.discriminator, state.discriminator.weights)
-        loss = resolve(job.mutation)(discriminator(generator(train_noise(engine, state, 0))))
+        loss = resolve(job.operator)(discriminator(generator(train_noise(engine, state, 0))))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -190,7 +191,7 @@ def test_siblings_share_their_noise_unless_it_is_fresh(engine_of, noise):
     """Two jobs of one mutation are twins under common noise, and not where noise is fresh."""
     engine = engine_of("mlp", population={"noise": noise})
     state = engine.initial_state()
-    twins = engine.vary(state, [Job(0, 0, "heuristic"), Job(1, 0, "heuristic")])
+    twins = engine.vary(state, [Job(0, (0,), "heuristic"), Job(1, (0,), "heuristic")])
     one, other = (child.networks["generator"].weights.params for child in twins)
     assert torch.equal(one, other) == (noise == "common")
 
@@ -279,7 +280,7 @@ def test_a_mutation_that_goes_wrong_fails_its_own_child_alone(
 ):
     engine = engine_of("mlp", own={"own": own})
     state = engine.initial_state()
-    good, bad, other = Job(0, 0, "heuristic"), Job(1, 0, "own"), Job(2, 0, "heuristic")
+    good, bad, other = Job(0, (0,), "heuristic"), Job(1, (0,), "own"), Job(2, (0,), "heuristic")
     children = engine.vary(state, [good, bad, other])
     assert [bool(child.failure) for child in children] == [False, True, False]
     (alone,) = engine.vary(state, [good])
@@ -298,7 +299,7 @@ def test_a_child_that_fails_in_a_later_step_takes_no_further_one(engine_of):
         return logits.mean() * (float("nan") if len(calls) == 2 else 1.0)
 
     engine = engine_of("mlp", own={"own": fails_second_time}, population={"steps": 4})
-    (child,) = engine.vary(engine.initial_state(), [Job(0, 0, "own")])
+    (child,) = engine.vary(engine.initial_state(), [Job(0, (0,), "own")])
     assert child.failure == "loss is nan at step 1"
     assert len(calls) == 2
 
@@ -309,7 +310,7 @@ def test_a_mutation_that_works_in_place_does_not_reach_its_siblings(engine_of, b
 
     engine = engine_of("mlp", own={"own": in_place})
     state = engine.initial_state()
-    own, good = Job(0, 0, "own"), Job(1, 0, "heuristic")
+    own, good = Job(0, (0,), "own"), Job(1, (0,), "heuristic")
     together: list[Child] = engine.vary(state, [own, good])
     (alone,) = engine.vary(state, [good])
     assert not together[0].failure

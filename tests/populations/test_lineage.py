@@ -11,8 +11,8 @@ NAMES = ("minimax", "heuristic", "least_squares")
 
 
 def generation_of(lineage, number: int, values) -> None:
-    policy = build_selection(SelectionConfig(), 1, 0.0)
-    jobs = [Job(i, 0, name) for i, name in enumerate(NAMES)]
+    policy = build_selection(SelectionConfig(), 1, (1.0, 0.0))
+    jobs = [Job(i, (0,), name) for i, name in enumerate(NAMES)]
     scores = [Score((v, 0.0)) if v is not None else Score((float("nan"),) * 2, "x") for v in values]
     children = policy.individuals(number, jobs, scores)
     lineage.update(children, policy.select(children))

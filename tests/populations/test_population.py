@@ -7,7 +7,7 @@ from populations.executors.local import LocalExecutor
 from populations.individual import Job, Score
 from populations.population import Population
 
-JOBS = [Job(index, 0, name) for index, name in enumerate("abc")]
+JOBS = [Job(index, (0,), name) for index, name in enumerate("abc")]
 
 
 @dataclass

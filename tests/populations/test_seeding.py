@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from populations.seeding import Purpose, numpy_stream, seed_sequence, torch_seed
+from egan.streams import Purpose
+from populations.seeding import numpy_stream, seed_sequence, torch_seed
 
 streams = st.tuples(
     st.integers(0, 2**63 - 1),

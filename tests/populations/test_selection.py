@@ -12,6 +12,7 @@ from populations.individual import Job, Score
 from populations.selection import NoFiniteChild, SelectionConfig, build_selection
 
 MUTATIONS = ("minimax", "heuristic", "least_squares")
+OPERATORS = tuple(map(Operator, MUTATIONS))
 NAN, INF = float("nan"), float("inf")
 numbers = st.integers(-3, 3).map(lambda n: n / 2)  # few values, so that ties are common
 scores_lists = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=9)
@@ -33,11 +34,11 @@ with_failures = st.lists(
 
 
 def jobs_for(count: int) -> list[Job]:
-    return [Job(i, i // 3, MUTATIONS[i % 3]) for i in range(count)]
+    return [Job(i, (i // 3,), MUTATIONS[i % 3]) for i in range(count)]
 
 
 def survivors_of(name: str, mu: int, scores: list[Score], gamma: float = 0.5) -> list[int]:
-    policy = build_selection(SelectionConfig(name=name), mu, gamma)
+    policy = build_selection(SelectionConfig(name=name), mu, (1.0, gamma))
     children = policy.individuals(4, jobs_for(len(scores)), scores)
     return [survivor.job.index for survivor in policy.select(children)]
 
@@ -48,33 +49,33 @@ def survivors_of(name: str, mu: int, scores: list[Score], gamma: float = 0.5) ->
 @pytest.mark.parametrize("name", ["egan", "nsga2"])
 @pytest.mark.parametrize("mu", [1, 3])
 def test_every_parent_is_varied_by_every_mutation(name, mu):
-    jobs = build_selection(SelectionConfig(name=name), mu, 0.0).propose(MUTATIONS, 0, 5)
+    jobs = build_selection(SelectionConfig(name=name), mu, (1.0, 0.0)).propose(OPERATORS, 0, 5)
     assert [job.index for job in jobs] == list(range(3 * mu))
-    assert [(job.parent, job.mutation) for job in jobs] == [
+    assert [(*job.parents, job.operator) for job in jobs] == [
         (parent, mutation) for parent in range(mu) for mutation in MUTATIONS
     ]
 
 
 @given(st.integers(1, 5), st.integers(0, 2**40), st.integers(0, 1000))
 def test_the_control_makes_no_more_children_than_survive_and_by_its_seed(mu, seed, generation):
-    policy = build_selection(SelectionConfig(name="random"), mu, 0.0)
-    grid = build_selection(SelectionConfig(name="egan"), mu, 0.0).propose(MUTATIONS, 0, 0)
-    jobs = policy.propose(MUTATIONS, seed, generation)
+    policy = build_selection(SelectionConfig(name="random"), mu, (1.0, 0.0))
+    grid = build_selection(SelectionConfig(name="egan"), mu, (1.0, 0.0)).propose(OPERATORS, 0, 0)
+    jobs = policy.propose(OPERATORS, seed, generation)
     assert len(jobs) == mu and len(set(jobs)) == mu
     assert set(jobs) <= set(grid)  # the index is the place in the full grid
     assert [job.index for job in jobs] == sorted(job.index for job in jobs)
-    assert jobs == policy.propose(MUTATIONS, seed, generation)
+    assert jobs == policy.propose(OPERATORS, seed, generation)
 
 
 def test_the_control_picks_every_mutation_and_parent_equally_often():
-    policy = build_selection(SelectionConfig(name="random"), 2, 0.0)
+    policy = build_selection(SelectionConfig(name="random"), 2, (1.0, 0.0))
     picked = Counter(
-        job.index for generation in range(3000) for job in policy.propose(MUTATIONS, 1, generation)
+        job.index for generation in range(3000) for job in policy.propose(OPERATORS, 1, generation)
     )
     assert set(picked) == set(range(6))
     assert all(abs(count - 1000) < 120 for count in picked.values())
-    assert policy.propose(MUTATIONS, 1, 0) != policy.propose(MUTATIONS, 2, 0) or (
-        policy.propose(MUTATIONS, 1, 1) != policy.propose(MUTATIONS, 2, 1)
+    assert policy.propose(OPERATORS, 1, 0) != policy.propose(OPERATORS, 2, 0) or (
+        policy.propose(OPERATORS, 1, 1) != policy.propose(OPERATORS, 2, 1)
     )
 
 
@@ -148,7 +149,7 @@ def test_a_failed_child_never_survives(name, scores, mu):
 def test_no_operator_sees_what_is_not_finite_and_a_failure_is_the_worst(name, scores):
     if not any(score.finite for score in scores):
         return
-    policy = build_selection(SelectionConfig(name=name), 1, 0.5)
+    policy = build_selection(SelectionConfig(name=name), 1, (1.0, 0.5))
     children = policy.individuals(0, jobs_for(len(scores)), scores)
     values = [child.fitness.values for child in children]
     assert all(math.isfinite(x) for v in values for x in v)
@@ -165,7 +166,7 @@ def test_the_first_slot_failing_does_not_block_its_rivals():
 
 
 def test_when_all_fail_the_error_names_generation_mutation_and_reason():
-    policy = build_selection(SelectionConfig(), 1, 0.0)
+    policy = build_selection(SelectionConfig(), 1, (1.0, 0.0))
     scores = [Score((NAN, NAN), "loss is nan at step 0"), Score((0.5, INF)), Score((NAN, 0.0))]
     with pytest.raises(NoFiniteChild) as caught:
         policy.individuals(12, jobs_for(3), scores)
@@ -178,7 +179,7 @@ def test_when_all_fail_the_error_names_generation_mutation_and_reason():
 
 def test_selection_changes_no_score():
     scores = [Score((0.1, NAN)), Score((0.3, 0.2))]
-    policy = build_selection(SelectionConfig(), 1, 0.0)
+    policy = build_selection(SelectionConfig(), 1, (1.0, 0.0))
     children = policy.individuals(0, jobs_for(2), scores)
     assert [child.score for child in children] == scores
 

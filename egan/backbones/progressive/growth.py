@@ -68,7 +68,7 @@ class GrowthConfig(BaseModel, extra="forbid", frozen=True):
     def _images(kimg: float) -> int:
         return round(kimg * 1000)
 
-    def schedule(self, resolution: int, batch: int) -> "Schedule":
+    def schedule(self, resolution: int, batch: int) -> "GrowthSchedule":
         """Return the growth up to the data's `resolution`; `batch` serves where none is named.
 
         Raises:
@@ -87,14 +87,14 @@ class GrowthConfig(BaseModel, extra="forbid", frozen=True):
             )
         batches = self.batch or dict.fromkeys(doublings(self.start, resolution), batch)
         training, transition = self._images(self.training_kimg), self._images(self.transition_kimg)
-        return Schedule(batches, training, transition)
+        return GrowthSchedule(batches, training, transition)
 
 
 @dataclass(frozen=True)
-class Schedule:
+class GrowthSchedule:
     """A growth in images: the batch of every resolution, and the length of both halves of a phase.
 
-    One resolution alone is no growth: `Schedule({32: 16})` stays at 32 pixels.
+    One resolution alone is no growth: `GrowthSchedule({32: 16})` stays at 32 pixels.
     """
 
     batches: Mapping[int, int]
@@ -126,7 +126,7 @@ def doublings(first: int, last: int) -> list[int]:
     return [first << step for step in range((last // first).bit_length())]
 
 
-def stage(images_shown: int, schedule: Schedule) -> Stage:
+def stage(images_shown: int, schedule: GrowthSchedule) -> Stage:
     """Return the stage after `images_shown` reals, as the published schedule has it.
 
     log2(resolution) - 1 + alpha, the level of detail, is continuous and never falls.
@@ -157,7 +157,7 @@ class _Span:
     per_generation: int
 
 
-def _spans(schedule: Schedule, updates: int) -> Iterator[_Span]:
+def _spans(schedule: GrowthSchedule, updates: int) -> Iterator[_Span]:
     """Yield the span of every resolution, lowest first; a span may be empty."""
     phase = schedule.training + schedule.transition
     span = _Span(schedule.resolutions[0], 0, 0, updates * schedule.batches[schedule.resolutions[0]])
@@ -176,7 +176,7 @@ def _spans(schedule: Schedule, updates: int) -> Iterator[_Span]:
         yield span
 
 
-def images_shown(generation: int, schedule: Schedule, updates: int) -> int:
+def images_shown(generation: int, schedule: GrowthSchedule, updates: int) -> int:
     """Return the reals that the discriminator has seen before `generation`.
 
     It takes `updates` batches per generation, each as large as the stage's resolution has it.
@@ -192,7 +192,7 @@ def images_shown(generation: int, schedule: Schedule, updates: int) -> int:
     return span.images + (generation - span.generation) * span.per_generation
 
 
-def first_generation(resolution: int, schedule: Schedule, updates: int) -> int:
+def first_generation(resolution: int, schedule: GrowthSchedule, updates: int) -> int:
     """Return the first generation that computes at `resolution`; 0 for what is below the start.
 
     The age of a layer, which Adam's bias correction counts from, is the number of generations

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from egan.backbones.networks import Backbone, Networks, refuse
-from egan.backbones.progressive.growth import LOWEST, GrowthConfig, Schedule, Stage, doublings
+from egan.backbones.progressive.growth import LOWEST, GrowthConfig, GrowthSchedule, Stage, doublings
 from egan.backbones.progressive.layers import (
     EqualConv2d,
     EqualLinear,
@@ -50,7 +50,7 @@ class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
         stages = {f"backbone.growth.batch.{side}": size for side, size in named.items()}
         return stages or super().batches(batch)
 
-    def counted(self, batch: int) -> Schedule | None:
+    def counted(self, batch: int) -> GrowthSchedule | None:
         """Return a schedule that counts the images shown; None: every batch is `batch`.
 
         It needs no data: named batches end at the data's resolution, and others are all alike.
@@ -79,7 +79,7 @@ class ProgressiveNetworks(Networks):
     config: ProgressiveConfig
     resolution: int
 
-    def schedule(self, batch: int) -> Schedule | None:
+    def growth(self, batch: int) -> GrowthSchedule | None:
         """Return how the networks grow, on batches of `batch` where none is named; None: not."""
         growth = self.config.growth
         return None if growth is None else growth.schedule(self.resolution, batch)

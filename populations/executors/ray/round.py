@@ -117,7 +117,7 @@ class Round:
             if len(call.jobs) == 1 and self._failures[job] > self._crew.restarts + 1:
                 raise WorkerLost(
                     f"{self._failures[job]} workers in a row were lost with child {job.index} "
-                    f"({job.mutation}) of generation {self._generation}. The last reason: "
+                    f"({job.operator}) of generation {self._generation}. The last reason: "
                     f"{' '.join(str(error).split())[:300]}{advice(error)}"
                 )
 

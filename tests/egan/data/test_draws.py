@@ -11,7 +11,7 @@ from egan.data.draws import Draws
 from egan.data.opening import open_source
 from egan.data.pixels import to_float
 from egan.data.source import ImageSource
-from populations.seeding import Purpose
+from egan.streams import Purpose
 
 TRAIN, EVALUATION, DISCRIMINATOR = (
     Purpose.TRAIN_DATA,

@@ -17,7 +17,7 @@ from egan.data.config import (
     PackedConfig,
 )
 from egan.data.draws import Draws
-from populations.seeding import Purpose
+from egan.streams import Purpose
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from egan.mutations import heuristic, least_squares
 from egan.replica import ReplicaFactory
 from populations.executors.base import ExecutionConfig, Origin, Outcome
 from populations.executors.ray.executor import RayExecutor
-from populations.individual import Job, Score
+from populations.individual import Job, Operator, Score
 from populations.population import Population
 from populations.selection import SelectionConfig, build_selection
 
@@ -226,7 +226,7 @@ class Evolution:
 
     def __init__(self, executor) -> None:
         self.executor = executor
-        self.selection = build_selection(SelectionConfig(), 2, 0.01)
+        self.selection = build_selection(SelectionConfig(), 2, (1.0, 0.01))
         self.begin()
 
     def begin(self) -> None:
@@ -255,7 +255,9 @@ class Evolution:
         return self.population.outcome.replicas
 
     def generation(self) -> None:
-        jobs = self.selection.propose(tuple(MUTATIONS), 5, self.population.generation)
+        jobs = self.selection.propose(
+            tuple(map(Operator, MUTATIONS)), 5, self.population.generation
+        )
         scores = self.population.evaluate(jobs)
         outcome = self.population.outcome
         survivors = self.selection.select(

@@ -14,7 +14,7 @@ MUTATIONS = ("minimax", "heuristic", "least_squares")
 
 
 def grid(parents: int) -> list[Job]:
-    return [Job(p * 3 + m, p, name) for p in range(parents) for m, name in enumerate(MUTATIONS)]
+    return [Job(p * 3 + m, (p,), name) for p in range(parents) for m, name in enumerate(MUTATIONS)]
 
 
 # ------------------------------------------------------------------------------------- sizes
@@ -22,7 +22,7 @@ def grid(parents: int) -> list[Job]:
 
 @given(st.integers(0, 200), st.integers(1, 20))
 def test_calls_take_every_job_once_and_get_no_larger(jobs, workers):
-    queue = deque(Job(index, 0, "a") for index in range(jobs))
+    queue = deque(Job(index, (0,), "a") for index in range(jobs))
     calls = []
     while queue:
         calls.append(take(queue, workers, jobs))
@@ -40,7 +40,7 @@ def test_calls_take_every_job_once_and_get_no_larger(jobs, workers):
 
 def test_few_children_come_singly_many_in_falling_pieces():
     def sizes(jobs, workers):
-        queue, found = deque(Job(index, 0, "a") for index in range(jobs)), []
+        queue, found = deque(Job(index, (0,), "a") for index in range(jobs)), []
         while queue:
             found.append(len(take(queue, workers, jobs)))
         return found
@@ -57,7 +57,7 @@ def test_few_children_come_singly_many_in_falling_pieces():
 )
 def test_nobody_waits_for_a_slow_worker_longer_than_its_fair_end(speeds, jobs):
     """Pulled by demand, all end within the largest piece; fixed shares know no such bound."""
-    queue = deque(Job(index, 0, "a") for index in range(jobs))
+    queue = deque(Job(index, (0,), "a") for index in range(jobs))
     free = dict.fromkeys(range(len(speeds)), 0.0)
     largest = 0.0
     while queue:
@@ -78,23 +78,23 @@ def test_without_measurements_the_grids_order_stays():
 
 def test_the_costliest_comes_first_and_siblings_stay_together():
     costs = Costs()
-    costs.measured((Job(0, 0, "heuristic"),), 3.0)
-    costs.measured((Job(0, 0, "minimax"), Job(1, 0, "minimax")), 2.0)
+    costs.measured((Job(0, (0,), "heuristic"),), 3.0)
+    costs.measured((Job(0, (0,), "minimax"), Job(1, (0,), "minimax")), 2.0)
     ordered = costs.longest_first(grid(2))
-    assert [job.mutation for job in ordered] == ["heuristic", "minimax", "least_squares"] * 2
-    assert [job.parent for job in ordered] == [0, 0, 0, 1, 1, 1]
+    assert [job.operator for job in ordered] == ["heuristic", "minimax", "least_squares"] * 2
+    assert [job.parents[0] for job in ordered] == [0, 0, 0, 1, 1, 1]
     fewer = [job for job in grid(2) if job.index != 1]  # parent 0 without its costliest child
-    assert [job.parent for job in costs.longest_first(fewer)] == [1, 1, 1, 0, 0]
+    assert [job.parents[0] for job in costs.longest_first(fewer)] == [1, 1, 1, 0, 0]
 
 
 def test_a_cost_follows_what_is_measured_now():
     costs = Costs()
     for _ in range(20):
-        costs.measured((Job(0, 0, "minimax"),), 9.0)
-    costs.measured((Job(1, 0, "heuristic"),), 1.0)
+        costs.measured((Job(0, (0,), "minimax"),), 9.0)
+    costs.measured((Job(1, (0,), "heuristic"),), 1.0)
     assert costs.longest_first(grid(1))[0].mutation == "minimax"
     for _ in range(6):
-        costs.measured((Job(0, 0, "minimax"),), 0.1)
+        costs.measured((Job(0, (0,), "minimax"),), 0.1)
     assert costs.longest_first(grid(1))[0].mutation == "heuristic"
 
 

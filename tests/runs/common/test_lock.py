@@ -62,7 +62,7 @@ def test_a_damaged_lock_file_hinders_nothing(content, tmp_path):
 
 
 def entry(generation: int) -> Entry:
-    job = Job(0, 0, "minimax")
+    job = Job(0, (0,), "minimax")
     return Entry(generation, 0.0, f"c{generation}", (job,), (Score((0.5, 1.0)),), (job,))
 
 

@@ -40,10 +40,10 @@ def test_a_duration_is_said_as_people_do(seconds, said):
 
 
 def an_entry(generation: int, failed: bool = False) -> tuple[Entry, Lineage]:
-    jobs = (Job(0, 0, "minimax"), Job(1, 0, "heuristic"))
+    jobs = (Job(0, (0,), "minimax"), Job(1, (0,), "heuristic"))
     bad = Score((float("nan"),) * 2, "loss is nan [/at] step 0")
     scores = (bad if failed else Score((0.25, 1.5)), Score((0.75, -2.5)))
-    selection = build_selection(SelectionConfig(), 1, 0.1)
+    selection = build_selection(SelectionConfig(), 1, (1.0, 0.1))
     children = selection.individuals(generation, jobs, scores)
     survivors = selection.select(children)
     lineage = Lineage()

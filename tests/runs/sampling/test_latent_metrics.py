@@ -11,10 +11,11 @@ import torch
 
 from egan.backbones.stylegan.networks import Latents, map_latents
 from egan.state import Weights
+from egan.streams import Purpose
 from fitness.features.pixels import PixelSpace
 from fitness.metrics.lpips import distance_in
 from fitness.metrics.ppl import arc, line, perceptual_path_length
-from populations.seeding import Purpose, numpy_stream
+from populations.seeding import numpy_stream
 from runs.evaluation.latent_metrics import Attributes, score_latents
 from runs.sampling.opening import open_sampler
 from runs.training.driver import evolve

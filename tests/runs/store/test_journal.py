@@ -51,7 +51,7 @@ def written(path, *entries: Entry) -> None:
 
 
 def simple(generation: int) -> Entry:
-    jobs = (Job(0, 0, "minimax"), Job(1, 0, "heuristic"))
+    jobs = (Job(0, (0,), "minimax"), Job(1, (0,), "heuristic"))
     scores = (Score((math.nan,) * 2, "loss is nan at step 0, señor"), Score((0.5, -1.25)))
     return Entry(
         generation,

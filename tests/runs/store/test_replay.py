@@ -10,7 +10,7 @@ from runs.store.snapshots import STATE, write_snapshot
 
 
 def entry(generation: int, checksum: str = "") -> Entry:
-    job = Job(generation % 3, 0, "minimax")
+    job = Job(generation % 3, (0,), "minimax")
     return Entry(
         generation, 0.0, checksum or f"c{generation}", (job,), (Score((0.5, 1.0)),), (job,)
     )
@@ -49,7 +49,7 @@ def replayed(folder: RunFolder) -> list[int]:
     past = read_past(folder)
     start = past.origin.exported.generation if past.origin.exported else 0
     assert len(past.origin.history) == past.end - start
-    expected = tuple((Job(g % 3, 0, "minimax"),) for g in range(start, past.end))
+    expected = tuple((Job(g % 3, (0,), "minimax"),) for g in range(start, past.end))
     assert past.origin.history == expected
     return [start, past.end]
 

@@ -66,7 +66,9 @@ def logged(folder: Path) -> int:
 def expected_metrics(folder: Path) -> dict[tuple[str, int], float]:
     """Return each metric that the journal holds, by name and generation."""
     config = load_config(folder / "config.yaml")
-    selection = build_selection(config.selection, config.population.survivors, config.fitness.gamma)
+    selection = build_selection(
+        config.selection, config.population.survivors, config.fitness.weights
+    )
     lineage, faults = Lineage(), Counter()
     return {
         (name, entry.generation): value
@@ -482,8 +484,8 @@ def test_without_tracking_mlflow_is_not_even_imported(images_yaml, tmp_path):
 def test_images_per_second_follow_the_batch_of_the_stage():
     growth = {"start": 16, "training_kimg": 0.02, "transition_kimg": 0, "batch": {16: 12, 32: 4}}
     config = load_config("progan-fashion", data__path="none", backbone__growth=growth)
-    selection = build_selection(config.selection, 1, config.fitness.gamma)
-    jobs = selection.propose(config.population.mutations, 0, 0)
+    selection = build_selection(config.selection, 1, config.fitness.weights)
+    jobs = selection.propose(config.population.operators, 0, 0)
     scores = (Score((0.5, 1.0)),) * len(jobs)
 
     def images_per_second(generation):

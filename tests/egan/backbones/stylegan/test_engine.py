@@ -17,8 +17,8 @@ from egan.mutations import resolve
 from egan.optimizer import adam
 from egan.replica import EngineReplica
 from egan.state import Moments, checksum
+from egan.streams import Purpose
 from populations.individual import Job
-from populations.seeding import Purpose
 
 # Two updates of 8 reals: 8 px for generations 0 to 2, fading into 16 px (of 4) up to 6, then 16 px.
 GROWTH = {"start": 8, "training_kimg": 0.032, "transition_kimg": 0.064}

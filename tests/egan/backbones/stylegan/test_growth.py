@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from egan.backbones.progressive import progan
 from egan.backbones.progressive.growth import (
     GrowthConfig,
-    Schedule,
+    GrowthSchedule,
     Stage,
     at_stage,
     first_generation,
@@ -28,14 +28,14 @@ def schedules(draw):
     steps = draw(st.integers(0, 4))
     batches = {first << step: draw(st.integers(2, 50)) for step in range(steps + 1)}
     training, transition = draw(st.integers(0, 400)), draw(st.integers(0, 400))
-    return Schedule(batches, training or int(transition == 0), transition)
+    return GrowthSchedule(batches, training or int(transition == 0), transition)
 
 
 def level(found: Stage) -> float:
     return log2(found.resolution) - 1 + found.alpha
 
 
-def published_level(images: int, schedule: Schedule) -> float:
+def published_level(images: int, schedule: GrowthSchedule) -> float:
     """The published code's level of detail, counted down to 0 at the full resolution."""
     phase = schedule.training + schedule.transition
     index, within = divmod(images, phase)
@@ -103,7 +103,7 @@ def test_the_published_schedule_fades_to_16_pixels_between_600_and_1200_thousand
 
 
 def test_impossible_requests_to_a_schedule_are_named():
-    schedule = Schedule({8: 4, 16: 2}, 10, 10)
+    schedule = GrowthSchedule({8: 4, 16: 2}, 10, 10)
     with pytest.raises(ValueError, match="must not be negative, not -1"):
         stage(-1, schedule)
     with pytest.raises(ValueError, match="not -1 and 1"):

@@ -1,0 +1,133 @@
+"""The critics' turn: they are trained on what survived."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from egan import gradients
+from egan.config import GameConfig
+from egan.context import Context
+from egan.determinism import send
+from egan.games.game import Batch, Samples, joined, rows
+from egan.optimizer import adam
+from egan.state import Genome, Network, Weights, extremes, weights_of
+from egan.streams import Purpose
+
+Run = Callable[..., Any]  # calls one of `egan.gradients` in a context
+
+
+class Diverged(RuntimeError):
+    """A critic's training became non-finite; the last snapshot is intact."""
+
+
+def train_critics(
+    context: Context,
+    critics: Mapping[str, Network],
+    parents: Sequence[Genome],
+    config: GameConfig,
+    run: Run,
+    before: Mapping[str, Tensor | None],
+) -> tuple[dict[str, Network], dict[str, float]]:
+    """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors.
+
+    Args:
+        context: the generation's.
+        critics: as they are, by role.
+        parents: the survivors.
+        config: the game's, with the settings of the state.
+        run: calls one of `egan.gradients` in a context.
+        before: each critic's steps before its layers came in, see `egan.optimizer.adam`.
+
+    Returns:
+        The new critics, and their mean loss.
+
+    Raises:
+        Diverged: a loss, or the weights, became non-finite.
+    """
+    updates = config.discriminator.updates
+    trained, losses = dict(critics), []
+    reals = context.reals(Purpose.DISCRIMINATOR_DATA)
+    for update in range(updates):
+        real = rows(reals, slice(update * context.batch, (update + 1) * context.batch))
+        fake, inputs = _fakes_of(context, parents, real, update, updates, run)
+        for role in critics:
+            loss, trained[role] = _step(
+                context, role, trained[role], real, fake, inputs, update, config, run, before[role]
+            )
+            losses.append((role, update, loss))
+    # Read together, once: each reading waits for the device. Nothing is adopted before.
+    values = [loss for _, _, loss in losses]
+    report = [*values, torch.stack(values).mean(), *(extremes(own) for own in trained.values())]
+    numbers = iter(torch.stack([value.double() for value in report]).tolist())
+    for role, update, _ in losses:
+        if not isfinite(value := next(numbers)):
+            raise Diverged(
+                f"generation {context.generation}: the {role}'s loss is {value} "
+                f"in update {update + 1} of {updates}"
+            )
+    mean = next(numbers)
+    for role in trained:
+        if not isfinite(next(numbers)):
+            raise Diverged(
+                f"generation {context.generation}: the {role}'s weights or moments are not "
+                f"finite after update {updates}, though its losses were"
+            )
+    return trained, {"loss": mean}
+
+
+def _step(
+    context: Context,
+    role: str,
+    critic: Network,
+    real: Batch,
+    fake: Samples,
+    inputs: Batch,
+    update: int,
+    config: GameConfig,
+    run: Run,
+    before: Tensor | None,
+) -> tuple[Tensor, Network]:
+    """Return a critic's loss (), and the critic after one optimiser step."""
+    discriminator, optimizer = config.discriminator, config.optimizer
+    mix = None
+    if discriminator.gradient_penalty:
+        places = torch.rand(context.batch, generator=context.stream(Purpose.PENALTY, update))
+        mix = send(places, context.device)
+    due = discriminator.due(context.generation * discriminator.updates + update)
+    loss, gradient, buffers = run(
+        gradients.critic_gradient,
+        context, critic.weights, real, fake, inputs, mix, role=role, config=due,
+    )  # fmt: skip
+    params, moments = adam(
+        critic.weights.params,
+        gradient,
+        critic.moments,
+        optimizer.discriminator_learning_rate or optimizer.learning_rate,
+        optimizer.betas,
+        optimizer.eps,
+        before,
+    )
+    return loss, Network(Weights(params, buffers), moments)
+
+
+def _fakes_of(
+    context: Context, parents: Sequence[Genome], real: Batch, update: int, updates: int, run: Run
+) -> tuple[Samples, Batch]:
+    """Return a batch of fakes (N, ...) and their inputs.
+
+    Each parent's share is equal; the remainder goes to the parents in turn.
+    """
+    share, remainder = divmod(context.batch, len(parents))
+    step = context.generation * updates + update
+    fakes, inputs, start = [], [], 0
+    for index, parent in enumerate(parents):
+        count = share + ((index + step) % len(parents) < remainder)
+        stream = context.stream(Purpose.DISCRIMINATOR_NOISE, update, index)
+        own = context.inputs(count, stream, rows(real, slice(start, start + count)))
+        fakes.append(run(gradients.fakes, context, weights_of(parent.networks), own))
+        inputs.append(own)
+        start += count
+    return joined(fakes), joined(inputs)

@@ -1,0 +1,99 @@
+"""What is generated from what: the protocol that the engine plays.
+
+A game is pure. It holds the networks' functions and what is known of the data, no weights and no
+state: weights, random streams and reals are arguments. `egan.games.noise` is the first one.
+
+All that a critic or a generator sees of one sample lies in one row of a batch. Conditions (a label,
+the other image of a pair) are rows like any other, so no signature has a special argument for them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from egan.backbones.function import NetworkFunction
+from egan.backbones.networks import Rows
+from egan.backbones.progressive.growth import GrowthSchedule, Stage
+from egan.data.draws import Draws
+from egan.state import Weights
+from egan.streams import Purpose
+from egan.tensor_tree import filled, leaves
+
+Batch = Mapping[str, Rows]  # aligned rows by name: x | noise | label | a, b
+Samples = Mapping[str, Tensor]  # a batch of what critics judge
+Genes = Mapping[str, Weights]  # a genome's networks, by role
+Buffers = Mapping[str, Mapping[str, Tensor]]  # networks' buffers, by role
+
+
+class Game(Protocol):
+    """What the engine asks of a game.
+
+    Attributes:
+        generators: the networks of a genome, by role.
+        critics: the networks that judge, by role; the first one is the population's main critic.
+        conditioned: whether fakes take anything from reals, so that each step draws some.
+    """
+
+    @property
+    def generators(self) -> Mapping[str, NetworkFunction]: ...
+
+    @property
+    def critics(self) -> Mapping[str, NetworkFunction]: ...
+
+    @property
+    def conditioned(self) -> bool: ...
+
+    def growth(self, batch: int) -> GrowthSchedule | None:
+        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+
+    def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
+        """Return a generation's real samples for a purpose, with what belongs to them."""
+
+    def at_stage(self, reals: Batch, stage: Stage) -> Batch:
+        """Return reals as they are at a stage of networks that grow."""
+
+    def inputs(self, count: int, stream: torch.Generator) -> Batch:
+        """Draw what `count` fakes are made from, on the CPU."""
+
+    def conditions(self, reals: Batch) -> Batch:
+        """Return what fakes take from as many rows of reals; {}: nothing."""
+
+    def generate(
+        self, genes: Genes, inputs: Batch, stage: Stage | None = None, training: bool = True
+    ) -> tuple[Samples, Buffers]:
+        """Return the fakes by name, and each generator's buffers after the call, by role."""
+
+    def judge(
+        self,
+        role: str,
+        critic: Weights,
+        samples: Batch,
+        inputs: Batch,
+        stage: Stage | None = None,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return a critic's logits (N, ...) of samples, and its buffers after the call.
+
+        `inputs` holds the samples' conditions. Reals are their own: there it is `samples` again.
+        """
+
+    def fixed_loss(
+        self, genes: Genes, inputs: Batch, fakes: Samples, stage: Stage | None = None
+    ) -> Tensor | None:
+        """Return a loss () that every child descends beside its mutation's; None: there is none.
+
+        Reconstruction, cycle and identity terms are of this kind. Siblings share its gradient.
+        """
+
+
+def rows(batch: Batch, part: slice) -> Batch:
+    """Return some rows of a batch."""
+    return {name: value[part] for name, value in batch.items()}
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return the rows of all batches, one after the other; they have the same names."""
+    parts = zip(*map(leaves, batches), strict=True)
+    whole: Batch = filled(batches[0], [torch.cat(part) for part in parts])
+    return whole
