@@ -102,8 +102,8 @@ class Program:
         return parameters(self.engine.networks)
 
     def fakes(self, weights: Weights) -> Tensor:
-        turn, count = self.engine.turn(0), self.config.population.batch
-        inputs = self.engine.task.inputs(count, torch.Generator().manual_seed(0))
+        turn, count = self.engine.context(0), self.config.population.batch
+        inputs = self.engine.game.inputs(count, torch.Generator().manual_seed(0))
         return turn.generate({"generator": weights}, send(inputs, self.engine.device))[0]
 
     def forward(self) -> None:
@@ -113,9 +113,9 @@ class Program:
 
     def judge(self, images: Tensor) -> None:
         """Judge a batch of images, and differentiate by the discriminator's weights."""
-        weights = self.state.discriminator.weights
+        weights = self.state.critics["discriminator"].weights
         params = weights.params.detach().requires_grad_()
-        logits, _ = self.engine.turn(0).judge(replace(weights, params=params), images)
+        logits, _ = self.engine.context(0).judge(replace(weights, params=params), images)
         torch.autograd.grad(logits.sum(), params)
 
     def vary(self) -> None:
@@ -126,7 +126,7 @@ class Program:
         """Return the bytes that the graph of a mutation's step keeps, weights left out."""
         parent = self.state.parents[0].networks["generator"].weights
         leaf = replace(parent, params=parent.params.detach().requires_grad_())
-        judge = self.state.discriminator.weights
+        judge = self.state.critics["discriminator"].weights
         sizes: dict[int, int] = {}
         weights = {w.params.untyped_storage().data_ptr() for w in (leaf, judge)}
 
@@ -138,7 +138,7 @@ class Program:
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             fakes = self.fakes(leaf)
-            logits, _ = self.engine.turn(0).judge(judge, fakes)
+            logits, _ = self.engine.context(0).judge(judge, fakes)
         assert logits.requires_grad
         return sum(sizes.values())
 

@@ -79,7 +79,7 @@ def penalties(
     real and fake, where it is asked for. `judge` must leave D's buffers as they are.
     """
     total = torch.zeros((), device=next(iter(fake.values())).device)
-    made = {name: real[name] for name in fake}  # the reals, less their conditions
+    made = {name: real[name] for name in fake if name in real}  # the reals, less conditions
     if config.r1:  # Mescheder et al., 1801.04406: g/2 E_x ||grad C(x)||^2
         total = total + config.r1 / 2 * squared_gradient_norm(judge, made, real).mean()
     if config.r2:  # the same on fakes
@@ -89,6 +89,7 @@ def penalties(
         between = {
             name: made[name].lerp(tensor, mix.view(-1, *[1] * (tensor.dim() - 1)))
             for name, tensor in fake.items()
+            if name in made
         }
         norm = (squared_gradient_norm(judge, between, inputs) + 1e-12).sqrt()
         total = total + config.gradient_penalty * (norm - 1).square().mean()

@@ -135,7 +135,7 @@ def unpack(
     tensors: Mapping[str, Tensor],
     generation: int,
     steps: Mapping[str, int],
-    settings: Mapping[str, float],
+    settings: Mapping[str, float] | None = None,
 ) -> EvolutionState:
     """Build the state whose `tensors()` and `steps()` these are."""
 
@@ -158,7 +158,7 @@ def unpack(
 
     count = len({name.split(".")[1] for name in steps if name.startswith("parents.")})
     critics = {role: network(role) for role in steps if not role.startswith("parents.")}
-    return EvolutionState(generation, tuple(map(genome, range(count))), critics, settings)
+    return EvolutionState(generation, tuple(map(genome, range(count))), critics, settings or {})
 
 
 def checksum(state: EvolutionState) -> str:

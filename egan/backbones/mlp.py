@@ -33,8 +33,8 @@ class MLP(nn.Module):
             layers += [nn.Linear(size, following), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the last layer's output; `condition` is for conditional tasks."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last layer's output."""
         out: Tensor = self.layers(x)
         return out
 
@@ -42,9 +42,9 @@ class MLP(nn.Module):
 class PointCritic(MLP):
     """A discriminator of points: (N, inputs) to one logit each, (N,)."""
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return D's logits (N,)."""
-        return super().forward(x, condition).squeeze(1)
+        return super().forward(x).squeeze(1)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -8,7 +8,7 @@ the other image of a pair) are rows like any other, so no signature has a specia
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from egan.tensor_tree import filled, leaves
 Batch = Mapping[str, Rows]  # aligned rows by name: x | noise | label | a, b
 Samples = Mapping[str, Tensor]  # a batch of what critics judge
 Genes = Mapping[str, Weights]  # a genome's networks, by role
+AnyBatch = TypeVar("AnyBatch", bound=Mapping)
 Buffers = Mapping[str, Mapping[str, Tensor]]  # networks' buffers, by role
 
 
@@ -37,13 +38,16 @@ class Game(Protocol):
     """
 
     @property
-    def generators(self) -> Mapping[str, NetworkFunction]: ...
+    def generators(self) -> Mapping[str, NetworkFunction]:
+        """See above."""
 
     @property
-    def critics(self) -> Mapping[str, NetworkFunction]: ...
+    def critics(self) -> Mapping[str, NetworkFunction]:
+        """See above."""
 
     @property
-    def conditioned(self) -> bool: ...
+    def conditioned(self) -> bool:
+        """See above."""
 
     def growth(self, batch: int) -> GrowthSchedule | None:
         """Return how the networks grow, on batches of `batch` where none is named; None: not."""
@@ -92,8 +96,8 @@ def rows(batch: Batch, part: slice) -> Batch:
     return {name: value[part] for name, value in batch.items()}
 
 
-def joined(batches: Sequence[Batch]) -> Batch:
+def joined(batches: Sequence[AnyBatch]) -> AnyBatch:
     """Return the rows of all batches, one after the other; they have the same names."""
     parts = zip(*map(leaves, batches), strict=True)
-    whole: Batch = filled(batches[0], [torch.cat(part) for part in parts])
+    whole: AnyBatch = filled(batches[0], [torch.cat(part) for part in parts])
     return whole

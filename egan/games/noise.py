@@ -34,7 +34,9 @@ class NoiseGame:
 
     def at_stage(self, reals: Batch, stage: Stage) -> Batch:
         """Return reals in a stage's resolution."""
-        return {"x": at_stage(reals["x"], stage)}
+        images = reals["x"]
+        assert isinstance(images, Tensor)
+        return {"x": at_stage(images, stage)}
 
     def inputs(self, count: int, stream: torch.Generator) -> Batch:
         """Draw the `noise` of `count` fakes, on the CPU."""

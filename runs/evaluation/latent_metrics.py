@@ -11,14 +11,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from egan.backbones import Inputs
+from egan.backbones import Rows
 from egan.backbones.stylegan.networks import Latents
+from egan.streams import Purpose
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.lpips import PerceptualDistance
 from fitness.metrics.names import METRICS, MetricName
 from fitness.metrics.ppl import Route, path_lengths, perceptual_path_length
 from fitness.metrics.separability import log_odds, separability
-from populations.seeding import Purpose, numpy_stream
+from populations.seeding import numpy_stream
 from runs.common.errors import ConfigError
 from runs.sampling.latent import Space
 from runs.sampling.sampler import BATCH, Sampler
@@ -180,12 +181,12 @@ class _Latent:
             assert seeds is not None
             parts: Iterator[Tensor] = self._styled.parts(self._styled.styles(points), seeds)
         else:
-            inputs: Inputs = points if seeds is None else Latents(points, seeds)
+            inputs: Rows = points if seeds is None else Latents(points, seeds)
             parts = self._sampler.floats(inputs)
         return self._sampler.enlarged((torch.cat(list(parts)) + 1) * 127.5)
 
 
-def _parts(inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+def _parts(inputs: Rows) -> tuple[Tensor, Tensor | None]:
     """Return the rows of z (N, latent), and the noise's seeds (N,) if there are any."""
     if isinstance(inputs, Latents):
         return inputs.z, inputs.seeds

@@ -7,7 +7,7 @@ import torch
 
 from egan.backbones import StyleGANConfig, build_networks
 from egan.backbones.stylegan.ports import backbone_of, convert, read_port
-from egan.games.noise import NoiseTask
+from egan.games.noise import NoiseGame
 from egan.streams import Purpose
 from populations.seeding import torch_seed
 from runs.common.errors import ConfigError
@@ -48,7 +48,7 @@ def convert_port(weights: Path, out: Path, resolution: int | None = None) -> Con
         converted = convert(tensors, networks.generator, stream)
     except ValueError as error:
         raise ConfigError(f"convert: {error}") from None
-    sampler = Sampler(NoiseTask(networks), {"generator": converted}, shape)
+    sampler = Sampler(NoiseGame(networks), {"generator": converted}, shape)
     with atomic_folder(out) as temporary:
         write_generator(temporary, backbone, sampler)
     return Converted(backbone, shape, networks.generator.parameters)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from egan.backbones import BackboneConfig, build_networks
+from egan.backbones import BackboneConfig
 from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
-from egan.games.noise import NoiseTask
+from egan.games import build_game
 from egan.replica import ExportedState
 from egan.weights_file import WEIGHTS, read_weights, write_weights
 from runs.common.errors import ConfigError
@@ -32,7 +32,7 @@ def save_generator(
 
 def write_generator(folder: Path, backbone: BackboneConfig, sampler: Sampler) -> None:
     """Write a sampler's generator into a folder, for `load_sampler` and as a first parent."""
-    write_weights(folder / WEIGHTS, sampler.task.functions, sampler.weights)
+    write_weights(folder / WEIGHTS, sampler.game.generators, sampler.weights)
     stage = sampler.stage and asdict(sampler.stage)
     card = {
         "backbone": backbone.model_dump(mode="json"),
@@ -57,8 +57,8 @@ def load_sampler(folder: Path) -> Sampler:
         card = read_json(folder / CARD)
         backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
         shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
-        task = NoiseTask(build_networks(backbone, shape))
-        weights = read_weights(folder / WEIGHTS, task.functions)
-        return Sampler(task, weights, shape, stage and Stage(**stage))
+        game = build_game(backbone, shape)
+        weights = read_weights(folder / WEIGHTS, game.generators)
+        return Sampler(game, weights, shape, stage and Stage(**stage))
     except Exception as error:  # any JSON and any tensors may lie there
         raise ConfigError(f"{folder} does not hold a whole generator: {error}") from error

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from egan.backbones import Inputs
+from egan.backbones import Rows
 from egan.backbones.progressive.growth import doublings
 from egan.backbones.stylegan.networks import Latents
 from egan.data.pixels import to_uint8
@@ -210,7 +210,7 @@ def _varied(
 # ------------------------------------------------------------------------------------------ common
 
 
-def _inputs(sampler: Sampler, seed: int, count: int) -> Inputs:
+def _inputs(sampler: Sampler, seed: int, count: int) -> Rows:
     if count > BATCH:
         raise ConfigError(f"at most {BATCH} latents at a time, not {count}")
     return sampler.inputs(count, seed)

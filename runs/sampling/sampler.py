@@ -7,14 +7,14 @@ from math import ceil, isfinite
 import numpy as np
 import torch
 
-from egan.backbones import Inputs
+from egan.backbones import Rows
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.stylegan.networks import Latents, layers, make_truncated, tracked_mean
 from egan.data.pixels import to_uint8
 from egan.determinism import send
-from egan.games.noise import NoiseTask
+from egan.games import NoiseGame
 from egan.state import Weights
-from populations.seeding import Purpose, torch_seed
+from egan.streams import Purpose, torch_stream
 from runs.common.errors import ConfigError
 
 BATCH = 256  # rows of noise drawn at a time
@@ -26,7 +26,7 @@ class Sampler:
     """A generator that gives samples for (count, seed).
 
     Attributes:
-        task: what is generated from what.
+        game: what is generated from what.
         weights: of its networks, by role.
         shape: of one real sample, (C, H, W) or (D,).
         stage: how far a network that grows is grown; None: to the end, or it does not grow.
@@ -34,7 +34,7 @@ class Sampler:
         cutoff: how many layers the truncation acts on; None: all.
     """
 
-    task: NoiseTask
+    game: NoiseGame
     weights: Mapping[str, Weights]
     shape: tuple[int, ...]
     stage: Stage | None = None
@@ -91,14 +91,14 @@ class Sampler:
             return samples
         return samples.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
-    def inputs(self, count: int, seed: int) -> Inputs:
+    def inputs(self, count: int, seed: int) -> Rows:
         """Return what the first `count` samples are made from, of `BATCH` at the most."""
         return self.rows(0, seed)[:count]
 
-    def rows(self, start: int, seed: int) -> Inputs:
+    def rows(self, start: int, seed: int) -> Rows:
         """Return what `BATCH` samples are made from, of which `start`, a multiple, is the first."""
-        stream = torch.Generator().manual_seed(torch_seed(seed, 0, Purpose.SAMPLE, start))
-        return send(self.task.inputs(BATCH, stream), self.device)
+        stream = torch_stream(seed, 0, Purpose.SAMPLE, start)
+        return send(self.game.inputs(BATCH, stream)["noise"], self.device)
 
     def truncated(self, truncation: float | None, cutoff: int | None = None) -> "Sampler":
         """Return a sampler with styles truncated in W by psi = `truncation` (None: as it is).
@@ -123,12 +123,12 @@ class Sampler:
             raise ConfigError(f"cutoff is a number of layers from 0 to {most}, not {cutoff}")
         return replace(self, psi=truncation, cutoff=cutoff)
 
-    def make(self, inputs: Inputs) -> torch.Tensor:
+    def make(self, inputs: Rows) -> torch.Tensor:
         """Return uint8 images (N, C, H, W), or float32 points (N, D), of `inputs`."""
         parts = self.floats(inputs)
         return torch.cat([to_uint8(part) for part in parts] if self.images else list(parts))
 
-    def floats(self, inputs: Inputs) -> Iterator[torch.Tensor]:
+    def floats(self, inputs: Rows) -> Iterator[torch.Tensor]:
         """Yield images in [-1, 1] as the generator makes them, or points, a few at a time."""
         step = self._at_once
         for at in range(0, len(inputs), step):
@@ -146,9 +146,10 @@ class Sampler:
     def _at_once(self) -> int:
         return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
 
-    def _fakes(self, inputs: Inputs) -> torch.Tensor:
+    def _fakes(self, inputs: Rows) -> torch.Tensor:
         if self.psi is None:
-            return self.task.generate(self.weights, inputs, self.stage, training=False)[0]
+            rows = {"noise": inputs}
+            return self.game.generate(self.weights, rows, self.stage, training=False)[0]["x"]
         assert isinstance(inputs, Latents), "only styles are truncated"
-        generator, weights = self.task.functions["generator"], self.weights["generator"]
+        generator, weights = self.game.generators["generator"], self.weights["generator"]
         return make_truncated(generator, weights, inputs, self.psi, self.cutoff, self.stage)

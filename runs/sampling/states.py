@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 
-from egan.backbones import Networks, build_networks
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
-from egan.context import Pace
-from egan.games.noise import NoiseTask
+from egan.games import NoiseGame, build_game
 from egan.replica import ExportedState, import_state
-from egan.state import Weights
+from egan.schedule import Schedule
+from egan.state import Weights, weights_of
 from runs.common.errors import ConfigError
 from runs.sampling.sampler import Sampler
 
@@ -38,7 +37,7 @@ def sampler_of(
         ConfigError: the state's networks are not those that the config describes, or it has not
             so many parents.
     """
-    task, stage = _task_of(config, shape, exported)
+    game, stage = _played(config, shape, exported)
     if not 0 <= survivor < config.population.survivors:
         raise ConfigError(
             f"survivor {survivor}: the run keeps {config.population.survivors} survivor(s), "
@@ -48,25 +47,24 @@ def sampler_of(
         parent = import_state(exported, torch.device("cpu")).parents[survivor]
     except (KeyError, IndexError) as error:
         raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
-    own = {role: network.weights for role, network in parent.networks.items()}
-    weights = own if raw else parent.average
-    _check_fit(task, weights)
-    return Sampler(task, weights, shape, stage)
+    weights = weights_of(parent.networks) if raw else parent.average
+    _check_fit(game, weights)
+    return Sampler(game, weights, shape, stage)
 
 
 def survivors_of(
     config: GameConfig, shape: tuple[int, ...], exported: ExportedState
 ) -> list[Sampler]:
     """Return a sampler of each parent's own weights, not averaged, on the CPU."""
-    task, stage = _task_of(config, shape, exported)
+    game, stage = _played(config, shape, exported)
     return [
-        Sampler(task, {role: n.weights for role, n in parent.networks.items()}, shape, stage)
+        Sampler(game, weights_of(parent.networks), shape, stage)
         for parent in import_state(exported, torch.device("cpu")).parents
     ]
 
 
-def _check_fit(task: NoiseTask, weights: Mapping[str, Weights]) -> None:
-    for role, function in task.functions.items():
+def _check_fit(game: NoiseGame, weights: Mapping[str, Weights]) -> None:
+    for role, function in game.generators.items():
         found = weights.get(role)
         numbers = sum(prod(shape) for _, shape in function.layout)
         buffers = {name: buffer.shape for name, buffer in function.module.named_buffers()}
@@ -87,14 +85,17 @@ def check_whole(config: GameConfig, shape: tuple[int, ...], exported: ExportedSt
     Raises:
         ConfigError: it lacks an array or has one too many, or one of another shape or type.
     """
-    networks = _networks_of(config, shape)
-    functions = {
+    game = _game_of(config, shape)
+    genomes = {
         f"parents.{index}.{role}": function
         for index in range(config.population.survivors)
-        for role, function in NoiseTask(networks).functions.items()
-    } | {"discriminator": networks.discriminator}
+        for role, function in game.generators.items()
+    }
+    functions = {**genomes, **game.critics}
     expected = dict(
-        pair for prefix, function in functions.items() for pair in _arrays_of(prefix, function)
+        pair
+        for prefix, function in functions.items()
+        for pair in _arrays_of(prefix, function, averaged=prefix in genomes)
     )
     found = {name: (array.shape, array.dtype.name) for name, array in exported.arrays.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -108,14 +109,16 @@ def check_whole(config: GameConfig, shape: tuple[int, ...], exported: ExportedSt
         raise ConfigError("the snapshot's steps are not those of its networks")
 
 
-def _arrays_of(prefix: str, function: NetworkFunction) -> Iterator[tuple[str, tuple[Any, str]]]:
+def _arrays_of(
+    prefix: str, function: NetworkFunction, averaged: bool
+) -> Iterator[tuple[str, tuple[Any, str]]]:
     """Yield the name, shape and type of each array of a network in an exported state."""
     params = ((function.parameters,), "float32")
     buffers = {
         name: (tuple(buffer.shape), str(buffer.dtype).removeprefix("torch."))
         for name, buffer in function.module.named_buffers()
     }
-    for start in (prefix, f"{prefix}.average") if prefix != "discriminator" else (prefix,):
+    for start in (prefix, f"{prefix}.average") if averaged else (prefix,):
         yield f"{start}.params", params
         for name, buffer in buffers.items():
             yield f"{start}.buffers.{name}", buffer
@@ -123,17 +126,17 @@ def _arrays_of(prefix: str, function: NetworkFunction) -> Iterator[tuple[str, tu
     yield f"{prefix}.second_moment", params
 
 
-def _networks_of(config: GameConfig, shape: tuple[int, ...]) -> Networks:
+def _game_of(config: GameConfig, shape: tuple[int, ...]) -> NoiseGame:
     try:
-        return build_networks(config.backbone, shape)
+        return build_game(config.backbone, shape)
     except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
 
 
-def _task_of(
+def _played(
     config: GameConfig, shape: tuple[int, ...], exported: ExportedState
-) -> tuple[NoiseTask, Stage | None]:
-    """Return what a state's networks are for, and the stage that they have reached."""
-    networks = _networks_of(config, shape)
-    return NoiseTask(networks), Pace.of(config, networks).stage(exported.generation)
+) -> tuple[NoiseGame, Stage | None]:
+    """Return a state's game, and the stage that they have reached."""
+    game = _game_of(config, shape)
+    return game, Schedule.of(config, game).stage(exported.generation)

@@ -41,7 +41,7 @@ class StyledGenerator:
         Raises:
             ConfigError: it has no styles, which `tool` needs.
         """
-        function = sampler.task.functions["generator"]
+        function = sampler.game.generators["generator"]
         if not isinstance(function.module, Generator):
             raise ConfigError(
                 f"{tool} needs a generator with styles (backbone.name: stylegan); this run's has "

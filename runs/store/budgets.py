@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
-from egan.context import Schedule
+from egan.schedule import Schedule
 from runs.config.schema import RunConfig
 from runs.store.journal import Entry
 

@@ -24,7 +24,7 @@ from uuid import uuid4
 import numpy as np
 from pydantic import BaseModel
 
-from egan.context import Schedule
+from egan.schedule import Schedule
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
 from populations.selection import Selection, build_selection

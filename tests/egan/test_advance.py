@@ -40,7 +40,9 @@ def reals_of(engine, sources, generation: int) -> torch.Tensor:
 def fakes_of(engine, ordinary, generation: int, children, counts, update: int) -> torch.Tensor:
     fakes = []
     for index, (child, count) in enumerate(zip(children, counts, strict=True)):
-        generator = ordinary(engine.networks.generator, child.networks["generator"].weights)
+        generator = ordinary(
+            engine.game.generators["generator"], child.networks["generator"].weights
+        )
         stream = seeded(engine, generation, Purpose.DISCRIMINATOR_NOISE, update, index)
         with torch.no_grad():
             fakes.append(
@@ -66,7 +68,9 @@ def test_the_discriminator_takes_ordinary_adam_steps_on_fresh_reals_and_fakes(
         optimizer={"learning_rate": 1e-3, "discriminator_learning_rate": 3e-3},
     )
     state = engine.initial_state()
-    discriminator = ordinary(engine.networks.discriminator, state.discriminator.weights)
+    discriminator = ordinary(
+        engine.game.critics["discriminator"], state.critics["discriminator"].weights
+    )
     optimizer = torch.optim.Adam(discriminator.parameters(), 3e-3, (0.5, 0.99), foreach=False)
     for generation in range(2):
         children = engine.vary(state, [jobs_of(engine)[1], jobs_of(engine)[3]])
@@ -79,15 +83,15 @@ def test_the_discriminator_takes_ordinary_adam_steps_on_fresh_reals_and_fakes(
             optimizer.step()
             losses.append(value.item())
         state, report = engine.advance(state, children)
-        assert torch.equal(state.discriminator.weights.params, flat(discriminator))
-        assert state.discriminator.moments.step == 2 * (generation + 1)
+        assert torch.equal(state.critics["discriminator"].weights.params, flat(discriminator))
+        assert state.critics["discriminator"].moments.step == 2 * (generation + 1)
         moments = [optimizer.state[p] for p in discriminator.parameters()]
         first = torch.cat([m["exp_avg"].flatten() for m in moments])
         second = torch.cat([m["exp_avg_sq"].flatten() for m in moments])
-        assert torch.equal(state.discriminator.moments.first, first)
-        assert torch.equal(state.discriminator.moments.second, second)
+        assert torch.equal(state.critics["discriminator"].moments.first, first)
+        assert torch.equal(state.critics["discriminator"].moments.second, second)
         for name, buffer in discriminator.named_buffers():  # reals, then fakes, went through
-            assert torch.equal(state.discriminator.weights.buffers[name], buffer)
+            assert torch.equal(state.critics["discriminator"].weights.buffers[name], buffer)
         assert report["loss"] == pytest.approx(sum(losses) / 2, rel=1e-6)
     assert state.generation == 2
 
@@ -101,12 +105,16 @@ def test_the_gradient_with_a_penalty_is_that_of_a_float64_reference(
     state = engine.initial_state()
     children = engine.vary(state, jobs_of(engine)[:1])
     advanced, _ = engine.advance(state, children)
-    gradient = advanced.discriminator.moments.first.double() / 0.5  # (1 - beta1) g
+    gradient = advanced.critics["discriminator"].moments.first.double() / 0.5  # (1 - beta1) g
 
-    module = ordinary(engine.networks.discriminator, state.discriminator.weights, torch.float64)
+    module = ordinary(
+        engine.game.critics["discriminator"], state.critics["discriminator"].weights, torch.float64
+    )
     real = reals_of(engine, sources, 0)[0].double()
     stream = seeded(engine, 0, Purpose.DISCRIMINATOR_NOISE, 0, 0)
-    generator = ordinary(engine.networks.generator, children[0].networks["generator"].weights)
+    generator = ordinary(
+        engine.game.generators["generator"], children[0].networks["generator"].weights
+    )
     with torch.no_grad():
         fake = generator(torch.rand(8, 5, generator=stream) * 2 - 1).double()
     mix = torch.rand(8, generator=seeded(engine, 0, Purpose.PENALTY, 0)).double()
@@ -143,7 +151,7 @@ def test_a_penalty_leaves_batch_statistics_alone(engine_of, jobs_of):
         engine = engine_of("dcgan", discriminator={"r1": r1})
         state = engine.initial_state()
         states.append(engine.advance(state, engine.vary(state, jobs_of(engine)[:1]))[0])
-    plain, penalised = (state.discriminator.weights for state in states)
+    plain, penalised = (state.critics["discriminator"].weights for state in states)
     assert not torch.equal(plain.params, penalised.params)
     for name, buffer in plain.buffers.items():
         assert torch.equal(buffer, penalised.buffers[name])
@@ -155,13 +163,13 @@ def test_a_penalty_leaves_batch_statistics_alone(engine_of, jobs_of):
 def counted(engine, monkeypatch) -> list[int]:
     """Note how many fakes are asked for in each call."""
     counts: list[int] = []
-    draw = engine.task.inputs
+    draw = engine.game.inputs
 
     def inputs(count, generator):
         counts.append(count)
         return draw(count, generator)
 
-    monkeypatch.setattr(engine.task, "inputs", inputs)
+    monkeypatch.setattr(engine.game, "inputs", inputs)
     return counts
 
 
@@ -209,7 +217,9 @@ def test_the_discriminator_learns_from_every_survivor(engine_of, jobs_of, after,
     exchanged = [other if i == changed else child for i, child in enumerate(survivors)]
     one, _ = engine.advance(state, survivors)
     two, _ = engine.advance(state, exchanged)
-    assert not torch.equal(one.discriminator.moments.first, two.discriminator.moments.first)
+    assert not torch.equal(
+        one.critics["discriminator"].moments.first, two.critics["discriminator"].moments.first
+    )
 
 
 def test_survivors_become_parents_in_their_order_with_their_moments(engine_of, jobs_of):
@@ -303,8 +313,10 @@ def test_a_state_with_broken_weights_cannot_be_advanced(engine_of):
     engine = engine_of("mlp")
     state = engine.initial_state()
     children = engine.vary(state, [Job(0, (0,), "heuristic")])
-    weights = state.discriminator.weights
+    weights = state.critics["discriminator"].weights
     broken = replace(weights, params=torch.full_like(weights.params, math.nan))
-    state = replace(state, discriminator=Network(broken, state.discriminator.moments))
+    state = replace(
+        state, critics={"discriminator": Network(broken, state.critics["discriminator"].moments)}
+    )
     with pytest.raises(Diverged, match="loss is nan in update 1 of 1"):
         engine.advance(state, children)

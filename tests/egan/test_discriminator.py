@@ -90,6 +90,13 @@ def reference(module, config, real, fake, mix) -> float:
     )
 
 
+def total(module, config: DiscriminatorConfig) -> torch.Tensor:
+    real, fake, mix = batches()
+    return penalties(
+        lambda samples, _: module(samples["x"]), config, {"x": real}, {"x": fake}, {}, mix
+    )
+
+
 @pytest.mark.parametrize(
     "weights",
     [
@@ -101,7 +108,7 @@ def reference(module, config, real, fake, mix) -> float:
 )
 def test_a_penalty_is_that_of_each_sample_by_itself(weights):
     module, config = judge(), DiscriminatorConfig(**weights)
-    got = penalties(module, config, *batches())
+    got = total(module, config)
     assert got.item() == pytest.approx(reference(module, config, *batches()), rel=1e-6)
 
 
@@ -109,14 +116,14 @@ def test_a_penalty_is_that_of_each_sample_by_itself(weights):
 def test_a_penaltys_gradient_reaches_the_discriminators_parameters(weights):
     module, config = judge(), DiscriminatorConfig(**weights)
     weight = module[0][1].weight
-    (gradient,) = torch.autograd.grad(penalties(module, config, *batches()), weight)
+    (gradient,) = torch.autograd.grad(total(module, config), weight)
     step = 1e-6
     for row, column in [(0, 0), (2, 7), (5, 11)]:
         values = []
         for sign in (1, -1):
             with torch.no_grad():
                 weight[row, column] += sign * step
-            values.append(penalties(module, config, *batches()).item())
+            values.append(total(module, config).item())
             with torch.no_grad():
                 weight[row, column] -= sign * step
         rise = (values[0] - values[1]) / (2 * step)
@@ -127,13 +134,13 @@ def test_without_weights_there_is_no_penalty_and_no_pass_through_the_discriminat
     def never(samples):
         raise AssertionError("the discriminator was asked")
 
-    assert penalties(never, DiscriminatorConfig(), *batches()).item() == 0
+    assert total(never, DiscriminatorConfig()).item() == 0
 
 
 def test_a_penalty_where_the_gradient_vanishes_is_differentiable():
     weight = torch.zeros(12, dtype=torch.float64, requires_grad=True)
     config = DiscriminatorConfig(gradient_penalty=1.0)
-    loss = penalties(lambda x: x.flatten(1) @ weight, config, *batches())
+    loss = total(lambda x: x.flatten(1) @ weight, config)
     (gradient,) = torch.autograd.grad(loss, weight)
     assert loss.item() == pytest.approx(1.0, abs=1e-5) and gradient.isfinite().all()
 

@@ -46,9 +46,11 @@ def test_scores_are_fq_and_fd_of_the_paper(
     scores = engine.evaluate(state, children)
     for child in children:
         weights = child.networks["generator"].weights
-        generator = ordinary(engine.networks.generator, weights, torch.float64)
+        generator = ordinary(engine.game.generators["generator"], weights, torch.float64)
         discriminator = ordinary(
-            engine.networks.discriminator, state.discriminator.weights, torch.float64
+            engine.game.critics["discriminator"],
+            state.critics["discriminator"].weights,
+            torch.float64,
         )
         z = evaluation_noise(engine, state, child.job.index if noise == "fresh" else None)
         fakes = generator(z.double()).detach()

@@ -14,6 +14,7 @@ from egan.cuda_graphs import PROOFS
 from egan.data import ImageSource
 from egan.engine import Engine
 from egan.mutations import resolve
+from egan.state import weights_of
 from egan.tensor_tree import mapped
 from tests.egan.recording import Tracer, played
 
@@ -51,29 +52,32 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     engine = engine_of(backbone, r1=1.0, gradient_penalty=1.0)
     state, mutations = engine.initial_state(), tuple(map(resolve, NAMES))
-    inputs = engine.task.inputs(8, torch.Generator().manual_seed(0))
+    inputs = engine.game.inputs(8, torch.Generator().manual_seed(0))
     parent = {"generator": state.parents[0].networks["generator"].weights}
     fake = FakeTensorMode()
-    parent, judge, inputs = (
+    parent, critics, inputs = (
         mapped(tree, lambda t: fake.from_tensor(t.to("meta")))
-        for tree in (parent, state.discriminator.weights, inputs)
+        for tree in (parent, weights_of(state.critics), inputs)
     )
     with fake:
-        for turn in (engine.turn(generation) for generation in (0, 3, 9)):  # 3: in a fade-in
-            descents, buffers = gradients.descents(turn, parent, judge, inputs, mutations)
-            fakes = gradients.fakes(turn, parent, inputs)
-            slope = gradients.gradient_on_reals(turn, judge, fakes)
-            scores = gradients.objectives(turn, parent, judge, inputs, slope)
+        for context in (engine.context(generation) for generation in (0, 3, 9)):  # 3: in a fade-in
+            descents, buffers = gradients.descents(context, parent, critics, inputs, {}, mutations)
+            fakes = gradients.fakes(context, parent, inputs)
+            slope = gradients.gradients_on_reals(context, critics, fakes)
+            scores = gradients.objectives(context, parent, critics, inputs, slope)
             mix, config = torch.empty(8, device="meta"), engine.config.discriminator
-            trained = gradients.discriminator_gradient(turn, judge, fakes, fakes, mix, config)
+            judge, role = critics["discriminator"], "discriminator"
+            trained = gradients.critic_gradient(
+                context, judge, fakes, fakes, inputs, mix, role, config
+            )
             for result in (descents, buffers, fakes, slope, scores, trained):
                 found = []
                 mapped(result, found.append)
                 assert {tensor.device.type for tensor in found} <= {"meta"}
-            assert (turn.stage is not None and turn.stage.alpha < 1) == (
-                "growing" in backbone and turn.generation == 3
+            assert (context.stage is not None and context.stage.alpha < 1) == (
+                "growing" in backbone and context.generation == 3
             )
-            assert len(descents) == 3 and fakes.shape[0] == 8
+            assert len(descents) == 3 and fakes["x"].shape[0] == 8
 
 
 def test_networks_that_grow_are_recorded_between_their_fade_ins():

@@ -111,4 +111,6 @@ def test_the_first_parent_is_the_same_whatever_the_number_of_parents(engine_of):
         one.parents[0].networks["generator"].weights.params,
         three.parents[0].networks["generator"].weights.params,
     )
-    assert torch.equal(one.discriminator.weights.params, three.discriminator.weights.params)
+    assert torch.equal(
+        one.critics["discriminator"].weights.params, three.critics["discriminator"].weights.params
+    )

@@ -27,7 +27,7 @@ def state_of(parents: int = 2, size: int = 200, seed: int = 0) -> EvolutionState
         networks = {role: network(stream, size, 3 + index) for role in ("generator", "encoder")}
         average = {role: network(stream, size, 0).weights for role in networks}
         genomes.append(Genome(networks, average))
-    return EvolutionState(7, tuple(genomes), network(stream, size + 3, 9))
+    return EvolutionState(7, tuple(genomes), {"discriminator": network(stream, size + 3, 9)})
 
 
 def rebuilt(state: EvolutionState, changed: dict[str, torch.Tensor]) -> EvolutionState:

@@ -64,11 +64,11 @@ def test_a_child_is_its_parent_after_ordinary_adam_steps(
     (child,) = engine.vary(state, [job])
 
     parent = state.parents[0].networks["generator"].weights
-    generator = ordinary(engine.networks.generator, parent)
+    generator = ordinary(engine.game.generators["generator"], parent)
     optimizer = optimizer_of(engine, generator)
     for step in range(steps):
         discriminator = ordinary(
-            engine.networks.discriminator, state.discriminator.weights
+            engine.game.critics["discriminator"], state.critics["discriminator"].weights
         ).requires_grad_(False)
         z = train_noise(engine, state, step, child=job.index if noise == "fresh" else None)
         loss = resolve(name)(discriminator(generator(z)))
@@ -98,9 +98,9 @@ def test_the_gradient_is_that_of_the_published_equation_in_float64(
     gradient = first.double() / (1 - engine.config.optimizer.betas[0])
 
     weights = state.parents[0].networks["generator"].weights
-    generator = ordinary(engine.networks.generator, weights, torch.float64)
+    generator = ordinary(engine.game.generators["generator"], weights, torch.float64)
     discriminator = ordinary(
-        engine.networks.discriminator, state.discriminator.weights, torch.float64
+        engine.game.critics["discriminator"], state.critics["discriminator"].weights, torch.float64
     )
     d = torch.sigmoid(discriminator(generator(train_noise(engine, state, 0).double())))
     expected = torch.autograd.grad(EQUATIONS[name](d), list(generator.parameters()))
@@ -111,11 +111,13 @@ def test_the_gradient_is_that_of_the_published_equation_in_float64(
 def test_a_child_fools_the_discriminator_more_than_its_parent(engine_of, jobs_of, ordinary):
     engine = engine_of("mlp", optimizer={"learning_rate": 1e-4})
     state = engine.initial_state()
-    discriminator = ordinary(engine.networks.discriminator, state.discriminator.weights)
+    discriminator = ordinary(
+        engine.game.critics["discriminator"], state.critics["discriminator"].weights
+    )
     z = train_noise(engine, state, 0)
 
     def fooled(weights) -> float:
-        generator = ordinary(engine.networks.generator, weights)
+        generator = ordinary(engine.game.generators["generator"], weights)
         with torch.no_grad():
             return torch.sigmoid(discriminator(generator(z)).double()).mean().item()
 
@@ -130,11 +132,13 @@ def test_moments_are_inherited_over_generations(engine_of, jobs_of, ordinary, ki
     engine = engine_of(kind)
     state = engine.initial_state()
     weights = state.parents[0].networks["generator"].weights
-    generator = ordinary(engine.networks.generator, weights)
+    generator = ordinary(engine.game.generators["generator"], weights)
     optimizer = optimizer_of(engine, generator)
     for generation in range(6):
         job = jobs_of(engine)[generation % 3]
-        discriminator = ordinary(engine.networks.discriminator, state.discriminator.weights)
+        discriminator = ordinary(
+            engine.game.critics["discriminator"], state.critics["discriminator"].weights
+        )
         loss = resolve(job.operator)(discriminator(generator(train_noise(engine, state, 0))))
         optimizer.zero_grad()
         loss.backward()

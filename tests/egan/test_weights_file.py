@@ -16,7 +16,7 @@ def trained(engine_of, after, tmp_path):
     """An average of a DCGAN, with normalisers' buffers, in a folder; and its weights."""
     engine = engine_of("dcgan")
     average = after(engine, 2).parents[0].average
-    write_weights(tmp_path / WEIGHTS, engine.task.functions, average)
+    write_weights(tmp_path / WEIGHTS, engine.game.generators, average)
     return tmp_path, average["generator"]
 
 
@@ -28,7 +28,7 @@ def equal(one, other):
 
 def test_what_is_written_is_read(engine_of, trained):
     folder, weights = trained
-    read = read_weights(folder / WEIGHTS, engine_of("dcgan").task.functions)
+    read = read_weights(folder / WEIGHTS, engine_of("dcgan").game.generators)
     assert (
         read.keys() == {"generator"} and read["generator"].buffers.keys() == weights.buffers.keys()
     )
@@ -39,7 +39,7 @@ def test_who_may_read_the_file_is_up_to_the_umask(engine_of, trained, tmp_path):
     _, weights = trained
     before = os.umask(0o027)
     try:
-        functions = engine_of("dcgan").task.functions
+        functions = engine_of("dcgan").game.generators
         write_weights(tmp_path / "new.safetensors", functions, {"generator": weights})
     finally:
         os.umask(before)
@@ -60,7 +60,7 @@ def test_the_first_parent_and_its_average_start_with_the_file(engine_of, trained
     assert equal(
         second.networks["generator"].weights, seeds.parents[1].networks["generator"].weights
     )
-    assert equal(ours.discriminator.weights, seeds.discriminator.weights)
+    assert equal(ours.critics["discriminator"].weights, seeds.critics["discriminator"].weights)
     assert checksum(ours) == checksum(given.initial_state()) != checksum(seeds)
 
 

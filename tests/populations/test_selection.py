@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from populations.individual import Job, Score
+from populations.individual import Job, Operator, Score
 from populations.selection import NoFiniteChild, SelectionConfig, build_selection
 
 MUTATIONS = ("minimax", "heuristic", "least_squares")

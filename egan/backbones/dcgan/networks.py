@@ -63,8 +63,8 @@ class Generator(nn.Module):
         layers += [Doubling(sizes[-1], channels, config.bias), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return images; `condition` is for conditional tasks."""
+    def forward(self, z: Tensor) -> Tensor:
+        """Return images."""
         pixels = z[:, :, None, None].contiguous(memory_format=torch.channels_last)
         images: Tensor = self.layers(pixels)  # (N, C, R, R)
         return images
@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
         layers += [Closing(sizes[-1], 1, config.bias)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return D's logits (N,)."""
         logits: Tensor = self.layers(_channels_last(x))
         return logits.flatten()

@@ -215,9 +215,7 @@ class Discriminator(nn.Module):
         self.verdict = Verdict(config)
         self.again = config.checkpoint
 
-    def forward(
-        self, x: Tensor, condition: Tensor | None = None, stage: Stage | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, stage: Stage | None = None) -> Tensor:
         """Return D's logits (N,) of images at the stage's resolution.
 
         Raises:

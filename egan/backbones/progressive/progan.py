@@ -85,10 +85,8 @@ class Generator(nn.Module):
         self.to_rgb = ToRGB(config, channels, resolution)
         self.again = config.checkpoint
 
-    def forward(
-        self, z: Tensor, condition: Tensor | None = None, stage: Stage | None = None
-    ) -> Tensor:
-        """Return images; `condition` is for conditional tasks.
+    def forward(self, z: Tensor, stage: Stage | None = None) -> Tensor:
+        """Return images.
 
         Raises:
             ValueError: as for `check_stage`.

@@ -273,10 +273,8 @@ class Generator(nn.Module):
         self.mapping = Mapping(config)
         self.synthesis = Synthesis(config, channels, resolution)
 
-    def forward(
-        self, latents: Latents, condition: Tensor | None = None, stage: Stage | None = None
-    ) -> Tensor:
-        """Return images; `condition` is for conditional tasks.
+    def forward(self, latents: Latents, stage: Stage | None = None) -> Tensor:
+        """Return images.
 
         In training, styles mix and the mean of w is tracked; otherwise each image has one style.
 

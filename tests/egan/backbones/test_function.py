@@ -122,10 +122,14 @@ def test_weights_of_another_network_are_an_error(networks):
         networks.generator.named(torch.zeros(networks.generator.parameters + 1))
 
 
-def test_a_condition_is_accepted_and_unused(networks):
-    weights, z = networks.generator.initialise(stream()), networks.noise(3, stream())
-    plain, _ = networks.generator(weights, z)
-    assert torch.equal(networks.generator(weights, z, None)[0], plain)
+def test_a_condition_that_networks_cannot_use_is_refused(networks):
+    z, labels = networks.noise(3, stream()), torch.zeros(3, dtype=torch.int64)
+    for function, rows in (
+        (networks.generator, z),
+        (networks.discriminator, networks.generator(networks.generator.initialise(stream()), z)[0]),
+    ):
+        with pytest.raises(TypeError, match="positional argument"):
+            function(function.initialise(stream()), rows, labels)
 
 
 def test_every_backbone_draws_its_prior():

@@ -92,10 +92,10 @@ def test_a_cost_follows_what_is_measured_now():
     for _ in range(20):
         costs.measured((Job(0, (0,), "minimax"),), 9.0)
     costs.measured((Job(1, (0,), "heuristic"),), 1.0)
-    assert costs.longest_first(grid(1))[0].mutation == "minimax"
+    assert costs.longest_first(grid(1))[0].operator == "minimax"
     for _ in range(6):
         costs.measured((Job(0, (0,), "minimax"),), 0.1)
-    assert costs.longest_first(grid(1))[0].mutation == "heuristic"
+    assert costs.longest_first(grid(1))[0].operator == "heuristic"
 
 
 # ------------------------------------------------------------------------------------- deadlines

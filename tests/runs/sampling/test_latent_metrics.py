@@ -60,7 +60,7 @@ def found(invoke):
 
 def lengths_by_hand(sampler, space, full, count, seed):
     """Every length on its own, by the generator itself in float64, on the pairs that are drawn."""
-    function = sampler.task.functions["generator"]
+    function = sampler.game.generators["generator"]
     weights = sampler.weights["generator"]
     exact = Weights(
         weights.params.double(), {name: b.double() for name, b in weights.buffers.items()}
@@ -110,7 +110,7 @@ def test_the_noise_of_a_pair_stays_the_same(grown):
     sampler = open_sampler(grown)[0]
     generator = sampler.weights["generator"]
     noisy = generator.params.clone()
-    function = sampler.task.functions["generator"]
+    function = sampler.game.generators["generator"]
     for name, part in function.named(noisy).items():
         if name.endswith("noise_scale"):
             part += 1  # a view into `noisy`

@@ -85,7 +85,10 @@ def discriminator_gradient(networks, params: torch.Tensor) -> torch.Tensor:
 
     config = DiscriminatorConfig(r1=1.0, r2=0.5, gradient_penalty=2.0)
     mix = torch.tensor([0.1, 0.4, 0.6, 0.9], dtype=torch.float64)
-    loss = judge(real).sum() - judge(fake).sum() + penalties(judge, config, real, fake, mix)
+    loss = judge(real).sum() - judge(fake).sum()
+    loss = loss + penalties(
+        lambda samples, _: judge(samples["x"]), config, {"x": real}, {"x": fake}, {}, mix
+    )
     return grad(loss, params)[0]
 
 

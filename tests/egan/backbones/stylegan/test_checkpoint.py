@@ -41,7 +41,7 @@ def engine_of(name: str, again: bool, precision: str = "float32", **backbone) ->
     return Engine(config, ImageSource("noise", IMAGES), mutations, torch.device("cpu"), precision)
 
 
-JOBS = [Job(index, index // 3, MUTATIONS[index % 3]) for index in range(6)]
+JOBS = [Job(index, (index // 3,), MUTATIONS[index % 3]) for index in range(6)]
 
 
 def played(engine: Engine, generations: int) -> list:
@@ -73,12 +73,12 @@ def test_a_game_has_the_same_bits(name, growth, precision, generations):
 
 def kept_bytes(engine: Engine) -> int:
     """What the graph of a mutation's step keeps, weights and inputs left out."""
-    turn, state = engine.turn(0), engine.initial_state()
+    context, state = engine.context(0), engine.initial_state()
     parent = state.parents[0].networks["generator"].weights
     leaf = replace(parent, params=parent.params.detach().requires_grad_())
     sizes: dict[int, int] = {}
     weights = {leaf.params.untyped_storage().data_ptr()}
-    weights.add(state.discriminator.weights.params.untyped_storage().data_ptr())
+    weights.add(state.critics["discriminator"].weights.params.untyped_storage().data_ptr())
 
     def keep(tensor):
         storage = tensor.untyped_storage()
@@ -87,9 +87,10 @@ def kept_bytes(engine: Engine) -> int:
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        inputs = engine.task.inputs(8, torch.Generator().manual_seed(0))
-        fakes, _ = turn.generate({"generator": leaf}, inputs)
-        logits, _ = turn.judge(state.discriminator.weights, fakes)
+        inputs = engine.game.inputs(8, torch.Generator().manual_seed(0))
+        fakes, _ = context.generate({"generator": leaf}, inputs)
+        critic = state.critics["discriminator"].weights
+        logits, _ = context.judge("discriminator", critic, fakes, inputs)
     assert logits.requires_grad
     return sum(sizes.values())
 
@@ -104,10 +105,12 @@ def test_a_penalty_on_the_slope_has_the_same_bits():
     engines = [engine_of("progan", again) for again in (False, True)]
     gradients = []
     for engine in engines:
-        weights = engine.initial_state().discriminator.weights
+        weights = engine.initial_state().critics["discriminator"].weights
         params = weights.params.detach().requires_grad_()
         images = torch.from_numpy(IMAGES[:8]).float().div(127.5).sub(1).requires_grad_()
-        logits, _ = engine.turn(0).judge(replace(weights, params=params), images)
+        logits, _ = engine.context(0).judge(
+            "discriminator", replace(weights, params=params), {"x": images}, {}
+        )
         (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
         penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
         gradients.append(torch.autograd.grad(penalty, params)[0])
@@ -116,10 +119,10 @@ def test_a_penalty_on_the_slope_has_the_same_bits():
 
 def test_nothing_is_computed_again_without_gradients(monkeypatch):
     engine = engine_of("stylegan", True)
-    monkeypatch.setattr(
-        "egan.backbones.progressive.networks.checkpoint", None
-    )  # calling it would fail
+    # calling it would fail
+    monkeypatch.setattr("egan.backbones.progressive.networks.checkpoint", None)
     parent = engine.initial_state().parents[0].networks["generator"].weights
     with torch.no_grad():
-        inputs = engine.task.inputs(2, torch.Generator().manual_seed(0))
-        assert engine.turn(0).generate({"generator": parent}, inputs)[0].shape == (2, 1, 32, 32)
+        inputs = engine.game.inputs(2, torch.Generator().manual_seed(0))
+        fakes, _ = engine.context(0).generate({"generator": parent}, inputs)
+        assert fakes["x"].shape == (2, 1, 32, 32)

@@ -50,7 +50,7 @@ def engine_of(name="stylegan", **sections) -> Engine:
 
 
 def jobs(*chosen: int) -> list[Job]:
-    return [Job(index, index // 2, MUTATIONS[index % 2]) for index in chosen or range(4)]
+    return [Job(index, (index // 2,), MUTATIONS[index % 2]) for index in chosen or range(4)]
 
 
 def play(engine, state, generations):
@@ -80,9 +80,9 @@ def states(engine):
 
 def test_a_generation_computes_at_the_stage_of_the_images_shown_before_it(engine):
     for generation, stage in STAGES.items():
-        turn = engine.turn(generation)
-        assert turn.stage == stage
-        assert turn.shown == generation * 2 * 8
+        context = engine.context(generation)
+        assert context.stage == stage
+        assert context.shown == generation * 2 * 8
 
 
 def test_reals_are_the_draws_brought_to_the_stage(engine):
@@ -90,7 +90,7 @@ def test_reals_are_the_draws_brought_to_the_stage(engine):
     draws = Draws(ImageSource("noise", IMAGES), 4, counts)
     for generation, stage in STAGES.items():
         for purpose, count in counts.items():
-            reals = engine.turn(generation).reals(purpose)
+            reals = engine.context(generation).reals(purpose)["x"]
             assert reals.shape == (count, 1, stage.resolution, stage.resolution)
             assert torch.equal(reals, at_stage(draws(generation, purpose), stage))
 
@@ -98,14 +98,15 @@ def test_reals_are_the_draws_brought_to_the_stage(engine):
 def test_every_stage_draws_in_its_own_batch():
     growth = GROWTH | {"batch": {8: 16, 16: 4}}
     engine = engine_of(growth=growth)
-    assert [engine.turn(generation).batch for generation in range(4)] == [16, 16, 4, 4]
+    assert [engine.context(generation).batch for generation in range(4)] == [16, 16, 4, 4]
     for generation in range(12):
-        turn = engine.turn(generation)
-        assert turn.batch == growth["batch"][turn.stage.resolution]
-        assert len(turn.reals(Purpose.DISCRIMINATOR_DATA)) == 2 * turn.batch
-        again = engine_of(growth=growth).turn(generation)
+        context = engine.context(generation)
+        assert context.batch == growth["batch"][context.stage.resolution]
+        assert len(context.reals(Purpose.DISCRIMINATOR_DATA)["x"]) == 2 * context.batch
+        again = engine_of(growth=growth).context(generation)
         assert torch.equal(
-            turn.reals(Purpose.EVALUATION_DATA), again.reals(Purpose.EVALUATION_DATA)
+            context.reals(Purpose.EVALUATION_DATA)["x"],
+            again.reals(Purpose.EVALUATION_DATA)["x"],
         )
     state = play(engine, engine.initial_state(), 4)
     assert state.generation == 4
@@ -129,7 +130,7 @@ def test_siblings_made_together_have_the_bits_of_each_made_alone(engine, states,
 
 
 def ages(engine, role):
-    schedule = engine.networks.schedule(8)
+    schedule = engine.game.growth(8)
     function = getattr(engine.networks, role)
     return {name: first_generation(introduced(name), schedule, 2) for name, _ in function.layout}
 
@@ -137,7 +138,7 @@ def ages(engine, role):
 def networks_of(state):
     return {
         "generator": state.parents[0].networks["generator"],
-        "discriminator": state.discriminator,
+        "discriminator": state.critics["discriminator"],
     }
 
 
@@ -176,15 +177,15 @@ def test_a_late_layer_learns_as_with_an_adam_of_its_own():
 
 def test_ages_count_the_optimisers_steps():
     engine = engine_of(population={"steps": 3})
-    late = engine._late["generator"], engine._late_discriminator
+    late = engine._before["generator"], engine._before["discriminator"]
     assert [part.unique().tolist() for part in late] == [[0, 9], [0, 6]]
-    assert engine_of(growth=None)._late["generator"] is None
-    assert engine_of(growth={"start": 16})._late["generator"] is None
+    assert engine_of(growth=None)._before["generator"] is None
+    assert engine_of(growth={"start": 16})._before["generator"] is None
 
 
 def test_a_fixed_size_is_played_without_a_stage():
     engine = engine_of(growth=None)
-    assert engine.turn(5).stage is None
+    assert engine.context(5).stage is None
     state = play(engine, engine.initial_state(), 1)
     assert engine.evaluate(state, engine.vary(state, jobs(0)))[0].finite
 
@@ -227,19 +228,19 @@ def test_the_averages_mean_of_w_is_that_of_its_own_mapping():
     state = play(engine, engine.initial_state(), 12)
     average = state.parents[0].average["generator"]
     z = torch.randn(4000, 6, generator=torch.Generator().manual_seed(0))
-    true = map_latents(engine.networks.generator, average, z).mean(0)
-    spread = map_latents(engine.networks.generator, average, z).std()
+    true = map_latents(engine.game.networks.generator, average, z).mean(0)
+    spread = map_latents(engine.game.networks.generator, average, z).std()
     assert (average.buffers["mapping.mean"] - true).abs().max() < 0.3 * spread
 
 
 def test_the_average_by_images_has_its_half_life_and_warms_up():
     engine = engine_of(population={"average_kimg": 0.001}, growth=None)
-    assert engine._average_decay(engine.turn(0)) == 0
+    assert engine._average_decay(engine.context(0)) == 0
     # 16 images a generation; after 10 of them the half-life is 5 % of 160 images.
-    assert engine._average_decay(engine.turn(10)) == pytest.approx(0.5 ** (16 / 1))
+    assert engine._average_decay(engine.context(10)) == pytest.approx(0.5 ** (16 / 1))
     slow = engine_of(population={"average_kimg": 1}, growth=None)
-    assert slow._average_decay(slow.turn(10)) == pytest.approx(0.5 ** (16 / 8))
-    assert slow._average_decay(slow.turn(10**5)) == pytest.approx(0.5 ** (16 / 1000))
+    assert slow._average_decay(slow.context(10)) == pytest.approx(0.5 ** (16 / 8))
+    assert slow._average_decay(slow.context(10**5)) == pytest.approx(0.5 ** (16 / 1000))
 
 
 # --------------------------------------------------------------------------------------- lazy R1
@@ -258,21 +259,30 @@ def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
         for r1, every in ((12.0, 1), (4.0, 3), (0.0, 1))
     )
     state = play(none, none.initial_state(), 1)  # generation 1 has the updates 2 and 3
-    gradient, configs = gradients.discriminator_gradient, []
+    gradient, configs = gradients.critic_gradient, []
 
-    def watched(*arguments, config):
+    def watched(*arguments, role, config):
         configs.append(config)
-        return gradient(*arguments, config=config)
+        return gradient(*arguments, role=role, config=config)
 
-    monkeypatch.setattr(gradients, "discriminator_gradient", watched)
+    monkeypatch.setattr(gradients, "critic_gradient", watched)
 
     def after(engine):
         configs.clear()
         play(engine, state, 1)
         real, fake = torch.zeros(4, 1, 16, 16), torch.ones(4, 1, 16, 16)
-        weights, turn = state.discriminator.weights, engine.turn(1)
+        weights, context = state.critics["discriminator"].weights, engine.context(1)
         return [
-            gradient(turn, weights, real, fake, torch.zeros(4), config=config)[1]
+            gradient(
+                context,
+                weights,
+                {"x": real},
+                {"x": fake},
+                {},
+                torch.zeros(4),
+                role="discriminator",
+                config=config,
+            )[1]
             for config in configs
         ]
 

@@ -86,8 +86,8 @@ def test_a_call_is_deterministic_and_leaves_the_weights_alone(resolution, alpha)
     weights = networks.generator.initialise(stream)
     before = {name: buffer.clone() for name, buffer in weights.buffers.items()}
     inputs, stage = networks.noise(4, stream), Stage(resolution, alpha)
-    images, _ = networks.generator(weights, inputs, None, stage)
-    again, _ = networks.generator(weights, inputs, None, stage)
+    images, _ = networks.generator(weights, inputs, stage=stage)
+    again, _ = networks.generator(weights, inputs, stage=stage)
     assert images.shape == (4, 3, resolution, resolution)
     assert torch.equal(images, again)
     assert all(torch.equal(before[name], weights.buffers[name]) for name in before)
@@ -98,23 +98,23 @@ def test_at_alpha_0_the_images_are_the_previous_stages_upsampled_exactly(
     networks, resolution, lively, stream
 ):
     weights, inputs = lively(networks.generator), networks.noise(4, stream)
-    faded, _ = networks.generator(weights, inputs, None, Stage(resolution, 0.0), training=False)
-    before, _ = networks.generator(weights, inputs, None, Stage(resolution // 2), training=False)
+    faded, _ = networks.generator(weights, inputs, stage=Stage(resolution, 0.0), training=False)
+    before, _ = networks.generator(weights, inputs, stage=Stage(resolution // 2), training=False)
     assert torch.equal(faded, upsample(before))
 
 
 @pytest.mark.parametrize("resolution", [8, 32])
 def test_at_alpha_1_the_images_are_the_new_stages(networks, resolution, lively, stream):
     weights, inputs = lively(networks.generator), networks.noise(4, stream)
-    almost, _ = networks.generator(weights, inputs, None, Stage(resolution, 1 - 1e-7))
-    whole, _ = networks.generator(weights, inputs, None, Stage(resolution, 1.0))
+    almost, _ = networks.generator(weights, inputs, stage=Stage(resolution, 1 - 1e-7))
+    whole, _ = networks.generator(weights, inputs, stage=Stage(resolution, 1.0))
     torch.testing.assert_close(almost, whole)
 
 
 def test_the_fade_is_linear_in_alpha(networks, lively, stream):
     weights, inputs = lively(networks.generator), networks.noise(4, stream)
     old, half, new = (
-        networks.generator(weights, inputs, None, Stage(16, alpha))[0] for alpha in (0.0, 0.5, 1.0)
+        networks.generator(weights, inputs, stage=Stage(16, alpha))[0] for alpha in (0.0, 0.5, 1.0)
     )
     torch.testing.assert_close(half, (old + new) / 2)
 
@@ -122,9 +122,9 @@ def test_the_fade_is_linear_in_alpha(networks, lively, stream):
 def test_at_alpha_0_the_discriminator_judges_the_images_averaged_down(networks, lively, stream):
     weights = lively(networks.discriminator)
     images = torch.randn(4, 3, 16, 16, generator=stream)
-    faded, _ = networks.discriminator(weights, images, None, Stage(16, 0.0))
+    faded, _ = networks.discriminator(weights, images, stage=Stage(16, 0.0))
     halved = images.unflatten(3, (8, 2)).unflatten(2, (8, 2)).mean((3, 5))
-    before, _ = networks.discriminator(weights, halved, None, Stage(8))
+    before, _ = networks.discriminator(weights, halved, stage=Stage(8))
     torch.testing.assert_close(faded, before)
 
 
@@ -134,8 +134,8 @@ def test_growing_by_a_fade_from_zero_changes_no_verdict_on_grown_fakes(networks,
     inputs = networks.noise(8, stream)
 
     def verdicts(stage):
-        fakes, _ = networks.generator(g, inputs, None, stage, training=False)
-        return networks.discriminator(d, fakes, None, stage)[0]
+        fakes, _ = networks.generator(g, inputs, stage=stage, training=False)
+        return networks.discriminator(d, fakes, stage=stage)[0]
 
     torch.testing.assert_close(verdicts(Stage(32, 0.0)), verdicts(Stage(16)), rtol=1e-4, atol=1e-5)
 
@@ -156,8 +156,8 @@ def test_gradients_of_inactive_layers_are_exactly_zero_and_of_active_ones_not(
     g, d = lively(networks.generator), lively(networks.discriminator)
     inputs = networks.noise(8, stream)
     leaves = [w.params.requires_grad_() for w in (g, d)]
-    fakes, _ = networks.generator(g, inputs, None, stage)
-    logits, _ = networks.discriminator(d, fakes, None, stage)
+    fakes, _ = networks.generator(g, inputs, stage=stage)
+    logits, _ = networks.discriminator(d, fakes, stage=stage)
     gradients = torch.autograd.grad(logits.square().sum(), leaves)
     for function, gradient in zip(
         (networks.generator, networks.discriminator), gradients, strict=True
@@ -171,10 +171,11 @@ def test_r1_is_differentiable_by_the_discriminators_parameters(networks, lively,
     params = weights.params.requires_grad_()
     images = torch.randn(4, 3, 8, 8, generator=stream)
 
-    def judge(x):
-        return networks.discriminator(Weights(params, {}), x, None, Stage(8, 0.5))[0]
+    def judge(samples, _):
+        return networks.discriminator(Weights(params, {}), samples["x"], stage=Stage(8, 0.5))[0]
 
-    (gradient,) = torch.autograd.grad(squared_gradient_norm(judge, images).mean(), params)
+    norm = squared_gradient_norm(judge, {"x": images}, {})
+    (gradient,) = torch.autograd.grad(norm.mean(), params)
     assert gradient.isfinite().all()
     assert gradient.count_nonzero()
 
@@ -191,17 +192,17 @@ def test_the_discriminator_sees_a_collapsed_batch(networks, lively, stream):
 def test_an_impossible_stage_is_refused(networks, stream):
     weights, inputs = networks.generator.initialise(stream), networks.noise(4, stream)
     with pytest.raises(ValueError, match="of 32 pixels has no stage at 64"):
-        networks.generator(weights, inputs, None, Stage(64))
+        networks.generator(weights, inputs, stage=Stage(64))
     with pytest.raises(ValueError, match="no stage at 12"):
-        networks.generator(weights, inputs, None, Stage(12))
+        networks.generator(weights, inputs, stage=Stage(12))
     with pytest.raises(ValueError, match=r"alpha lies in \[0, 1\], not at 1.5"):
-        networks.generator(weights, inputs, None, Stage(16, 1.5))
+        networks.generator(weights, inputs, stage=Stage(16, 1.5))
 
 
 def test_images_of_another_resolution_are_not_judged(networks, stream):
     weights = networks.discriminator.initialise(stream)
     with pytest.raises(ValueError, match="images of 16 pixels at this stage, not of 32"):
-        networks.discriminator(weights, torch.zeros(4, 3, 32, 32), None, Stage(16))
+        networks.discriminator(weights, torch.zeros(4, 3, 32, 32), stage=Stage(16))
 
 
 def test_progan_is_its_paper_layer_by_layer(pro_networks, lively, stream):
@@ -231,7 +232,7 @@ def test_progan_is_its_paper_layer_by_layer(pro_networks, lively, stream):
     x = act(conv(x.repeat(2, axis=2).repeat(2, axis=3), "blocks.8.conv_up", he))
     x = act(conv(x, "blocks.8.conv", he))
     expected = conv(x, "to_rgb.8", 1.0)
-    images, _ = pro_networks.generator(weights, z, None, Stage(8))
+    images, _ = pro_networks.generator(weights, z, stage=Stage(8))
     np.testing.assert_allclose(images, expected, atol=1e-4)
 
 
@@ -243,8 +244,8 @@ def test_mixed_precision_stays_near_full_precision(networks, lively, stream):
         for network in (networks.generator, networks.discriminator):
             network.compute_in("bfloat16" if half else "float32")
         params = g.params.detach().requires_grad_()
-        fakes, buffers = networks.generator(Weights(params, g.buffers), inputs, None, stage)
-        logits, _ = networks.discriminator(d, fakes, None, stage)
+        fakes, buffers = networks.generator(Weights(params, g.buffers), inputs, stage=stage)
+        logits, _ = networks.discriminator(d, fakes, stage=stage)
         (gradient,) = torch.autograd.grad(logits.sum(), params)
         assert all(buffer.dtype is torch.float32 for buffer in buffers.values())
         found[half] = fakes.detach(), gradient
