@@ -99,23 +99,26 @@ class Program:
 
     @property
     def parameters(self) -> int:
-        return parameters(self.engine.networks)
+        return parameters(self.engine.game.networks)
 
     def fakes(self, weights: Weights) -> Tensor:
-        turn, count = self.engine.context(0), self.config.population.batch
+        context, count = self.engine.context(0), self.config.population.batch
         inputs = self.engine.game.inputs(count, torch.Generator().manual_seed(0))
-        return turn.generate({"generator": weights}, send(inputs, self.engine.device))[0]
+        return context.generate({"generator": weights}, send(inputs, self.engine.device))[0]["x"]
 
     def forward(self) -> None:
         """Make a batch of images."""
         with torch.no_grad():
             self.fakes(self.state.parents[0].networks["generator"].weights)
 
+    def logits(self, critic: Weights, images: Tensor) -> Tensor:
+        return self.engine.context(0).judge("discriminator", critic, {"x": images}, {})[0]
+
     def judge(self, images: Tensor) -> None:
         """Judge a batch of images, and differentiate by the discriminator's weights."""
         weights = self.state.critics["discriminator"].weights
         params = weights.params.detach().requires_grad_()
-        logits, _ = self.engine.context(0).judge(replace(weights, params=params), images)
+        logits = self.logits(replace(weights, params=params), images)
         torch.autograd.grad(logits.sum(), params)
 
     def vary(self) -> None:
@@ -138,7 +141,7 @@ class Program:
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             fakes = self.fakes(leaf)
-            logits, _ = self.engine.context(0).judge(judge, fakes)
+            logits = self.logits(judge, fakes)
         assert logits.requires_grad
         return sum(sizes.values())
 

@@ -20,7 +20,11 @@ NAMES = st.dictionaries(TEXT, FINITE, max_size=3)
 def entries(draw, generation: int = 0) -> Entry:
     jobs = draw(
         st.lists(
-            st.builds(Job, st.integers(0, 99), st.integers(0, 9), TEXT), min_size=1, max_size=4
+            st.builds(
+                Job, st.integers(0, 99), st.lists(st.integers(0, 9), min_size=1).map(tuple), TEXT
+            ),
+            min_size=1,
+            max_size=4,
         )
     )
     values = st.floats()

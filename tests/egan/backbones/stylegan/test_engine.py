@@ -131,7 +131,7 @@ def test_siblings_made_together_have_the_bits_of_each_made_alone(engine, states,
 
 def ages(engine, role):
     schedule = engine.game.growth(8)
-    function = getattr(engine.networks, role)
+    function = getattr(engine.game.networks, role)
     return {name: first_generation(introduced(name), schedule, 2) for name, _ in function.layout}
 
 
@@ -144,7 +144,7 @@ def networks_of(state):
 
 def test_a_layer_keeps_its_initial_bits_until_it_comes_in_and_moves_from_then_on(engine, states):
     for role in ("generator", "discriminator"):
-        function = getattr(engine.networks, role)
+        function = getattr(engine.game.networks, role)
         assert set(ages(engine, role).values()) == {0, 3}
         for generation in (2, 3, 4):
             before, after = (networks_of(states[at])[role] for at in (generation, generation + 1))
