@@ -29,7 +29,7 @@ def compare(
         real: what was observed of the real images; None where no metric looks at them.
         fake: what was observed of the generated images.
         metrics: short names, without groups.
-        progress: called as ``progress("metrics", done, total)``.
+        progress: called as `progress("metrics", done, total)`.
     """
     values: dict[str, float] = {}
     for number, metric in enumerate(metrics):
@@ -161,7 +161,7 @@ def evaluate_mixture(
 ) -> dict[str, float]:
     """Modes covered, share of high quality and KL to the true weights, by full name.
 
-    Args and errors are those of :func:`mixture_scores`; 2,500 samples are usual.
+    Args and errors are those of `mixture_scores`; 2,500 samples are usual.
     """
     scores = mixture_scores(samples, centres, deviation, weights)
     values = {

@@ -26,22 +26,22 @@ def evaluate_images(
     """Score generated images, by any number of metrics, in one pass over each side.
 
     Args:
-        real: batches of uint8 (N, C, H, W); or what :func:`observe_real` made of them; or
-            statistics from a file, for ``fid`` alone; or None where no metric looks at them.
+        real: batches of uint8 (N, C, H, W); or what `observe_real` made of them; or
+            statistics from a file, for `fid` alone; or None where no metric looks at them.
         fake: batches of uint8 (N, C, H, W).
-        metrics: short names or groups: ``("fid", "kid", "prdc", "is")``.
+        metrics: short names or groups: `("fid", "kid", "prdc", "is")`.
         space: the feature space.
         count: how many generated images.
-        real_count: how many real images, if not ``count``; ignored where ``real`` was observed.
+        real_count: how many real images, if not `count`; ignored where `real` was observed.
         seed: of the inception score's parts and the choice of pairs.
-        progress: called as ``progress(stage, done, total)``.
+        progress: called as `progress(stage, done, total)`.
 
     Returns:
-        Values by full name (:class:`MetricName`), in the order of ``metrics``.
+        Values by full name (`MetricName`), in the order of `metrics`.
 
     Raises:
         ValueError: an unknown metric, too few images, images of unequal shapes, values that are not
-            finite, statistics of another space, or a metric that the space or ``real`` cannot
+            finite, statistics of another space, or a metric that the space or `real` cannot
             serve.
     """
     metrics = expand_metrics(metrics)

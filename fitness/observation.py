@@ -109,7 +109,7 @@ def observe(
     stage: str = "images",
     progress: Progress | None = None,
 ) -> Observation:
-    """Take in the first ``count`` images of a stream, in one pass over the feature space.
+    """Take in the first `count` images of a stream, in one pass over the feature space.
 
     Args:
         batches: uint8 (N, C, H, W), of any N.
@@ -119,7 +119,7 @@ def observe(
         seed: of the random choices behind "logits" and "pairs".
         shape: of one image, if already known from the other side.
         stage: what the progress callback, and errors, call these images.
-        progress: called as ``progress(stage, done, count)`` after every batch.
+        progress: called as `progress(stage, done, count)` after every batch.
 
     Raises:
         ValueError: too few images, images of several shapes, features that are not finite, or
@@ -154,10 +154,10 @@ def observe_real(
         metrics: short names of the metrics to come.
         count: how many images.
         shape: (C, H, W) that the images must have, if known.
-        progress: called as ``progress("real images", done, count)``.
+        progress: called as `progress("real images", done, count)`.
 
     Raises:
-        ValueError: as :func:`observe`.
+        ValueError: as `observe`.
     """
     metrics = expand_metrics(metrics)
     check_metrics(metrics, space, (count,))

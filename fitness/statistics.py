@@ -1,6 +1,6 @@
 """The mean and covariance of a set's features, gathered by stream.
 
-As arrays they are ``mu`` and ``sigma``, as in pytorch-fid's files; ours say besides in which space,
+As arrays they are `mu` and `sigma`, as in pytorch-fid's files; ours say besides in which space,
 from how many images of what shape. Statistics of another space are refused, not compared.
 """
 
@@ -78,12 +78,12 @@ class Statistics:
         """Return the statistics in a file's arrays, ours or pytorch-fid's.
 
         Args:
-            arrays: by key, see :meth:`arrays`.
+            arrays: by key, see `arrays`.
             source: what errors call the file.
             space: the space that the caller expects; required where the file does not say.
 
         Raises:
-            ValueError: ``mu`` or ``sigma`` is missing or damaged, or the space is another one.
+            ValueError: `mu` or `sigma` is missing or damaged, or the space is another one.
         """
         for key in ("mu", "sigma"):
             if key not in arrays:

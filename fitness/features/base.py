@@ -18,7 +18,7 @@ class FeatureSpace(ABC):
     """A fixed map from images to vectors, in which metrics compare sets of images.
 
     Attributes:
-        name: the name that a metric carries, as in ``fid-inception-10k``.
+        name: the name that a metric carries, as in `fid-inception-10k`.
         dimension: D, the length of a feature vector.
         identity: hash of everything that fixes the map, weights above all. Two spaces of one name
             and different identities give scores that cannot be compared.

@@ -53,7 +53,7 @@ class SmallClassifier(nn.Module):
 
 
 def _initial(channels: int, classes: int, generator: torch.Generator) -> SmallClassifier:
-    """A classifier whose first values come from ``generator``, never from the global one."""
+    """A classifier whose first values come from `generator`, never from the global one."""
     with torch.device("meta"):
         network = SmallClassifier(channels, classes)
     network = network.to_empty(device="cpu")
@@ -86,14 +86,14 @@ def train_classifier(
     epochs: int = EPOCHS,
     progress: Progress | None = None,
 ) -> tuple[SmallClassifier, float]:
-    """Train a :class:`SmallClassifier`, on one thread: the same seed gives the same bits.
+    """Train a `SmallClassifier`, on one thread: the same seed gives the same bits.
 
     Args:
         images: (N, C, H, W), uint8.
         labels: (N,), integers from 0.
         seed: of the first values, the order of images and the held-out share.
         epochs: passes over the images.
-        progress: called as ``progress(TRAINING, steps done, steps in all)``.
+        progress: called as `progress(TRAINING, steps done, steps in all)`.
 
     Returns:
         The network in evaluation mode, and its accuracy on the images held out.
@@ -162,7 +162,7 @@ def check_labelled(images: Tensor, labels: Tensor) -> int:
 class ClassifierSpace(FeatureSpace):
     """The 128 features, and the logits, of a classifier trained on the data at hand.
 
-    Make one by :meth:`trained` or :meth:`restored`.
+    Make one by `trained` or `restored`.
 
     Attributes:
         accuracy: of the classifier on images held out from its training; where it is low, the
@@ -212,17 +212,17 @@ class ClassifierSpace(FeatureSpace):
         device: str | torch.device = "cpu",
         progress: Progress | None = None,
     ) -> "ClassifierSpace":
-        """Train on labelled images; see :func:`train_classifier`.
+        """Train on labelled images; see `train_classifier`.
 
         Training is on the CPU: a minute or two on two cores for 60,000 images of 28 x 28.
 
         Raises:
-            ValueError: as :func:`train_classifier`.
+            ValueError: as `train_classifier`.
         """
         return cls(*train_classifier(images, labels, seed=seed, progress=progress), device)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """Return the weights, on the CPU, and what made them, for :meth:`restored`."""
+        """Return the weights, on the CPU, and what made them, for `restored`."""
         about: dict[str, object] = {
             "recipe": RECIPE,
             "accuracy": self.accuracy,
@@ -238,11 +238,11 @@ class ClassifierSpace(FeatureSpace):
         about: Mapping[str, Any],
         device: str | torch.device = "cpu",
     ) -> "ClassifierSpace":
-        """Return a classifier from what :meth:`state` gave.
+        """Return a classifier from what `state` gave.
 
         Raises:
             ValueError: it was made by another recipe, or its tensors are of other types.
-            Exception: any, where ``about`` was not made by :meth:`state`.
+            Exception: any, where `about` was not made by `state`.
         """
         if about["recipe"] != RECIPE:
             raise ValueError(f"it was made by recipe {about['recipe']}, this is {RECIPE}")

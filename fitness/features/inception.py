@@ -85,7 +85,7 @@ def average_pool() -> list[Stage]:
 
 
 def block_a(inputs: int, pooled: int) -> Mixed:
-    """35 x 35: 1x1, 5x5 and double 3x3 paths; 224 + ``pooled`` outputs."""
+    """35 x 35: 1x1, 5x5 and double 3x3 paths; 224 + `pooled` outputs."""
     return Mixed(
         chain("branch1x1", inputs, (64, 1)),
         chain("branch5x5", inputs, (48, 1), (64, 5)),
@@ -95,7 +95,7 @@ def block_a(inputs: int, pooled: int) -> Mixed:
 
 
 def block_b(inputs: int) -> Mixed:
-    """35 x 35 to 17 x 17; 480 + ``inputs`` outputs."""
+    """35 x 35 to 17 x 17; 480 + `inputs` outputs."""
     return Mixed(
         chain("branch3x3", inputs, (384, 3, 2)),
         chain("branch3x3dbl", inputs, (64, 1), (96, 3), (96, 3, 2)),
@@ -104,7 +104,7 @@ def block_b(inputs: int) -> Mixed:
 
 
 def block_c(inputs: int, c: int) -> Mixed:
-    """17 x 17: 7x7 paths factored into 1x7 and 7x1, ``c`` channels inside; 768 outputs."""
+    """17 x 17: 7x7 paths factored into 1x7 and 7x1, `c` channels inside; 768 outputs."""
     row, column = (1, 7), (7, 1)
     return Mixed(
         chain("branch1x1", inputs, (192, 1)),
@@ -115,7 +115,7 @@ def block_c(inputs: int, c: int) -> Mixed:
 
 
 def block_d(inputs: int) -> Mixed:
-    """17 x 17 to 8 x 8; 512 + ``inputs`` outputs."""
+    """17 x 17 to 8 x 8; 512 + `inputs` outputs."""
     return Mixed(
         chain("branch3x3", inputs, (192, 1), (320, 3, 2)),
         chain("branch7x7x3", inputs, (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)),
@@ -180,7 +180,7 @@ class InceptionV3(nn.Module):
 
 
 def resize_like_tensorflow1(images: Tensor, side: int) -> Tensor:
-    """Float images (N, C, H, W) to (N, C, side, side) as ``tf.image.resize_bilinear`` of TF 1 does.
+    """Float images (N, C, H, W) to (N, C, side, side) as `tf.image.resize_bilinear` of TF 1 does.
 
     Output pixel i reads position i * H / side: corners are not aligned, pixel centres not shifted,
     and shrinking does not smooth. Every later resize gives other features.
@@ -228,7 +228,7 @@ class InceptionSpace(FeatureSpace):
         device: where it runs.
 
     Raises:
-        WeightsError: as :func:`load_network`.
+        WeightsError: as `load_network`.
     """
 
     chunk_on_cpu = 8

@@ -1,4 +1,4 @@
-"""Any network as a feature space, named by its import path: ``package.module:Name``."""
+"""Any network as a feature space, named by its import path: `package.module:Name`."""
 
 import importlib
 from typing import Any
@@ -12,14 +12,14 @@ from fitness.metrics.names import nearest_name
 
 
 def import_module_by_path(path: str) -> nn.Module:
-    """The network that ``package.module:Name`` names: an instance, or a class or function that
+    """The network that `package.module:Name` names: an instance, or a class or function that
     makes one without arguments.
 
     It is made under a fixed seed with the global random state put back, so that a network without
     trained weights is the same every time.
 
     Raises:
-        ValueError: the path has no ``:``, cannot be imported, lacks the name, or gives no network.
+        ValueError: the path has no `:`, cannot be imported, lacks the name, or gives no network.
     """
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
@@ -48,12 +48,12 @@ class ModuleSpace(FeatureSpace):
     """A user's network: float32 images (N, C, H, W) in 0..1 in, features (N, D) out.
 
     Args:
-        path: import path of an ``nn.Module``, or of what makes one without arguments.
+        path: import path of an `nn.Module`, or of what makes one without arguments.
         shape: (C, H, W) of the images; the network is tried on two of them to learn D.
         device: where it runs.
 
     Raises:
-        ValueError: as :func:`import_module_by_path`, or the network does not return (N, D) floats.
+        ValueError: as `import_module_by_path`, or the network does not return (N, D) floats.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The Fréchet distance of two Gaussians fitted to features: Heusel et al., arXiv 1706.08500.
 
-In space ``inception`` this is FID, as pytorch-fid and torch-fidelity compute it.
+In space `inception` this is FID, as pytorch-fid and torch-fidelity compute it.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
 
     S1 S2 has the eigenvalues of the symmetric R S2 R with R = S1^(1/2), so two symmetric
     eigenproblems give the trace: real by construction, and safe where a covariance is singular
-    (fewer images than dimensions), where ``scipy.linalg.sqrtm`` may return complex or infinite
+    (fewer images than dimensions), where `scipy.linalg.sqrtm` may return complex or infinite
     numbers.
 
     Raises:

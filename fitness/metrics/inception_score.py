@@ -13,7 +13,7 @@ from fitness.metrics.names import SPLITS
 class InceptionScore:
     """exp E_x KL(p(y|x) || p(y)) over a stream of logits, averaged over random parts of the set.
 
-    Which part an image belongs to is drawn beforehand from ``seed``; so only two sums per part are
+    Which part an image belongs to is drawn beforehand from `seed`; so only two sums per part are
     kept, and images sorted by class do no harm.
 
     Args:

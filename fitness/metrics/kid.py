@@ -12,6 +12,6 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
     expectation, less variance, and nothing random.
 
     Raises:
-        ValueError: as :func:`fitness.metrics.mmd.unbiased_mmd`.
+        ValueError: as `fitness.metrics.mmd.unbiased_mmd`.
     """
     return unbiased_mmd(real, fake, polynomial_kernel(real.shape[1]))

@@ -1,7 +1,7 @@
-"""The metrics by name, and the full name that fixes a score's protocol: ``fid-inception-10k``.
+"""The metrics by name, and the full name that fixes a score's protocol: `fid-inception-10k`.
 
 A score means something only together with the feature space and the number of images behind it,
-so a metric is never written without them (the habit of StyleGAN's ``fid50k_full``). The grammar::
+so a metric is never written without them (the habit of StyleGAN's `fid50k_full`). The grammar:
 
     METRIC-SPACE-COUNT            COUNT images generated, and as many real ones
     METRIC-SPACE-COUNT-vs-REALS   another number of real images
@@ -88,7 +88,7 @@ def nearest_name(given: str, known: Iterable[str], what: str) -> ValueError:
 
 
 def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:
-    """Short names with groups (``prdc``, ``mixture``) spelled out, each once, in the order given.
+    """Short names with groups (`prdc`, `mixture`) spelled out, each once, in the order given.
 
     Raises:
         ValueError: a name is unknown (the nearest known one is offered), or there is none.
@@ -110,14 +110,14 @@ _NAME = re.compile(rf"({_METRIC})-(.+?)-(\d+k?)(?:-vs-(\d+k?|file))?")
 
 @dataclass(frozen=True)
 class MetricName:
-    """A metric with its protocol; ``str()`` prints it, :meth:`parse` reads it back.
+    """A metric with its protocol; `str()` prints it, `parse` reads it back.
 
     Attributes:
-        metric: a key of :data:`METRICS`.
+        metric: a key of `METRICS`.
         space: the feature space's name.
         count: how many generated images.
         reals: how many real images; None where they are as many as the generated ones or take
-            no part, ``"file"`` where a statistics file does not say.
+            no part, `"file"` where a statistics file does not say.
 
     Raises:
         ValueError: an unknown metric, a space that cannot be part of a name, a count below 1.
@@ -153,7 +153,7 @@ class MetricName:
         """Read a full name.
 
         Raises:
-            ValueError: ``text`` is not of the form METRIC-SPACE-COUNT[-vs-REALS].
+            ValueError: `text` is not of the form METRIC-SPACE-COUNT[-vs-REALS].
         """
         found = _NAME.fullmatch(text)
         if not found:

@@ -33,7 +33,7 @@ class PRDC:
 
 
 def radii(features: Tensor, nearest: int = NEAREST, tile: int = TILE) -> Tensor:
-    """Squared distance (N,) of each row to its ``nearest``-th neighbour, itself not counted."""
+    """Squared distance (N,) of each row to its `nearest`-th neighbour, itself not counted."""
     wanted = nearest + 1  # each row is its own nearest, at distance 0
     best = torch.full(
         (len(features), wanted), torch.inf, dtype=torch.float64, device=features.device
@@ -53,7 +53,7 @@ def precision_recall_density_coverage(
     A row's neighbourhood is the closed ball that reaches its k-th nearest neighbour in its own set.
 
     Raises:
-        ValueError: not more than ``nearest`` rows, other widths, or numbers that are not finite.
+        ValueError: not more than `nearest` rows, other widths, or numbers that are not finite.
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(

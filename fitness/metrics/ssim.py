@@ -57,7 +57,7 @@ def similarity(images: Tensor, targets: Tensor, *, multiscale: bool = False) -> 
 
 
 def check_side(name: str, shape: tuple[int, ...]) -> None:
-    """Refuse images (C, H, W) too small for ``name``'s window.
+    """Refuse images (C, H, W) too small for `name`'s window.
 
     Raises:
         ValueError: says the size required.
@@ -71,7 +71,7 @@ def check_side(name: str, shape: tuple[int, ...]) -> None:
 
 
 class Pairs:
-    """Random disjoint pairs from a stream of images; at most :data:`PAIR_BYTES` are kept.
+    """Random disjoint pairs from a stream of images; at most `PAIR_BYTES` are kept.
 
     Args:
         count: how many images will come.
@@ -105,6 +105,6 @@ def diversity(pairs: Pairs, *, multiscale: bool = False) -> float:
     """Mean similarity of the pairs: the lower, the more diverse the images.
 
     Raises:
-        ValueError: as :func:`similarity`.
+        ValueError: as `similarity`.
     """
     return similarity(*pairs.halves(), multiscale=multiscale)

@@ -10,7 +10,7 @@ TILE = 2048
 
 
 def product_tiles(a: Tensor, b: Tensor, tile: int = TILE) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Inner products of the rows of ``a`` (N, D) and ``b`` (M, D), float64.
+    """Inner products of the rows of `a` (N, D) and `b` (M, D), float64.
 
     Yields:
         Rows of a, rows of b, and their products (up to tile, up to tile); row after row.
@@ -24,13 +24,13 @@ def product_tiles(a: Tensor, b: Tensor, tile: int = TILE) -> Iterator[tuple[slic
 
 
 def distance_tiles(a: Tensor, b: Tensor, tile: int = TILE) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Squared Euclidean distances of the rows of ``a`` (N, D) and ``b`` (M, D), float64.
+    """Squared Euclidean distances of the rows of `a` (N, D) and `b` (M, D), float64.
 
     |x - y|^2 = |x|^2 + |y|^2 - 2 x.y rounds; what is within rounding of zero is zero, so that equal
     rows are at distance 0 exactly.
 
     Yields:
-        As :func:`product_tiles`.
+        As `product_tiles`.
     """
     norm_a, norm_b = squared_norms(a), squared_norms(b)
     for rows, columns, products in product_tiles(a, b, tile):

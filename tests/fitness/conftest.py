@@ -39,7 +39,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.fixture
 def largest_tensor() -> Largest:
-    """Active in a ``with`` block; its ``size`` is the block's largest tensor."""
+    """Active in a `with` block; its `size` is the block's largest tensor."""
     return Largest()
 
 
