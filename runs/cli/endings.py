@@ -67,24 +67,33 @@ def advice_on_memory(command: str, error: BaseException) -> str:
 
 
 def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
-    """End a run's command with status 3 on SIGTERM or Ctrl-C, from its first moment on.
+    """End a run's command with status 3 on SIGTERM, SIGHUP or Ctrl-C, from its first moment on.
 
-    While the generations go on, they are finished first: see `runs.common.signals`.
+    While the generations go on, they are finished first: see `runs.common.signals`. Output that
+    cannot be written is muted: see `runs.display.muting`.
     """
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         from runs.common.signals import exit_at_once
+        from runs.display.muting import muted_on_error
 
-        params = click.get_current_context().params
+        context = click.get_current_context()
+        params = context.params
 
         def advice() -> str:
             folder = Path(params["output"] or params.get("run_dir") or "")
+            if context.command.name == "train" and "runs.store.folder" in sys.modules:
+                from runs.common.lock import is_own
+                from runs.store.folder import RunFolder
+
+                if is_own(RunFolder(folder).lock):
+                    RunFolder(folder).discard()  # what holds a generation stays
             if not (folder / "config.yaml").is_file():
                 return "the run had not begun, so start it again"
             return f"go on with: {hint('resume', folder)}"
 
-        with exit_at_once(STOPPED, advice):
+        with exit_at_once(STOPPED, advice), muted_on_error():
             return command(*args, **kwargs)
 
     return wrapped

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,10 +21,17 @@ def study(source: str, output: Path | None, at_once: int | None) -> None:
 
     Ctrl-C or SIGTERM stops all runs after a snapshot and exits with status 3.
     """
-    from runs.study.report import render
+    from runs.display.muting import muted_on_error
     from runs.study.running import run_study
 
-    result = run_study(source, output, at_once)
+    with muted_on_error():
+        show(run_study(source, output, at_once))
+
+
+def show(result: Any) -> None:
+    """Print how a study ended and what it found; exit with the status that says so."""
+    from runs.study.report import render
+
     for name in result.failed:
         click.echo(f"failed: {name}", err=True)
     if result.record:

@@ -76,6 +76,12 @@ def holder(path: Path) -> str:
     return f" (process {who['pid']} on {who['host']}, since {who['since']})"
 
 
+def is_own(path: Path) -> bool:
+    """Return whether a lock file names this process."""
+    who = _named(path)
+    return (who.get("host"), who.get("pid")) == (socket.gethostname(), os.getpid())
+
+
 def is_abandoned(path: Path) -> bool:
     """Return whether a lock file names a process of this machine that lives no more."""
     who = _named(path)

@@ -1,4 +1,7 @@
-"""SIGTERM and Ctrl-C end a run after its generation; a second one ends it at once.
+"""SIGTERM, SIGHUP and Ctrl-C end a run after its generation; a second one ends it at once.
+
+SIGHUP comes when the terminal or the connection is gone, often more than once, so it counts as one
+signal; where it is ignored, as under `nohup`, it stays so.
 
 SIGUSR1 ends it after its generation, too, with no limit of time.
 
@@ -15,7 +18,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-HARD = (signal.SIGTERM, signal.SIGINT)
+HARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SOFT = signal.SIGUSR1  # finish the generation, and what belongs to it, however long that takes
 SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides
 
@@ -62,6 +65,8 @@ class Stop:
             if number == SOFT:
                 return
             put_back()
+            if signal.SIGHUP in former:  # a lost connection is no second wish
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             if self._grace is not None:
                 tell(
                     f"{self.signal}: the generation has {self._grace:g} s to finish, then a "
@@ -76,7 +81,7 @@ class Stop:
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-        former = {number: signal.signal(number, note) for number in (*HARD, SOFT)}
+        former = {number: signal.signal(number, note) for number in _heeded()}
         try:
             yield
         finally:
@@ -116,7 +121,7 @@ def exit_at_once(status: int, advice: Callable[[], str]) -> Iterator[None]:
         tell(f"stopped at once by {signal.Signals(number).name}; {advice()}")
         os._exit(status)
 
-    former = {number: signal.signal(number, leave) for number in (*HARD, SOFT)}
+    former = {number: signal.signal(number, leave) for number in _heeded()}
     try:
         yield
     except SystemExit as error:
@@ -138,6 +143,12 @@ def same_handlers() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in former.items():
                 signal.signal(number, handler)
+
+
+def _heeded() -> list[int]:
+    """Return the signals that end a run: those that whoever started it does not have ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in (*HARD, SOFT) if not (ignored and number == signal.SIGHUP)]
 
 
 def tell(text: str) -> None:

@@ -18,6 +18,7 @@ from runs.common.lock import RunLock
 from runs.config.loading import validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
+from runs.store.journal import Entry, read_journal
 from runs.store.snapshots import snapshots
 
 # The names that `runs.common.files` gives to what is not whole yet.
@@ -25,6 +26,7 @@ HALF_WRITTEN = re.compile(
     r"^\.(config|data|journal|tracking|mirror|replicas|scores|wins|training|generation-\d+)"
     r"-\d+(\.(yaml|json|jsonl|png))?$"
 )
+MADE = re.compile(r"generation-\d+(\.png)?|(scores|wins|training)\.png")
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**16)], ...], Field(max_length=3)]
 
 
@@ -164,11 +166,17 @@ class RunFolder:
                     path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove what `create` made if nothing was evolved: the folder may be used again."""
-        if self.journal.exists() and self.journal.stat().st_size:
+        """Remove what a start left if nothing was evolved: the folder may be used again."""
+        if any(isinstance(line, Entry) for line in read_journal(self.journal)):
             return
-        for file in (self.config, self.data, self.journal, self.mirror, self.lock):
+        files = (self.config, self.data, self.journal, self.mirror, self.tracking, self.replicas)
+        for file in (*files, self.lock):
             file.unlink(missing_ok=True)
+        for folder in (self.snapshots, self.samples, self.plots):
+            for path in folder.glob("*"):
+                if MADE.fullmatch(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+                    path.unlink(missing_ok=True)
         for part in (self.snapshots, self.samples, self.plots, self.path):
             with suppress(OSError):  # it holds something of the user's
                 part.rmdir()

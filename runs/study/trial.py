@@ -30,6 +30,7 @@ from runs.training.driver import Result, evolve, resume
 
 DONE, FAILED, STOPPED = 0, 1, 3
 INTERVAL = 0.5  # seconds between reports
+ORPHAN = 1.0  # seconds that a run lives on after its study
 BUSY = 600.0  # seconds to wait for a run whose former process is still ending
 
 
@@ -113,12 +114,17 @@ def _spent_so_far(folder: RunFolder, config: RunConfig) -> Spent:
 
 
 def stop_with_parent() -> None:
-    """Stop this process as SIGTERM does when its standard input ends, which the study holds."""
+    """End this process when its standard input does, which the study holds.
+
+    It has a moment to stop as SIGTERM asks it to; what it loses is made again, to the bit.
+    """
 
     def wait() -> None:
         while os.read(0, 1024):  # not through sys.stdin, whose lock the interpreter's end wants
             pass
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN)
+        os._exit(STOPPED)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
 

@@ -29,6 +29,7 @@ from runs.common.background import Background
 from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
 from runs.common.hints import hint
+from runs.common.lock import RunBusy
 from runs.common.signals import Stop, same_handlers
 from runs.config.loading import validate
 from runs.config.schema import RunConfig
@@ -87,8 +88,10 @@ def evolve(
     folder = RunFolder.create(config, card, Path(output) if output else None)
     try:
         return Run(folder, config, card, progress).go()
-    except ConfigError:
-        folder.discard()
+    except RunBusy:  # another process has taken it up
+        raise
+    except BaseException:
+        folder.discard()  # if nothing was evolved: the same command may be given again
         raise
 
 

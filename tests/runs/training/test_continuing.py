@@ -67,3 +67,20 @@ def test_where_to_look_must_be_said(points_yaml, mistake):
 
 def test_by_default_a_run_that_is_there_is_not_continued(points_run, points_yaml, mistake):
     assert "holds a run already" in mistake("train", points_yaml, "--output", points_run[0])
+
+
+def test_a_start_that_evolved_nothing_leaves_nothing(points_yaml, invoke, monkeypatch, tmp_path):
+    folder = tmp_path / "run"
+
+    def lost(*arguments):
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runs.training.driver.build_executor", lost)
+        assert invoke("train", points_yaml, "--output", folder).exit_code == 1
+    assert not folder.exists()
+    assert invoke("train", points_yaml, "--output", folder).exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("runs.training.driver.build_executor", lost)
+        assert invoke("train", points_yaml, "--output", folder).exit_code == 2
+    assert (folder / "config.yaml").is_file()
