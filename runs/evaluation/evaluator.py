@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from psutil import virtual_memory
 from torch import Tensor
 
 from egan.data import ImageSource, Source
@@ -67,6 +68,7 @@ class Evaluator:
                 return
             self._space = open_space(space, real, shape, weights, device, progress)
             check_metrics(self._metrics, self._space, (count,), shape)
+            _check_memory(self._metrics, self._space, count)
             self._real = real if isinstance(real, Statistics) else self._observe(real)
             real_side(self._real, self._metrics, self._space)  # refused now, not at a scoring
 
@@ -117,6 +119,24 @@ class Evaluator:
             data=source.fingerprint,
             shape=source.shape,
             progress=self._progress,
+        )
+
+
+def _check_memory(metrics: tuple[str, ...], space: FeatureSpace, count: int) -> None:
+    """Refuse more samples than there is memory for their features, which some metrics keep.
+
+    Raises:
+        ValueError: says how much they take, and how much is free.
+    """
+    keep = [metric for metric in metrics if METRICS[metric].need == "features"]
+    size = count * space.dimension * 4  # float32
+    cuda = space.device.type == "cuda"
+    free = torch.cuda.mem_get_info(space.device)[0] if cuda else virtual_memory().available
+    if keep and size > free:
+        raise ValueError(
+            f"{', '.join(keep)} keep the features of all samples: {size / 1e9:,.1f} GB for "
+            f"{count:,} in space {space.name!r}, and {free / 1e9:,.1f} GB of memory are free. "
+            "Score fewer, or by fid alone"
         )
 
 

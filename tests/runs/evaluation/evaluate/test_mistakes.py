@@ -48,6 +48,15 @@ def test_other_sizes_are_not_brought_together_unasked(refused, found, tmp_path, 
     found(npz, "--against", tmp_path / "larger.npz", "--resolution", 8, *PIXELS)
 
 
+def test_more_samples_than_memory_holds_features_of_are_refused_with_the_size(run, mistake):
+    arguments = ("--metrics", "fid,kid,prdc", "--count", 10**11)
+    message = " ".join(mistake("evaluate", run, *arguments).split())
+    assert "kid, precision, recall, density, coverage keep the features of all samples" in message
+    assert "25,600.0 GB for 100,000,000,000 in space 'pixels'" in message
+    assert "Score fewer, or by fid alone" in message
+    assert not (run / "evaluations").exists()
+
+
 def test_colour_and_grey_are_not_compared(refused, tmp_path):
     colour = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "colour.npz", images=colour)
