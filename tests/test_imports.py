@@ -75,7 +75,6 @@ STILL_LONG = {
     "populations/executors/ray/crew.py",
     "runs/mirror/mirror.py",
     "runs/study/report_plots.py",
-    "runs/tracking/record.py",
     "runs/training/driver.py",
     "tests/runs/mirror/test_mirror.py",
     "tests/runs/tracking/test_tracking.py",

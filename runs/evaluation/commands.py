@@ -31,7 +31,7 @@ from runs.evaluation.subjects import (
 from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator
 from runs.store.folder import RunFolder
-from runs.tracking.record import log_evaluation
+from runs.tracking.run_logger import log_evaluation
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from runs.config.schema import RunConfig
 from runs.store.budgets import AXES, Spent
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, Scoring, read_journal
-from runs.tracking.record import EVALUATION, SPENT, StoredRun
+from runs.tracking.metrics import EVALUATION, SPENT
+from runs.tracking.query import StoredRun
 
 OUTCOME = "outcome.json"
 CHILDREN = 1000  # children of a run that are kept for the picture; the front is of all

@@ -34,7 +34,8 @@ from runs.study.selection_signal import GenerationSignal, selection_signal, sign
 from runs.study.statistics import ALPHA
 from runs.study.strategies import BUILT_IN
 from runs.study.study import Study, StudyFolder
-from runs.tracking.record import fetch_picture, git_commit, stored_runs
+from runs.tracking.params import git_commit
+from runs.tracking.query import fetch_picture, stored_runs
 
 LIBRARIES = ("evolutionary-gan", "torch", "numpy", "scipy", "deap", "ray", "mlflow")
 # What each picture shows and how to read it; `curves-*` is every metric's.

@@ -13,7 +13,7 @@ from runs.study.records import read_outcome, write_outcome
 from runs.study.report import Report, report_on_folder
 from runs.study.study import Study, StudyFolder, load_study, tasks_of
 from runs.study.trial import DONE, STOPPED
-from runs.tracking.record import StudyRecord
+from runs.tracking.study_logger import StudyRecord, open_study_record
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def run_study(
             "strategies": ", ".join(study.config.strategies),
             "seeds": ", ".join(map(str, study.config.seeds)),
         }
-        record = StudyRecord(folder.path, study.name, first.tracking, tags, progress.message)
-        record.open()
+        record = open_study_record(folder.path, study.name, first.tracking, tags, progress.message)
         complete = _run(study, folder, placement, record, progress)
         if not complete:
             record.close("KILLED", [])

@@ -11,7 +11,7 @@ from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.mirror import catch_up, fetch_run, holds_run
 from runs.store.folder import RunFolder
-from runs.tracking.record import flatten
+from runs.tracking.params import flatten
 from runs.training.driver import Result, evolve, go_on
 
 # What may differ between a run and the config that continues it: nothing here changes what it is.

@@ -45,7 +45,8 @@ from runs.store.folder import DataCard, RunFolder
 from runs.store.journal import Afterword, Entry, Journal, Scoring
 from runs.store.replay import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.store.snapshots import discard_after, newest, write_snapshot
-from runs.tracking.record import NO_FAULTS, Tracker, open_tracker
+from runs.tracking.metrics import NO_FAULTS
+from runs.tracking.run_logger import Tracker, open_tracker
 from runs.training.interruption import InterruptibleExecutor
 from runs.training.placement import build_executor, check_device, choose_executor
 from runs.training.watch import Watch

@@ -15,7 +15,7 @@ from populations.executors.base import ExecutionConfig, Executor, Recover
 from populations.executors.local import LocalExecutor
 from runs.common.errors import ConfigError
 from runs.config.schema import RunConfig
-from runs.tracking.record import project_packages
+from runs.tracking.model import project_packages
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from runs.store.snapshots import _seal, snapshots
 from runs.studies import study_text
 from runs.study.records import read_outcome
 from runs.study.study import load_study
-from runs.tracking.record import Record
+from runs.tracking.run_logger import RunRecord
 from tests.fuzz.damage import (
     Planted,
     changed,
@@ -236,7 +236,7 @@ READERS = {
     "tracking.json": Reader(
         file("tracking.json", lambda: b'{"run_id": "a", "uri": "sqlite:///x.db", "described": true,'
              b' "logged": 3, "scored": -1, "artifacts": ["a.png"]}', damaged_json),
-        lambda p: Record(RunFolder(p.parent), load_config("gaussians8")),
+        lambda p: RunRecord(RunFolder(p.parent), load_config("gaussians8"), print),
     ),
     "outcome.json": Reader(
         file("outcome.json", lambda: b'{"status": "finished", "error": null}', damaged_json),

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from runs.config.schema import TrackingConfig
-from runs.tracking.record import PARENT, StudyRecord
+from runs.tracking.study_logger import PARENT, MlflowStudyRecord
 
 VALUES = {"study": "s", "strategy": "evolution", "seed": "0"}
 
@@ -20,7 +20,7 @@ def store(tmp_path):
 def record(store, tmp_path):
     config = TrackingConfig(experiment="studies", uri=store)
     said = []
-    record = StudyRecord(tmp_path, "s", config, {}, said.append)
+    record = MlflowStudyRecord(tmp_path, "s", config, {}, said.append)
     record.said = said
     record.open()
     return record

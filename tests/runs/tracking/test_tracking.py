@@ -22,7 +22,9 @@ from populations.selection import build_selection
 from runs import load_config, sample
 from runs.store.folder import RunFolder
 from runs.store.journal import Afterword, Entry, Journal, read_journal
-from runs.tracking.record import Record, fault_metrics, flatten, metrics_of, strategy_of, tags_of
+from runs.tracking.metrics import fault_metrics, metrics_of
+from runs.tracking.params import flatten, strategy_of, tags_of
+from runs.tracking.run_logger import RunRecord
 
 TRACKED = ("--set", "tracking.enabled=true", "--set", "tracking.system_metrics=false")
 
@@ -159,19 +161,18 @@ def test_faults_that_were_survived_are_counted_with_their_cost():
 
 
 def test_faults_after_the_last_generation_are_counted_once(points_run, tmp_path, monkeypatch):
-    store = tmp_path / "mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
-    monkeypatch.chdir(tmp_path)
     folder = RunFolder(Path(shutil.copytree(points_run[0], tmp_path / "run")))
     journal = Journal(folder.journal)
     journal.append(Afterword(30, 1e9, ({"event": "snapshot-failed"},)))
     journal.close()
-    for _ in range(2):  # the second as a resumed run does
-        record = Record(folder, folder.load_config())
+    query = "select value, step from metrics where key = 'faults/snapshot_failed'"
+    for name in ("mlflow.db", "mlflow.db", "other.db"):  # as resumed runs do, the last elsewhere
+        store = tmp_path / name
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+        record = RunRecord(folder, folder.load_config(), pytest.fail)
         record.update()
         record.stop_monitor()
-    query = "select value, step from metrics where key = 'faults/snapshot_failed'"
-    assert rows(store, query) == [(1.0, 30)]
+        assert rows(store, query) == [(1.0, 30)]
 
 
 def test_the_metrics_are_the_promised_ones(tracked):

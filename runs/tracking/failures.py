@@ -1,0 +1,70 @@
+"""What a failed call of MLflow means: the store refuses, or it cannot be reached just now.
+
+Trying again helps against the second alone. MLflow, its stores and their drivers raise anything, so
+this looks at codes and at words.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runs.tracking.address import without_secrets
+
+LONGEST = 200  # characters of a reason
+LATER = (408, 429)  # HTTP's "time-out" and "too many requests", which pass
+# What databases say, in errors of the same kinds as for a lost connection.
+REFUSALS = re.compile(
+    r"authentication failed|access denied|permission denied|(role|database) \S+ does not exist"
+    r"|unknown database|readonly database|unable to open database file|file is not a database"
+    r"|out-of-date database schema|can't locate revision|could not parse|can't load plugin"
+    r"|credential",
+    re.IGNORECASE,
+)
+NO_ADDRESS = ("InvalidUrlException", "NoSuchModuleError", "ArgumentError")
+
+
+class ArtifactsFailed(Exception):
+    """Files could not be put where the store keeps them; the metrics are logged."""
+
+
+@contextmanager
+def artifacts() -> Iterator[None]:
+    """Tell a failure to put files where the store keeps them from one of the store itself.
+
+    Raises:
+        ArtifactsFailed: the files' place failed, such as a folder without permission.
+    """
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "get_http_status_code") or "Connection" in type(error).__name__:
+            raise
+        raise ArtifactsFailed(str(error)) from error
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether the store refuses what it was asked, so that asking again is of no use."""
+    if isinstance(error, ImportError | PermissionError | ArtifactsFailed):
+        return True
+    if type(error).__name__ in NO_ADDRESS or REFUSALS.search(str(error)):
+        return True
+    code = getattr(error, "get_http_status_code", None)
+    return code is not None and 400 <= code() < 500 and code() not in LATER
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a call failed, in a line, without secrets."""
+    text = " ".join(without_secrets(str(error)).split())[:LONGEST] or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        return f"{text}: install the Python package that this kind of store needs"
+    return text
+
+
+def warning_of(error: BaseException, what: str) -> str:
+    """Return what to tell of a failed call while `what`, a run or a study, goes on."""
+    reason = reason_of(error)
+    if isinstance(error, ArtifactsFailed):
+        return f"warning: MLflow's artifacts cannot be written, the {what} goes on: {reason}"
+    if is_refused(error):
+        return f"warning: MLflow refuses the record, the {what} goes on without it: {reason}"
+    return f"warning: MLflow cannot be reached, the {what} goes on: {reason}"

@@ -1,0 +1,88 @@
+"""The evolved generator as MLflow's pyfunc model: code and safetensors, nothing pickled."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runs.config.schema import RunConfig
+from runs.sampling.generators import load_sampler, save_generator
+from runs.sampling.opening import chosen_snapshot
+from runs.store.folder import RunFolder
+from runs.tracking.client import default_store
+
+# Models from code: MLflow keeps this text and the packages, and unpickles nothing.
+MODEL_CODE = '''"""The evolved generator: predict({"count": [16], "seed": [0]}) gives samples."""
+
+import mlflow
+from runs.tracking.model import generator_model
+
+mlflow.models.set_model(generator_model())
+'''
+
+
+def log_model(folder: RunFolder, config: RunConfig, uri: str, run_id: str) -> None:
+    """Log the generator of a run's best or newest snapshot to the MLflow run."""
+    import mlflow
+    import pandas
+
+    exported, name = chosen_snapshot(folder)
+    with tempfile.TemporaryDirectory() as temporary, default_store(uri):
+        generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
+        sampler = save_generator(generator, config, folder.load_data().shape, exported)
+        code.write_text(MODEL_CODE, encoding="utf-8")
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+            mlflow.pyfunc.log_model(
+                name="generator",
+                python_model=str(code),
+                artifacts={"generator": str(generator)},
+                code_paths=[str(path) for path in project_packages()],
+                signature=signature_of(sampler.sample_shape),
+                input_example=pandas.DataFrame({"count": [1], "seed": [0]}),
+                pip_requirements=["torch", "numpy", "pydantic", "safetensors", "pandas"],
+                metadata={"snapshot": name},
+            )
+
+
+def generator_model() -> Any:
+    """Return the pyfunc model that samples the generator among its artifacts."""
+    from mlflow.pyfunc import PythonModel
+    from pandas import DataFrame
+
+    class GeneratorModel(PythonModel):  # type: ignore[misc]
+        """Samples for (count, seed): uint8 images (N, H, W, C), or float32 points (N, D)."""
+
+        def load_context(self, context: Any) -> None:
+            self._sampler = load_sampler(Path(context.artifacts["generator"]))
+
+        def predict(
+            self, context: Any, model_input: DataFrame, params: dict[str, Any] | None = None
+        ) -> np.ndarray:
+            rows = model_input.to_dict("records")
+            parts = [self._sampler(int(row["count"]), int(row["seed"])) for row in rows]
+            return np.concatenate(parts)
+
+    return GeneratorModel()
+
+
+def signature_of(shape: tuple[int, ...]) -> Any:
+    """Return the model's signature: rows of (count, seed) in, samples out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    inputs = Schema([ColSpec("long", "count"), ColSpec("long", "seed")])
+    if len(shape) == 3:
+        channels, height, width = shape
+        outputs = TensorSpec(np.dtype(np.uint8), (-1, height, width, channels))
+    else:
+        outputs = TensorSpec(np.dtype(np.float32), (-1, *shape))
+    return ModelSignature(inputs, Schema([outputs]))
+
+
+def project_packages() -> Iterator[Path]:
+    """Yield the folders of the project's packages, which a model carries with it."""
+    for name in ("egan", "fitness", "populations", "runs"):
+        yield Path(str(sys.modules[name].__file__)).parent

@@ -1,0 +1,65 @@
+"""tracking.json: which MLflow run a folder's record is, and how far it is logged."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from runs.common.files import read_json, write_json
+from runs.tracking.address import absolute, without_secrets
+
+FILE = "tracking.json"
+
+
+class TrackingState(BaseModel, strict=True):
+    """The record of the run or study in one folder; all -1 and empty where nothing is logged yet.
+
+    Attributes:
+        run_id: the MLflow run.
+        ticket: a tag of that run, noted before the run is made, so that it is found after a kill.
+        uri: its store, absolute and without secrets.
+        folder: where this file lay when it was written, by which a copy is told from a move.
+        described: whether the params are logged.
+        logged, scored, after: the generations up to which the kinds of the journal's lines are.
+        artifacts: the names of the pictures that are logged.
+    """
+
+    run_id: str | None = None
+    ticket: str | None = None
+    uri: str | None = None
+    folder: str | None = None
+    described: bool = False
+    logged: int = -1
+    scored: int = -1
+    after: int = -1
+    artifacts: list[str] = []
+
+    def write(self, path: Path) -> None:
+        """Write it to a tracking.json, atomically."""
+        self.folder = str(path.parent.absolute())
+        write_json(path, self.model_dump())
+
+
+def read_state(path: Path) -> TrackingState:
+    """Return what a tracking.json holds; nothing where there is none, or a damaged one."""
+    try:
+        state = TrackingState.model_validate(read_json(path))
+    except (OSError, ValueError):
+        return TrackingState()
+    if state.uri:  # one of an older version may be relative, or hold a password
+        state.uri = without_secrets(absolute(state.uri))
+    return state
+
+
+def original_of(state: TrackingState, folder: Path) -> Path | None:
+    """Return the folder that this one is a copy of; None: it is none, or it was moved.
+
+    Both would log to the same MLflow run. A copy on another machine cannot be told from a move.
+    """
+    if state.folder is None or state.run_id is None:
+        return None
+    other = Path(state.folder)
+    try:
+        same = other.samefile(folder)
+    except OSError:  # no longer there: it was moved here
+        return None
+    return None if same or read_state(other / FILE).run_id != state.run_id else other
