@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from egan.tensor_tree import Tensors, copies, copy, filled, leaves, mapped
+from populations.messages import one_line
 
 Replay = Callable[[Tensors], Tensors]
 Result = TypeVar("Result")
@@ -144,7 +145,7 @@ class Recordings:
             )
             same = all(map(_same_bits, entry.replay(arguments), expected))
         except Exception as error:  # torch raises many kinds; the plain call is always there
-            self._refuse(key, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            self._refuse(key, f"{type(error).__name__}: {one_line(error, 300)}")
             return
         if not same:
             self._refuse(key, "its replay gives other bits than the plain call")

@@ -1,5 +1,6 @@
-"""Files that are either whole or not there: temporary name, fsync, rename; and their hashes."""
+"""Files that are either whole or not there: temporary name, fsync, rename; hashes, locks."""
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -28,6 +29,21 @@ def atomic_file(path: Path) -> Iterator[Path]:
         fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def lock(descriptor: int) -> bool | None:
+    """Take an exclusive lock on an open file or folder, which ends with this process.
+
+    Returns:
+        True: it is ours; False: another process has it; None: the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 @contextmanager

@@ -18,13 +18,14 @@ A mutation may look at the logits of as many reals, too, as relativistic losses 
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from fitness.suggestion import nearest
 
 Mutation = Callable[..., Tensor]  # of the logits of fakes, or of fakes and reals
 MUTATIONS: dict[str, Mutation] = {}
@@ -122,9 +123,7 @@ def resolve(name: str) -> Mutation:
             raise ValueError(f"mutation {name!r} is a {type(found).__name__}, not a function")
         takes_reals(found)
         return found  # type: ignore[no-any-return]
-    near = get_close_matches(name, MUTATIONS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(
-        f"no mutation {name!r}{hint} Known: {', '.join(MUTATIONS)}; "
+        f"no mutation {name!r}{nearest(name, MUTATIONS)} Known: {', '.join(MUTATIONS)}; "
         "or an import path, package.module:function"
     )

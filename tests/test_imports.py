@@ -74,7 +74,6 @@ STILL_LONG = {
     "egan/engine.py",
     "populations/executors/ray/crew.py",
     "runs/mirror/mirror.py",
-    "runs/study/report_plots.py",
     "runs/training/driver.py",
     "tests/runs/mirror/test_mirror.py",
     "tests/runs/tracking/test_tracking.py",

@@ -1,6 +1,5 @@
 """Packing any image source once, in bounded memory, into what `egan.data.packed` opens."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from egan.data.opening import detect_source, open_source
 from egan.data.packed import IMAGES, LABELS, MANIFEST, Manifest, is_packed
 from egan.data.resize import resize_images
 from egan.data.source import DataError, ImageSource
-from egan.files import fsync, sha256
+from egan.files import fsync, lock, sha256
 
 Progress = Callable[[int, int], None]
 
@@ -166,12 +165,7 @@ def _held(folder: Path) -> Iterator[bool]:
     """Hold a folder, so that it is seen to be in use; give whether nobody else holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except OSError:  # a living process holds it, or the file system has no locks
-            alone = False
-        yield alone
+        yield lock(descriptor) is True
     finally:
         os.close(descriptor)
 

@@ -10,11 +10,12 @@ so a metric is never written without them (the habit of StyleGAN's `fid50k_full`
     COUNT, REALS                  10000 or 10k; thousands are printed with k
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from fitness.suggestion import nearest
 
 Need = Literal["statistics", "features", "logits", "pairs", "points", "latents"]
 
@@ -82,9 +83,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 def nearest_name(given: str, known: Iterable[str], what: str) -> ValueError:
     """The error for an unknown name: what arrived, the closest known one, and all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(given, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(known)}.")
+    return ValueError(f"unknown {what} {given!r}{nearest(given, known)} Known: {', '.join(known)}.")
 
 
 def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:

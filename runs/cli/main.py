@@ -3,10 +3,9 @@
 These modules import only click, so that `--help` is quick; a command imports what it needs itself.
 """
 
-from difflib import get_close_matches
-
 import click
 
+from fitness.suggestion import nearest
 from runs.cli import evaluating, inspecting, preparing, sampling, studies, styles, training
 
 
@@ -18,10 +17,9 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command; a misspelt one is the user's mistake."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            near = get_close_matches(args[0], self.commands, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = nearest(args[0], self.commands)
             raise click.UsageError(
-                f"no command {args[0]!r}.{hint} Commands: {', '.join(sorted(self.commands))}"
+                f"no command {args[0]!r}{hint} Commands: {', '.join(sorted(self.commands))}"
             )
         return super().resolve_command(ctx, args)
 

@@ -1,10 +1,7 @@
-"""A user's mistake, and the help that its message gives."""
+"""A user's mistake, and texts that a terminal can be sent."""
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 
-LONGEST_NAME = 100  # letters of a name that a near one is looked for; the search is quadratic
 # What may move a terminal's cursor, set its title or turn its text around: C0 and C1 but for tab
 # and newline, the direction marks of Unicode; and lone surrogates, which no terminal can be sent.
 UNPRINTABLE = re.compile(
@@ -14,17 +11,6 @@ UNPRINTABLE = re.compile(
 
 class ConfigError(ValueError):
     """What a user asked for cannot be; the message says what arrived and what is allowed."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the nearest known name, if one is near."""
-    near = get_close_matches(name[:LONGEST_NAME], list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else "."
-
-
-def one_line(error: object, longest: int | None = None) -> str:
-    """Return an error's text as one line, of at most `longest` letters."""
-    return " ".join(str(error).split())[:longest]
 
 
 def printable(text: str) -> str:

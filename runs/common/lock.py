@@ -5,7 +5,6 @@ for each machine apart, nothing worse happens than double work: a generation tha
 down is the same one, and the journal's reader takes each once.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from egan.files import lock
 
 
 class RunBusy(RuntimeError):
@@ -31,16 +32,12 @@ class RunLock:
             OSError: the file cannot be opened.
         """
         self._file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if lock(self._file.fileno()) is False:
             who = holder(path)
             self._file.close()
             raise RunBusy(
                 f"another process{who} is writing to the run {path.parent}; wait for it or stop it"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+            )
         with suppress(OSError):  # a full disk: who holds the lock is a courtesy
             self._file.truncate(0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -2,7 +2,8 @@
 
 from importlib.resources import files
 
-from runs.common.errors import ConfigError, nearest
+from fitness.suggestion import nearest
+from runs.common.errors import ConfigError
 
 
 def packaged_names(package: str) -> list[str]:

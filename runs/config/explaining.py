@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from runs.common.errors import ConfigError, nearest
+from fitness.suggestion import nearest
+from runs.common.errors import ConfigError
 from runs.config.fields import field_of, locate, named_values, options
 from runs.config.values import Mistyped, typed
 

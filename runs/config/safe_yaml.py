@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from runs.common.errors import ConfigError, one_line
+from populations.messages import one_line
+from runs.common.errors import ConfigError
 from runs.config.values import Plain
 
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<

@@ -28,6 +28,7 @@ from typing import IO, Any, Protocol
 from uuid import uuid4
 
 from egan.files import atomic_file
+from populations.messages import one_line
 from runs.common.errors import ConfigError
 from runs.common.files import LARGEST_TEXT, atomic_folder, read_json, write_json, write_text
 from runs.common.hints import hint
@@ -266,7 +267,7 @@ def identity(folder: RunFolder) -> str:
 
 
 def _failure(error: BaseException) -> tuple[dict[str, Any], str]:
-    reason = " ".join(str(error).split())[:200]
+    reason = one_line(error, 200)
     event = {"event": "mirror-failed", "reason": reason}
     return event, f"warning: the mirror cannot be written, the run goes on: {reason}"
 

@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from egan.data import Source
-from runs.common.errors import ConfigError, one_line
+from populations.messages import one_line
+from runs.common.errors import ConfigError
 from runs.common.files import read_json, read_text, write_json, write_text
 from runs.common.hints import hint
 from runs.common.lock import RunLock

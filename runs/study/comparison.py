@@ -164,6 +164,24 @@ def _equal_budget(records: Sequence[Record], metric: str, axis: str) -> EqualBud
     return EqualBudget(axis, min(ends), medians)
 
 
+def typical_run(comparison: Comparison, strategy: str) -> Record | None:
+    """Return the run of a strategy whose result is nearest to the median, among those with samples.
+
+    The first metric decides.
+    """
+    metric = comparison.metrics[0]
+    runs = [r for r in comparison.records if r.strategy == strategy and r.picture is not None]
+    median = metric.summaries[strategy].median
+    if not runs or median is None:
+        return runs[0] if runs else None
+
+    def distance(run: Record) -> float:
+        value = metric.results[strategy].get(run.seed, np.nan)
+        return abs(value - median) if np.isfinite(value) else np.inf
+
+    return min(runs, key=distance)
+
+
 def _median(values: Iterable[float]) -> float | None:
     finite = [value for value in values if math.isfinite(value)]
     return float(np.median(finite)) if finite else None

@@ -28,12 +28,13 @@ from runs.study.comparison import (
     results_json,
     sentence,
 )
+from runs.study.folder import StudyFolder
 from runs.study.records import Record, from_store, read_record
 from runs.study.report_plots import Signals, draw_all
 from runs.study.selection_signal import GenerationSignal, selection_signal, signal_json
 from runs.study.statistics import ALPHA
 from runs.study.strategies import BUILT_IN
-from runs.study.study import Study, StudyFolder
+from runs.study.study import Study
 from runs.tracking.params import git_commit
 from runs.tracking.query import fetch_picture, stored_runs
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from runs.common.errors import ConfigError
+from runs.study.folder import StudyFolder, tasks_of
+from runs.study.loading import load_study
 from runs.study.progress import StudyProgress, share_of
 from runs.study.queue import Placement, Task, place_runs, run_all
 from runs.study.records import read_outcome, write_outcome
 from runs.study.report import Report, report_on_folder
-from runs.study.study import Study, StudyFolder, load_study, tasks_of
+from runs.study.study import Study
 from runs.study.trial import DONE, STOPPED
 from runs.tracking.study_logger import StudyRecord, open_study_record
 

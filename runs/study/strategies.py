@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runs.common.errors import ConfigError, nearest
+from fitness.suggestion import nearest
+from runs.common.errors import ConfigError
 from runs.config.explaining import checked
 from runs.config.fields import types_at
 from runs.config.loading import with_changes

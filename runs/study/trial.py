@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from populations.lineage import Lineage
+from populations.messages import one_line
 from runs.common.lock import RunBusy
 from runs.common.signals import SOFT
 from runs.config.schema import RunConfig
@@ -24,8 +25,8 @@ from runs.display.progress import paced
 from runs.store.budgets import Spent
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
+from runs.study.folder import StudyFolder
 from runs.study.records import read_outcome, write_outcome
-from runs.study.study import StudyFolder
 from runs.training.driver import Result, evolve, resume
 
 DONE, FAILED, STOPPED = 0, 1, 3
@@ -84,7 +85,7 @@ def run_trial(folder: StudyFolder, strategy: str, seed: int, execution: dict[str
         result = _go(path, config, reporter, execution)
     except Exception as error:  # whatever it is: the study goes on, and reports it
         traceback.print_exc()
-        write_outcome(path, "failed", " ".join(str(error).split()), type(error).__name__)
+        write_outcome(path, "failed", one_line(error), type(error).__name__)
         return FAILED
     if not result.finished and not reporter.exhausted:
         return STOPPED

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from populations.messages import one_line
 from runs.tracking.address import without_secrets
 
 LONGEST = 200  # characters of a reason
@@ -54,7 +55,7 @@ def is_refused(error: BaseException) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """Return why a call failed, in a line, without secrets."""
-    text = " ".join(without_secrets(str(error)).split())[:LONGEST] or type(error).__name__
+    text = one_line(without_secrets(str(error)), LONGEST) or type(error).__name__
     if isinstance(error, ModuleNotFoundError):
         return f"{text}: install the Python package that this kind of store needs"
     return text

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runs.common.errors import ConfigError, nearest
+from fitness.suggestion import nearest
+from runs.common.errors import ConfigError
 from runs.tracking.address import without_secrets
 from runs.tracking.client import open_store
 from runs.tracking.failures import reason_of

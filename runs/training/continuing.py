@@ -5,13 +5,14 @@ and does nothing more once it has ended.
 """
 
 from pathlib import Path
+from typing import Any
 
 from runs.common.errors import ConfigError
+from runs.config.differences import differences
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.mirror import catch_up, fetch_run, holds_run
 from runs.store.folder import RunFolder
-from runs.tracking.params import flatten
 from runs.training.driver import Result, evolve, go_on
 
 # What may differ between a run and the config that continues it: nothing here changes what it is.
@@ -46,13 +47,19 @@ def check_same(kept: RunConfig, config: RunConfig, where: str) -> None:
     Raises:
         ConfigError: names the keys that differ.
     """
-    there = flatten(kept.model_dump(mode="json", exclude=set(FREE)))
-    here = flatten(config.model_dump(mode="json", exclude=set(FREE)))
     differing = [
-        f"  {key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
+        f"  {key}: {_shown(there)} there, {_shown(here)} here"
+        for key, there, here in differences(
+            kept.model_dump(mode="json", exclude=set(FREE)),
+            config.model_dump(mode="json", exclude=set(FREE)),
+        )
     ]
     if differing:
         message = f"{where} holds a run of another config; choose another --output. They differ in:"
         raise ConfigError("\n".join([message, *differing]))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "not set" if value is None else str(value)

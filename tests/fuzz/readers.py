@@ -37,8 +37,8 @@ from runs.store.journal import read_journal, read_journal_from, seal
 from runs.store.replay import read_past
 from runs.store.snapshots import _seal, snapshots
 from runs.studies import study_text
+from runs.study.loading import load_study
 from runs.study.records import read_outcome
-from runs.study.study import load_study
 from runs.tracking.run_logger import RunRecord
 from tests.fuzz.damage import (
     Planted,

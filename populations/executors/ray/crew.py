@@ -41,6 +41,7 @@ from populations.executors.ray.cluster import (
 )
 from populations.executors.schedule import Costs, Deadline
 from populations.individual import Job
+from populations.messages import one_line
 
 START_TIMEOUT = 300.0  # seconds for a placed worker to open its data and build its replica
 HELD_TIMEOUT = 10.0  # seconds for a replica to give its state while a step runs
@@ -313,7 +314,7 @@ class Crew:
             WorkerLost: that was once too often, and no other is left.
         """
         ray.kill(worker.actor)
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         worker.state = "lost"
         told = tells_of_lost_node(error)
         if not told:

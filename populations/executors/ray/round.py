@@ -11,6 +11,7 @@ from populations.executors.ray.cluster import advice, get, reason_to_replace
 from populations.executors.ray.crew import Crew, Worker
 from populations.executors.schedule import agreed, take
 from populations.individual import Job, Score
+from populations.messages import one_line
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Round:
                 raise WorkerLost(
                     f"{self._failures[job]} workers in a row were lost with child {job.index} "
                     f"({job.operator}) of generation {self._generation}. The last reason: "
-                    f"{' '.join(str(error).split())[:300]}{advice(error)}"
+                    f"{one_line(error, 300)}{advice(error)}"
                 )
 
     def _settle_disagreement(self) -> None:

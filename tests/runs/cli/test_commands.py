@@ -336,8 +336,8 @@ def test_the_presets_are_listed_and_printed(invoke, mistake):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("trian", "digits"), "Did you mean 'train'?"),
-        (("inspekt", "x"), "Did you mean 'inspect'?"),
+        (("trian", "digits"), "did you mean 'train'?"),
+        (("inspekt", "x"), "did you mean 'inspect'?"),
         (("zzz",), "Commands: "),
         (("--bogus",), "--bogus"),
         (("resume",), "RUN_DIR"),

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from runs.store.budgets import AXES
+from runs.study.loading import parse_study
 from runs.study.records import Point, Record
-from runs.study.study import Study, parse_study
+from runs.study.study import Study
 
 METRIC = "high-quality-pixels-100"
 

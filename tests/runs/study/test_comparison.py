@@ -10,8 +10,9 @@ import pytest
 
 from runs.common.errors import ConfigError
 from runs.study.comparison import answer, compare, results_csv, results_json, sentence
+from runs.study.mutation_plots import ancestry
 from runs.study.records import Record, pareto_front, thin_children
-from runs.study.report_plots import ancestry, draw_all
+from runs.study.report_plots import draw_all
 
 METRIC = "high-quality-pixels-100"
 

@@ -8,7 +8,8 @@ from runs.config.loading import load_config
 from runs.store.budgets import BudgetConfig, Spent, cost, generations_within
 from runs.store.journal import Entry
 from runs.studies import study_names
-from runs.study.study import StudyFolder, load_study, parse_study
+from runs.study.folder import StudyFolder
+from runs.study.loading import load_study, parse_study
 
 
 @pytest.fixture

@@ -1,0 +1,14 @@
+"""Where two configurations differ."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def differences(former: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the dotted keys whose values differ, with both values; None where a key is absent."""
+    if isinstance(former, Mapping) and isinstance(now, Mapping):
+        for name in dict.fromkeys((*former, *now)):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from differences(former.get(name), now.get(name), inner)
+    elif former != now:
+        yield key, former, now
