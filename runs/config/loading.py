@@ -7,6 +7,7 @@ from typing import Any
 
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
+from runs.common.formats import format_of, upgraded, without_head
 from runs.config.explaining import checked
 from runs.config.fields import types_at
 from runs.config.safe_yaml import LARGEST_CONFIG, leftover, parse_value, parse_yaml
@@ -30,7 +31,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
     Raises:
         ConfigError: unknown preset, unreadable file, unknown key, value out of range.
     """
-    values = parse_yaml(_read(source), str(source))
+    values = present_config(parse_yaml(_read(source), str(source)), str(source))
     changes: list[tuple[str, Any]] = [_split(override) for override in overrides]
     changes += [(key.replace("__", "."), value) for key, value in settings.items()]
     return validate(with_changes(values, changes), str(source))
@@ -59,6 +60,15 @@ def validate(values: Mapping[str, Any], source: str) -> RunConfig:
         ConfigError: with one line for each mistake.
     """
     return checked(RunConfig, values, f"the config {source}")
+
+
+def present_config(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return a config's values in the present format, without the head that a run's config has.
+
+    Raises:
+        ConfigError: a newer version wrote it.
+    """
+    return without_head(upgraded("config", values, format_of(values, source)))
 
 
 def _read(source: str | Path) -> str:

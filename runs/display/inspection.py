@@ -20,7 +20,7 @@ from runs.common.files import read_json
 from runs.common.lock import is_abandoned
 from runs.display.progress import duration
 from runs.store.folder import RunFolder
-from runs.store.journal import Afterword, Damage, Entry, Scoring, read_journal
+from runs.store.journal import Damage, Entry, Event, Scoring, read_journal
 from runs.store.replay import replay_lineage
 from runs.store.snapshots import SnapshotError, snapshots, verify
 
@@ -53,8 +53,8 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         if isinstance(item, Scoring):
             scorings.append(item.to_json())
             continue
-        events += [{"generation": item.generation, **event} for event in item.events]
-        if isinstance(item, Afterword):
+        if isinstance(item, Event):
+            events.append({"generation": item.generation, "event": item.kind} | item.details)
             continue
         replay_lineage(lineage, selection, [item])
         last = item
@@ -72,7 +72,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         "share_of_wins": {name: round(share, 4) for name, share in lineage.shares().items()},
         "last": _last(last),
         "now": _now(folder, recent, config.generations),
-        "faults": dict(Counter(str(event["event"]) for event in events if "event" in event)),
+        "faults": dict(Counter(str(event["event"]) for event in events)),
         "best": [
             {
                 "generation": best.generation,

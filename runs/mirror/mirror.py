@@ -33,9 +33,8 @@ from runs.common.errors import ConfigError
 from runs.common.files import LARGEST_TEXT, atomic_folder, read_json, write_json, write_text
 from runs.common.hints import hint
 from runs.common.lock import RunLock
-from runs.config.loading import validate
-from runs.config.safe_yaml import parse_yaml
-from runs.store.folder import RunFolder
+from runs.store.folder import RunFolder, parse_config
+from runs.store.identity import Identity
 from runs.store.journal import seal, unseal
 from runs.store.replay import read_past
 from runs.store.snapshots import MANIFEST, NAME, STATE, snapshots
@@ -515,7 +514,7 @@ def _bring_back(store: Store, mark: Mark, folder: RunFolder, say: Say) -> None:
             store.fetch(state.object, temporary / STATE)
             (temporary / MANIFEST).write_text(state.manifest, encoding="utf-8")
     source = f"{store.uri}/{mark.name}"
-    config = validate(parse_yaml(mark.files[CONFIG], source), source)
+    config, identity = parse_config(mark.files[CONFIG], source)
     here = config.checkpoint.model_copy(update={"mirror": store.uri})
     config = config.model_copy(update={"checkpoint": here})
     for part in (folder.snapshots, folder.samples, folder.plots):
@@ -524,4 +523,4 @@ def _bring_back(store: Store, mark: Mark, folder: RunFolder, say: Say) -> None:
         if name in mark.files:
             write_text(folder.path / name, mark.files[name])
     write_json(folder.mirror, {"run": mark.run})
-    write_text(folder.config, config.to_yaml())
+    folder.write_config(config, identity or Identity())

@@ -13,6 +13,7 @@ from egan.replica import ExportedState
 from egan.weights_file import WEIGHTS, read_weights, write_weights
 from runs.common.errors import ConfigError
 from runs.common.files import read_json, write_json
+from runs.common.formats import STAMP, format_of, upgraded
 from runs.sampling.sampler import Sampler
 from runs.sampling.states import sampler_of
 from runs.store.folder import SHAPE, RunFolder
@@ -35,6 +36,7 @@ def write_generator(folder: Path, backbone: BackboneConfig, sampler: Sampler) ->
     write_weights(folder / WEIGHTS, sampler.game.generators, sampler.weights)
     stage = sampler.stage and asdict(sampler.stage)
     card = {
+        **STAMP,
         "backbone": backbone.model_dump(mode="json"),
         "shape": sampler.shape,
         "stage": stage,
@@ -51,14 +53,17 @@ def load_sampler(folder: Path) -> Sampler:
     """Return the sampler of a generator that `write_generator` wrote.
 
     Raises:
-        ConfigError: something of it is missing or damaged.
+        ConfigError: something of it is missing or damaged, or a newer version wrote it.
     """
     try:
-        card = read_json(folder / CARD)
+        written = read_json(folder / CARD)
+        card = upgraded("generator", written, format_of(written, folder / CARD))
         backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
         shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
         game = build_game(backbone, shape)
         weights = read_weights(folder / WEIGHTS, game.generators)
         return Sampler(game, weights, shape, stage and Stage(**stage))
+    except ConfigError:
+        raise
     except Exception as error:  # any JSON and any tensors may lie there
         raise ConfigError(f"{folder} does not hold a whole generator: {error}") from error

@@ -8,18 +8,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import yaml
 from pydantic import Field, TypeAdapter
 
 from egan.data import Source
 from populations.messages import one_line
 from runs.common.errors import ConfigError
 from runs.common.files import read_json, read_text, write_json, write_text
+from runs.common.formats import STAMP, format_of, upgraded, without_head
 from runs.common.hints import hint
 from runs.common.lock import RunLock
-from runs.config.loading import validate
+from runs.config.loading import present_config, validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
-from runs.store.journal import Entry, read_journal
+from runs.store.identity import Identity, Parent, identity_in
+from runs.store.journal import Entry, read_head, read_journal
 from runs.store.snapshots import snapshots
 
 # The names that `runs.common.files` gives to what is not whole yet.
@@ -48,7 +51,7 @@ class DataCard:
         return cls(source.name, source.shape, source.length, classes, source.fingerprint)
 
 
-CARD = TypeAdapter(DataCard)
+CARD: TypeAdapter[DataCard] = TypeAdapter(DataCard)
 SHAPE: TypeAdapter[Shape] = TypeAdapter(Shape)
 
 
@@ -70,7 +73,7 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """One JSON line per generation."""
+        """A first line about the run, then one JSON line per generation, scoring and event."""
         return self.path / "journal.jsonl"
 
     @property
@@ -114,8 +117,10 @@ class RunFolder:
         return self.path / "mirror.json"
 
     @classmethod
-    def create(cls, config: RunConfig, card: DataCard, output: Path | None) -> "RunFolder":
-        """Make the folder of a new run and write its configuration.
+    def create(
+        cls, config: RunConfig, card: DataCard, output: Path | None, parent: Parent | None = None
+    ) -> "RunFolder":
+        """Make the folder of a new run and write its configuration; its identity is made here.
 
         Raises:
             ConfigError: the folder holds a run already, or cannot be made.
@@ -129,8 +134,8 @@ class RunFolder:
                 folder.refuse_a_second_run()
                 for part in (folder.snapshots, folder.samples, folder.plots):
                     part.mkdir(exist_ok=True)
-                write_json(folder.data, asdict(card))
-                write_text(folder.config, config.to_yaml())
+                write_json(folder.data, STAMP | asdict(card))
+                folder.write_config(config, Identity(parent=parent))
         except OSError as error:
             raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
         return folder
@@ -201,22 +206,52 @@ class RunFolder:
         """Return the run's configuration.
 
         Raises:
-            ConfigError: it cannot be read.
+            ConfigError: it cannot be read, or a newer version wrote it.
         """
+        return parse_config(self._config_text(), str(self.config))[0]
+
+    def load_identity(self) -> Identity | None:
+        """Return which run this is; None: an old version began it, and nobody resumed it since.
+
+        Raises:
+            ConfigError: as `load_config`.
+        """
+        named = parse_config(self._config_text(), str(self.config))[1]
+        return named or identity_in(read_head(self.journal))
+
+    def write_config(self, config: RunConfig, identity: Identity) -> None:
+        """Write the run's configuration, with its identity at the head."""
+        head = yaml.safe_dump(STAMP | identity.to_json(), sort_keys=False)
+        write_text(self.config, head + config.to_yaml())
+
+    def _config_text(self) -> str:
         try:
-            text = read_text(self.config, LARGEST_CONFIG)
+            return read_text(self.config, LARGEST_CONFIG)
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {self.config}: {error}") from None
-        return validate(parse_yaml(text, str(self.config)), str(self.config))
 
     def load_data(self) -> DataCard:
         """Return the card of the run's data.
 
         Raises:
-            ConfigError: it cannot be read.
+            ConfigError: it cannot be read, or a newer version wrote it.
         """
         try:
-            card: DataCard = CARD.validate_python(read_json(self.data))
+            values = read_json(self.data)
+            if isinstance(values, dict):
+                values = without_head(upgraded("data", values, format_of(values, self.data)))
+            return CARD.validate_python(values)
+        except ConfigError:
+            raise
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {self.data}: {one_line(error)}") from None
-        return card
+
+
+def parse_config(text: str, source: str) -> tuple[RunConfig, Identity | None]:
+    """Return the configuration and the identity in the text of a run's `config.yaml`.
+
+    Raises:
+        ConfigError: it is not valid, or a newer version wrote it.
+    """
+    values = parse_yaml(text, source)
+    return validate(present_config(values, source), source), identity_in(values)

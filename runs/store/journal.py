@@ -1,9 +1,10 @@
 """The journal: one line per generation, append-only, the one source of truth about a run.
 
-Between them stands a line for each scoring of the averaged generator, if the config asks for any,
-and at the end of a process one for what happened after its last generation, if anything did.
-Each line is a JSON object with a CRC-32 of itself, so that a torn or damaged line is recognised.
-Since a run is deterministic, a lost line costs its generation's time and nothing else.
+Its first line names the format, the version that wrote it and the run. Between the generations
+stands a line for each scoring of the averaged generator, if the config asks for any, and one for
+each event, written when it happens. Each line is a JSON object with a CRC-32 of itself, so that a
+torn or damaged line is recognised. Since a run is deterministic, a lost line costs its generation's
+time and nothing else.
 """
 
 import json
@@ -15,14 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from egan.files import atomic_file
 from fitness.scores import OBJECTIVES
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
+from runs.common.formats import STAMP, format_of, upgraded_line
 from runs.common.hints import hint
 from runs.common.lock import RunLock
+from runs.store.identity import Identity
 
 SEAL = ',"crc":"'
 LONGEST = 2**24  # characters of a line that is read at once; what is longer is damaged
@@ -40,7 +44,6 @@ class Entry:
     survivors: Survivors
     training: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    events: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as JSON's values; a score that is not finite is null."""
@@ -55,7 +58,6 @@ class Entry:
             "survivors": [places[job] for job in self.survivors],
             "training": {key: _number(value) for key, value in self.training.items()},
             "seconds": {key: round(value, 6) for key, value in self.seconds.items()},
-            "events": list(self.events),
         }
 
     @classmethod
@@ -90,7 +92,6 @@ class Entry:
             survivors,
             {str(name): _maybe(number) for name, number in value["training"].items()},
             {str(name): _finite(number) for name, number in value["seconds"].items()},
-            tuple(map(dict, value["events"])),
         )
 
 
@@ -145,64 +146,79 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Afterword:
-    """What happened after the last generation that a process wrote down, so in no line of its own.
+class Event:
+    """What happened to a run and is no generation: a worker lost, a snapshot that failed.
 
-    `generation` is the one that the next process goes on with.
+    `generation` is the one that the run was at, `details` are what else is known of it.
     """
 
     generation: int
     time: float
-    events: tuple[dict[str, Any], ...]
+    kind: str
+    details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the afterword as JSON's values."""
+        """Return the event as JSON's values."""
         return {
-            "after": self.generation,
+            "event": self.kind,
+            "generation": self.generation,
             "time": round(self.time, 3),
-            "events": list(self.events),
+            **self.details,
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Afterword":
-        """Return the afterword of `to_json`'s value.
+    def from_json(cls, value: dict[str, Any]) -> "Event":
+        """Return the event of `to_json`'s value.
 
         Raises:
             KeyError, TypeError, ValueError: it is none.
         """
-        events = tuple(map(dict, value["events"]))
-        return cls(_count(value["after"]), _finite(value["time"]), events)
+        own = ("event", "generation", "time")
+        details = {key: detail for key, detail in value.items() if key not in own}
+        return cls(
+            _count(value["generation"]), _finite(value["time"]), str(value["event"]), details
+        )
 
 
-Line = Entry | Scoring | Afterword
+Line = Entry | Scoring | Event
 
 
 class Journal:
     """An open journal that one process appends to."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the run's lock and open its journal.
+    def __init__(self, path: Path, identity: Identity) -> None:
+        """Take the run's lock and open its journal; a new one gets its first line.
 
         Raises:
             RunBusy: another process writes to it.
             OSError: it cannot be written to.
         """
         self._path = path
+        self._head = STAMP | identity.to_json()
+        self._writing = Lock()
         self._lock = RunLock(path.with_suffix(".lock"))
         try:
             self._file = path.open("ab", buffering=0)
+            if self._end() == 0:
+                self._write(self._head)
         except BaseException:
             self._lock.close()
             raise
 
-    def append(self, entry: Line) -> None:
+    def append(self, line: Line) -> None:
         """Write one line, or nothing of it; it outlives this process from here on.
+
+        Any thread may call it.
 
         Raises:
             OSError: the disk is full, or the file is not where it was.
         """
+        with self._writing:
+            self._write(line.to_json())
+
+    def _write(self, value: dict[str, Any]) -> None:
         end = self._end()
-        rest = memoryview(seal(entry.to_json()).encode())
+        rest = memoryview(seal(value).encode())
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -215,10 +231,11 @@ class Journal:
         """Force the lines to the disk, so that they outlive the machine."""
         os.fsync(self._file.fileno())
 
-    def rewrite(self, entries: Iterable[Line]) -> None:
-        """Replace the journal by these entries, atomically."""
+    def rewrite(self, lines: Iterable[Line]) -> None:
+        """Replace the journal by these lines after the first one, atomically."""
         with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(seal(entry.to_json()) for entry in entries)
+            file.write(seal(self._head))
+            file.writelines(seal(line.to_json()) for line in lines)
         self._file.close()
         self._file = self._path.open("ab", buffering=0)
 
@@ -275,38 +292,75 @@ class Damage:
     reason: str
 
 
+def read_head(path: Path) -> dict[str, Any]:
+    """Return what a journal's first line says of its format and its run.
+
+    Empty where it says nothing: there is no journal, it is of format 1, or the line is damaged.
+    """
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        return _head(file.readline(LONGEST))
+
+
+def _head(line: str) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        if "format" in (value := unseal(line)):
+            return value
+    return {}
+
+
 def read_journal(path: Path) -> Iterator[Line | Damage]:
-    """Yield a journal's lines in order, also those that are damaged."""
+    """Yield a journal's lines after the first in order, also those that are damaged.
+
+    Raises:
+        ConfigError: a newer version wrote it.
+    """
     if not path.exists():
         return
+    found = 1
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
-            yield _read_line(line, number)
+            if number == 1 and (head := _head(line)):
+                found = format_of(head, path)
+            else:
+                yield from _read_line(line, number, found)
 
 
 def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Line, int]]:
     """Yield a growing journal's sound lines from a byte on, each with the byte after it.
 
     A last line without its end is not read yet: it may still be in writing.
+
+    Raises:
+        ConfigError: a newer version wrote it.
     """
     with path.open("rb") as file:
+        first = file.readline(LONGEST)
+        head = _head(first.decode(errors="replace"))
+        found = format_of(head, path)
+        offset = max(offset, len(first)) if head else offset
         file.seek(offset)
         for line in iter(partial(file.readline, LONGEST), b""):
             offset += len(line)
             if line.endswith(b"\n"):
-                item = _read_line(line.decode(errors="replace"), 0)
-                if not isinstance(item, Damage):
-                    yield item, offset
+                for item in _read_line(line.decode(errors="replace"), 0, found):
+                    if not isinstance(item, Damage):
+                        yield item, offset
 
 
-def _read_line(line: str, number: int) -> Line | Damage:
+def _read_line(line: str, number: int, found: int) -> list[Line | Damage]:
+    """Return what a line of format `found` holds; one of an older format may hold several."""
     try:
-        value = unseal(line)
-        if "after" in value:
-            return Afterword.from_json(value)
-        return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
+        return [_parse(value) for value in upgraded_line(unseal(line), found)]
     except Exception as error:  # a line of whatever JSON raises a dozen kinds
-        return Damage(number, str(error) or type(error).__name__)
+        return [Damage(number, str(error) or type(error).__name__)]
+
+
+def _parse(value: dict[str, Any]) -> Line:
+    if "event" in value:
+        return Event.from_json(value)
+    return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
 
 
 def _count(value: Any) -> int:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from populations.executors.base import Origin, Survivors, WorkerLost
 from populations.lineage import Lineage
 from populations.selection import Selection
+from runs.common.formats import FORMAT
 from runs.config.evaluation import EvaluationConfig
 from runs.store.folder import RunFolder
-from runs.store.journal import Afterword, Damage, Entry, Line, Scoring, read_journal
+from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_head, read_journal
 from runs.store.snapshots import newest
 
 
@@ -24,6 +25,7 @@ class Past:
     scorings: tuple[Scoring, ...] = ()  # those whose consequences are in the state at the end
     rollback: int | None = None  # the end, where a rollback there is to be made again
     remade: bool = False  # snapshots after the end are of a course that is made again
+    outdated: bool = False  # the journal is of an older format
 
     @property
     def scored(self) -> int:
@@ -81,7 +83,7 @@ def _walk(folder: RunFolder, limit: int = sys.maxsize) -> Past:
     for item in read_journal(folder.journal):
         if isinstance(item, Damage):
             notes.append(f"passed over line {item.line} of {folder.journal.name}: {item.reason}")
-        elif isinstance(item, Afterword):
+        elif isinstance(item, Event):
             continue
         elif isinstance(item, Scoring):
             scored = scorings[-1].generation if scorings else -1
@@ -101,7 +103,8 @@ def _walk(folder: RunFolder, limit: int = sys.maxsize) -> Past:
     if beyond:
         notes.append(f"{beyond} generations after {end} are made again, for one before is missing")
     origin = Origin(exported, tuple(history))
-    return Past(origin, end, checksum, tuple(notes), tuple(scorings), rollback)
+    outdated = read_head(folder.journal).get("format") != FORMAT
+    return Past(origin, end, checksum, tuple(notes), tuple(scorings), rollback, outdated=outdated)
 
 
 def _first_lost(past: Past, evaluation: EvaluationConfig, kept: int) -> int | None:
@@ -124,7 +127,7 @@ def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Line]:
         elif isinstance(item, Scoring) and last_scoring < item.generation <= scored:
             last_scoring = item.generation
             yield item
-        elif isinstance(item, Afterword) and item.generation <= end:
+        elif isinstance(item, Event) and item.generation <= end:
             yield item
 
 

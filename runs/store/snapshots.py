@@ -19,9 +19,10 @@ from safetensors.numpy import load_file, save_file
 
 from egan.files import default_mode, sha256
 from egan.replica import ExportedState
+from runs.common.errors import ConfigError
 from runs.common.files import atomic_folder, read_json, write_json
+from runs.common.formats import STAMP, format_of, upgraded
 
-FORMAT = 1
 NAME = re.compile(r"^generation-(\d{8,})$")
 STATE = "state.safetensors"
 MANIFEST = "manifest.json"
@@ -49,8 +50,10 @@ def snapshots(folder: Path) -> list[Snapshot]:
     return sorted(found, key=lambda snapshot: -snapshot.generation)
 
 
-def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int) -> Path:
-    """Write a snapshot and remove all but the newest `keep`; return its folder.
+def write_snapshot(
+    folder: Path, state: ExportedState, checksum: str, keep: int, run: str | None = None
+) -> Path:
+    """Write a snapshot of a run and remove all but the newest `keep`; return its folder.
 
     Raises:
         OSError: it could not be written; no older snapshot was touched.
@@ -64,11 +67,13 @@ def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int)
         except SafetensorError as error:  # so it calls a full disk, too
             raise OSError(f"{STATE}: {error}") from None
         manifest = {
-            "format": FORMAT,
+            **STAMP,
+            "run": run,
             "generation": state.generation,
             "checksum": checksum,
             "steps": dict(state.steps),
             "training": dict(state.training),
+            "settings": dict(state.settings),
             "files": {STATE: sha256(temporary / STATE)},
         }
         write_json(temporary / MANIFEST, manifest | {"seal": _seal(manifest)})
@@ -80,34 +85,38 @@ def write_snapshot(folder: Path, state: ExportedState, checksum: str, keep: int)
 
 
 def verify(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot's manifest after checking its files' hashes.
+    """Return a snapshot's manifest in the present format, after checking its files' hashes.
+
+    Its `format` stays the one that the arrays are of.
 
     Raises:
-        SnapshotError: something is missing, damaged or of an unknown format.
+        SnapshotError: something is missing or damaged, or a newer version wrote it.
     """
     try:
-        manifest = read_json(snapshot.path / MANIFEST)
-        found, generation = manifest["format"], manifest["generation"]
-        expected, steps = manifest["files"][STATE], manifest["steps"]
-        manifest["checksum"]
-        if found != FORMAT:
-            raise SnapshotError(f"its format is {found}; this version reads {FORMAT}")
-        if manifest["seal"] != _seal(manifest):
+        written = read_json(snapshot.path / MANIFEST)
+        found = format_of(written, MANIFEST)
+        if written["seal"] != _seal(written):
             raise SnapshotError(f"{MANIFEST} is damaged: its SHA-256 is not the one it names")
+        manifest = upgraded("manifest", written, found)
+        generation, expected = manifest["generation"], manifest["files"][STATE]
+        manifest["checksum"]
         if generation != snapshot.generation:
             raise SnapshotError("its manifest is of another snapshot")
-        if not (_numbers(steps, int) and _numbers(manifest["training"], (int, float))):
-            raise SnapshotError(f"{MANIFEST} is damaged: steps or training are no numbers by name")
+        for key, kind in (("steps", int), ("training", (int, float)), ("settings", (int, float))):
+            if not _numbers(manifest[key], kind):
+                raise SnapshotError(f"{MANIFEST} is damaged: its {key} are no numbers by name")
         actual = sha256(snapshot.path / STATE)
     except OSError as error:
         raise SnapshotError(f"{Path(error.filename or '').name}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, SnapshotError):
-            raise
+    except SnapshotError:
+        raise
+    except ConfigError as error:
+        raise SnapshotError(str(error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{MANIFEST} is damaged: {error}") from None
     if actual != expected:
         raise SnapshotError(f"{STATE} is damaged: its SHA-256 is not the manifest's")
-    return manifest  # type: ignore[no-any-return]
+    return manifest
 
 
 def _numbers(value: Any, kind: type | tuple[type, ...]) -> bool:
@@ -129,11 +138,11 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
     """
     manifest = verify(snapshot)
     try:
-        arrays = load_file(snapshot.path / STATE)
+        arrays = upgraded("arrays", load_file(snapshot.path / STATE), manifest["format"])
     except Exception as error:  # of a type that numpy lacks, it raises more than its own error
         raise SnapshotError(f"{STATE} cannot be read: {error}") from None
-    state = ExportedState(arrays, snapshot.generation, manifest["steps"], manifest["training"])
-    return state, str(manifest["checksum"])
+    numbers = (manifest[key] for key in ("steps", "training", "settings"))
+    return ExportedState(arrays, snapshot.generation, *numbers), str(manifest["checksum"])
 
 
 def newest(

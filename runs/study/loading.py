@@ -7,6 +7,7 @@ from typing import Any
 from fitness.metrics.names import expand_metrics
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
+from runs.common.formats import format_of, upgraded, without_head
 from runs.config.explaining import checked
 from runs.config.loading import load_config, validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
@@ -39,7 +40,9 @@ def parse_study(text: str, source: str, folder: Path) -> Study:
     Raises:
         ConfigError: see `load_study`.
     """
-    config = checked(StudyConfig, _typed_overrides(parse_yaml(text, source)), f"the study {source}")
+    values = parse_yaml(text, source)
+    values = without_head(upgraded("study", values, format_of(values, source)))
+    config = checked(StudyConfig, _typed_overrides(values), f"the study {source}")
     study = Study(config, _base_of(config.base, folder))
     study.check()
     try:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from runs.common.files import read_json, write_json
+from runs.common.formats import STAMP, format_of, upgraded
 from runs.config.schema import RunConfig
 from runs.store.budgets import AXES, Spent
 from runs.store.folder import RunFolder
@@ -198,16 +199,20 @@ def write_outcome(
 ) -> None:
     """Write down how a run of a study ended."""
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / OUTCOME, {"status": status, "error": error, "fault": fault, **more})
+    outcome = {"status": status, "error": error, "fault": fault, **more}
+    write_json(path / OUTCOME, STAMP | outcome)
 
 
 def read_outcome(path: Path) -> dict[str, Any]:
     """Return how a run ended; empty if it did not end, or the file cannot be read."""
     try:
         value = read_json(path / OUTCOME)
+        if not isinstance(value, dict):
+            return {}
+        value = upgraded("outcome", value, format_of(value, path / OUTCOME))
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) and value.get("status") else {}
+    return value if value.get("status") else {}
 
 
 # -------------------------------------------------------------------------------------------- store

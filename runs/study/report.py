@@ -18,6 +18,7 @@ from rich.table import Table
 
 from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
+from runs.common.formats import STAMP
 from runs.common.hints import hint
 from runs.study.comparison import (
     Comparison,
@@ -182,10 +183,10 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_all(comparison, signals, folder / "plots")
     write_text(folder / "results.csv", results_csv(comparison))
-    write_json(folder / "results.json", results_json(comparison, about))
+    write_json(folder / "results.json", STAMP | results_json(comparison, about))
     write_text(folder / "timings.csv", timings_csv(comparison.records))
     if signals:
-        write_json(folder / "selection.json", selection_json(signals))
+        write_json(folder / "selection.json", STAMP | selection_json(signals))
     page = folder / "report.html"
     write_text(page, _page(comparison, signals, about, pictures, command, configs))
     for name, text in files.items():

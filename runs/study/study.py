@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from runs.common.errors import ConfigError
+from runs.common.formats import STAMP
 from runs.config.loading import validate
 from runs.config.schema import RunConfig
 from runs.store.budgets import UNLIMITED, BudgetConfig, generations_within
@@ -117,7 +118,7 @@ class Study:
         values = self.config.model_dump(mode="json", by_alias=True)
         values["base"] = dict(self.base)
         values["budget"] = {self.budget.axis: getattr(self.budget, self.budget.axis)}
-        return yaml.safe_dump(values, sort_keys=False)
+        return yaml.safe_dump(STAMP | values, sort_keys=False)
 
     def check(self) -> None:
         """Refuse what cannot be run or compared.

@@ -1,9 +1,7 @@
 """A journal's lines as rows of MLflow's metrics: pure, but for the sums that it keeps."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +11,7 @@ from populations.lineage import Lineage
 from populations.selection import Selection, build_selection
 from runs.config.schema import RunConfig
 from runs.store.budgets import Spent
-from runs.store.journal import Afterword, Entry, Line, Scoring
+from runs.store.journal import Entry, Event, Line, Scoring
 
 EVALUATION, SPENT = "evaluation/", "spent/"  # before the names of scorings' metrics
 NO_FAULTS = ("worker-joined", "workers-waiting")  # events that a run need not survive
@@ -21,9 +19,14 @@ NO_FAULTS = ("worker-joined", "workers-waiting")  # events that a run need not s
 
 @dataclass(frozen=True)
 class Row:
-    """The metrics of one line; `cursor` names the kind of line whose progress is kept."""
+    """The metrics of one line.
+
+    `cursor` names the kind of line whose progress is kept, `place` is how far this one is: a
+    generation's or a scoring's number, and how many events there were, this one included.
+    """
 
     cursor: str
+    place: int
     generation: int
     time: float  # seconds since 1970, from the journal, so that no row is logged twice
     metrics: dict[str, float]
@@ -40,20 +43,22 @@ class MetricsReader:
         self._lineage = Lineage()
         self._spent = Spent(config)
         self._faults: Counter[str] = Counter()
+        self._events = 0
 
     def row(self, line: Line) -> Row:
         """Return the row of the next line; it may be without metrics."""
         if isinstance(line, Scoring):
             metrics = metrics_of_scoring(line) | spent_metrics(self._spent)
-            return Row("scored", line.generation, line.time, metrics)
-        faults = fault_metrics(line.events, self._faults)
-        if isinstance(line, Afterword):
-            return Row("after", line.generation, line.time, faults)
+            return Row("scored", line.generation, line.generation, line.time, metrics)
+        if isinstance(line, Event):
+            self._events += 1
+            faults = fault_metrics(line, self._faults)
+            return Row("events", self._events, line.generation, line.time, faults)
         self._spent.add(line)
         metrics = metrics_of(line, self._lineage, self._selection, self._config)
         if line.generation % self._config.tracking.every:
             metrics = {}
-        return Row("logged", line.generation, line.time, metrics | faults)
+        return Row("logged", line.generation, line.generation, line.time, metrics)
 
 
 def metrics_of(
@@ -89,18 +94,15 @@ def metrics_of(
     return {key: value for key, value in metrics.items() if value is not None}
 
 
-def fault_metrics(events: Iterable[dict[str, Any]], totals: Counter[str]) -> dict[str, float]:
-    """Return how often each fault among these events was survived so far, and at what cost."""
-    changed: set[str] = set()
-    for event in events:
-        kind = str(event.get("event"))
-        if kind in NO_FAULTS:
-            continue
-        name = f"faults/{kind.replace('-', '_')}"
-        amounts = {name: 1} | {f"{name}_{c}": event[c] for c in ("seconds", "bytes") if c in event}
-        totals.update(amounts)
-        changed |= amounts.keys()
-    return {name: float(totals[name]) for name in sorted(changed)}
+def fault_metrics(event: Event, totals: Counter[str]) -> dict[str, float]:
+    """Return how often an event's fault was survived so far, and at what cost; else nothing."""
+    if event.kind in NO_FAULTS:
+        return {}
+    name = f"faults/{event.kind.replace('-', '_')}"
+    costs = {key: event.details[key] for key in ("seconds", "bytes") if key in event.details}
+    amounts = {name: 1} | {f"{name}_{key}": cost for key, cost in costs.items()}
+    totals.update(amounts)
+    return {key: float(totals[key]) for key in sorted(amounts)}
 
 
 def metrics_of_scoring(scoring: Scoring) -> dict[str, float]:

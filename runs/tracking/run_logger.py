@@ -173,7 +173,7 @@ class RunRecord:
         for line, offset in read_journal_from(self.folder.journal, self._offset):
             self._offset = offset
             row = self._reader.row(line)
-            if row.metrics and row.generation > getattr(self._state, row.cursor):
+            if row.metrics and row.place > getattr(self._state, row.cursor):
                 self._rows.append(row)
             if len(self._rows) >= QUEUE:
                 break
@@ -194,7 +194,7 @@ class RunRecord:
                 taken.append(row)
             client.log_batch(self._state.run_id, metrics=batch)
             for row in taken:
-                setattr(self._state, row.cursor, row.generation)
+                setattr(self._state, row.cursor, row.place)
             self._save()
             del self._rows[: len(taken)]
 

@@ -11,7 +11,7 @@ FILE = "tracking.json"
 
 
 class TrackingState(BaseModel, strict=True):
-    """The record of the run or study in one folder; all -1 and empty where nothing is logged yet.
+    """The record of the run or study in one folder; -1, 0 and empty where nothing is logged yet.
 
     Attributes:
         run_id: the MLflow run.
@@ -19,7 +19,8 @@ class TrackingState(BaseModel, strict=True):
         uri: its store, absolute and without secrets.
         folder: where this file lay when it was written, by which a copy is told from a move.
         described: whether the params are logged.
-        logged, scored, after: the generations up to which the kinds of the journal's lines are.
+        logged, scored: the generations up to which the journal's generations and scorings are.
+        events: how many of its events are.
         artifacts: the names of the pictures that are logged.
     """
 
@@ -30,7 +31,7 @@ class TrackingState(BaseModel, strict=True):
     described: bool = False
     logged: int = -1
     scored: int = -1
-    after: int = -1
+    events: int = 0
     artifacts: list[str] = []
 
     def write(self, path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +25,7 @@ from populations.population import Population
 from populations.selection import Selection, build_selection
 from runs.common.background import Background
 from runs.common.errors import ConfigError
-from runs.common.files import write_json, write_text
+from runs.common.files import write_json
 from runs.common.hints import hint
 from runs.common.lock import RunBusy
 from runs.common.signals import Stop, same_handlers
@@ -42,10 +40,10 @@ from runs.sampling.opening import mixture_centres
 from runs.sampling.pictures import save_samples
 from runs.sampling.states import check_whole, sampler_of, survivors_of
 from runs.store.folder import DataCard, RunFolder
-from runs.store.journal import Afterword, Entry, Journal, Scoring
+from runs.store.identity import Identity
+from runs.store.journal import Entry, Event, Journal, Scoring
 from runs.store.replay import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.store.snapshots import discard_after, newest, write_snapshot
-from runs.tracking.metrics import NO_FAULTS
 from runs.tracking.run_logger import Tracker, open_tracker
 from runs.training.interruption import InterruptibleExecutor
 from runs.training.placement import build_executor, check_device, choose_executor
@@ -164,11 +162,12 @@ class Run:
         self._watch = Watch(config.evaluation)
         self._evaluator: Evaluator | None = None
         self._centres = mixture_centres(config.data)
-        self._events: deque[dict[str, Any]] = deque()  # that the next line of the journal takes
         self._replicas: tuple[dict[str, Any], ...] = ()  # as written down last
         self._mirror: Mirror = NoMirror()
         self._saved = -1  # the generation of the newest snapshot
         self._written = 0  # generations that the journal has
+        self._identity = folder.load_identity() or Identity()
+        self._journal: Journal | None = None  # once it is open
         self._stop = Stop(config.checkpoint.grace)
         self._clock = time.perf_counter()
 
@@ -178,7 +177,7 @@ class Run:
         selection = build_selection(
             config.selection, config.population.survivors, config.fitness.weights
         )
-        journal = Journal(folder.journal)
+        journal = self._journal = Journal(folder.journal, self._identity)
         tracker = executor = None
         status, advice = "FAILED", f"Go on with: {hint('resume', folder.path)}"
         try:
@@ -203,7 +202,7 @@ class Run:
             executor = InterruptibleExecutor(replicas, self._stop)
             self._mirror = open_mirror(folder, config.checkpoint.mirror, not resumed, self._report)
             if resumed:  # not before: a mistake must leave the run as it was
-                write_text(folder.config, config.to_yaml())
+                folder.write_config(config, self._identity)
             self._progress.message(
                 f"{config.name}: {config.generations} generations, {executor.description}"
                 f"{choice.reason}; folder {folder.path}"
@@ -232,7 +231,6 @@ class Run:
                 executor.close()
             if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # a second one: be gone
                 self._mirror.finish()
-                self._write_afterword(journal)
                 if tracker is not None:
                     self._end_record(tracker, status)
             folder.replicas.unlink(missing_ok=True)
@@ -301,7 +299,6 @@ class Run:
             tuple(survivor.job for survivor in survivors),
             outcome.training,
             seconds,
-            tuple(drained(self._events)),
         )
         journal.append(entry)
         self._written = outcome.generation + 1
@@ -315,19 +312,10 @@ class Run:
         return outcome.checksum
 
     def _take_note(self, outcome: Outcome) -> None:
-        """Say what befell the replicas, and keep it for the journal's next line."""
-        self._events.extend(outcome.events)
+        """Report replica events, here and in the journal."""
         for event in outcome.events:
-            self._progress.message(describe(event))
+            self._report(event, describe(event))
         self._show_replicas(outcome)
-
-    def _write_afterword(self, journal: Journal) -> None:
-        """Write down the faults that no generation's line took, if there are any."""
-        events = tuple(drained(self._events))
-        if all(event["event"] in (*NO_FAULTS, "resumed") for event in events):
-            return
-        with suppress(OSError):  # of a full disk, say, which ends the run and was told of
-            journal.append(Afterword(self._written, time.time(), events))
 
     def _show_replicas(self, outcome: Outcome) -> None:
         """Write down where the replicas are, whenever that changes, for `inspect` to show."""
@@ -355,9 +343,8 @@ class Run:
         if past.remade:
             discard_after(folder.snapshots, past.end)
             discard_after(folder.best, past.scored)
-        if past.notes:
+        if past.notes or past.outdated:
             journal.rewrite(past_lines(folder, past.end, past.scored))
-        self._events.append({"event": "resumed", "replayed": len(past.origin.history)})
         return past
 
     def _check(self, exported: ExportedState, where: Path) -> None:
@@ -384,12 +371,16 @@ class Run:
             return Population(executor)
         checksum = executor.restore(Origin(origin.exported, origin.history[:-1]))
         if checksum != past.checksum:
-            self._events.append({"event": "replay-differs", "now": checksum, "then": past.checksum})
-            self._progress.message(
+            self._report(
+                {"event": "replay-differs", "now": checksum, "then": past.checksum},
                 f"note: the replay gives other bits here ({checksum}, then {past.checksum}): the "
-                "hardware, a library's version or execution.threads differ. The run goes on"
+                "hardware, a library's version or execution.threads differ. The run goes on",
             )
-        self._progress.message(f"resumed at generation {past.end}")
+        told = f"resumed at generation {past.end}"
+        if past.end < self._config.generations and not self._watch.stopped:
+            self._report({"event": "resumed", "replayed": len(origin.history)}, told)
+        else:
+            self._progress.message(told)
         if not origin.history:
             return Population(executor, past.end)
         population = Population(executor, past.end - 1)
@@ -409,7 +400,7 @@ class Run:
 
     def _save(self, exported: ExportedState, checksum: str) -> None:
         folder, keep = self._folder, self._config.checkpoint.keep
-        write_snapshot(folder.snapshots, exported, checksum, keep)
+        write_snapshot(folder.snapshots, exported, checksum, keep, self._identity.run)
         self._mirror.update()
         sampler = sampler_of(self._config, self._card.shape, exported)
         count = GRID if sampler.images else GRID * 10
@@ -511,7 +502,7 @@ class Run:
 
     def _keep_best(self, exported: ExportedState, checksum: str) -> None:
         try:
-            write_snapshot(self._folder.best, exported, checksum, keep=1)
+            write_snapshot(self._folder.best, exported, checksum, 1, self._identity.run)
         except OSError as error:
             self._warn(error)
 
@@ -547,15 +538,12 @@ class Run:
             )
 
     def _report(self, event: dict[str, Any], text: str) -> None:
-        """Say that something failed, here and in the journal; other threads call it too."""
-        self._events.append(event)
+        """Tell of an event, here and in the journal; other threads call it too."""
+        details = {key: value for key, value in event.items() if key != "event"}
+        assert self._journal is not None
+        with suppress(OSError):  # of a full disk, say: the next generation's line ends the run
+            self._journal.append(Event(self._written, time.time(), event["event"], details))
         self._progress.message(text)
-
-
-def drained(events: deque[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Take what is there now, oldest first, while other threads may add more."""
-    for _ in range(len(events)):
-        yield events.popleft()
 
 
 def describe(event: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 from tests.chaos.comparison import compare_stores, differences, entries, follow_up
 from tests.chaos.killing import Chaos, Struck, plan
+from tests.runs.copies import events
 
 CONFIG = """\
 name: chaos
@@ -103,7 +104,8 @@ def main() -> None:
     calm = Chaos(train, folder / names[0], [], rng, environment).run()
     chaos = Chaos(train, folder / names[1], blows, rng, environment).run()
     journals = [entries(folder / name / "journal.jsonl") for name in names]
-    follow_up(chaos.struck, journals[1])
+    happened = events(folder / names[1])
+    follow_up(chaos.struck, journals[1], happened)
     found: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
         "generations": arguments.generations,
@@ -112,7 +114,7 @@ def main() -> None:
         "seconds": [calm.seconds, chaos.seconds],
         "checksums": [calm.checksum, chaos.checksum],
         "differences": differences(*journals),
-        "events": dict(Counter(e["event"] for entry in journals[1] for e in entry.events)),
+        "events": dict(Counter(event.kind for event in happened)),
         "store": compare_stores(store, names),
         "left_behind": calm.left_behind + chaos.left_behind,
         "struck": [asdict(blow) for blow in chaos.struck],

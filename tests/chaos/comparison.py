@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runs.store.journal import Damage, Entry, read_journal
+from runs.store.journal import Damage, Entry, Event, read_journal
 from tests.chaos.killing import Struck
 
 TIMED = ("seconds", "images_per_second")  # in the names of metrics that are times
@@ -23,24 +23,22 @@ def entries(path: Path) -> list[Entry]:
     return found
 
 
-def follow_up(struck: list[Struck], journal: list[Entry]) -> None:
-    """Fill in, from the journal, when each blow was recovered from."""
+def follow_up(struck: list[Struck], journal: list[Entry], happened: list[Event]) -> None:
+    """Fill in, from the journal's generations and events, when each blow was recovered from."""
     for blow in struck:
         after = [entry for entry in journal if entry.time > blow.at]
         later = [entry for entry in after if entry.generation >= blow.generation]
         blow.recovered = later[0].time - blow.at if later else None
         if blow.target == "driver":
-            events = [event for entry in later for event in entry.events]
-            resumed = [event for event in events if event["event"] == "resumed"]
-            blow.replayed = resumed[0]["replayed"] if resumed else None
+            resumed = [e for e in happened if e.kind == "resumed" and e.time > blow.at]
+            blow.replayed = resumed[0].details["replayed"] if resumed else None
             continue
         drivers = [other.at for other in struck if other.target == "driver" and other.at > blow.at]
-        for entry in after:
-            if drivers and entry.time > drivers[0]:
+        for event in happened:
+            if drivers and event.time > drivers[0]:
                 break  # all workers are new since
-            names = {event["event"] for event in entry.events}
-            if names & {"worker-joined", "population-rebuilt"}:
-                blow.rejoined = entry.time - blow.at
+            if event.time > blow.at and event.kind in ("worker-joined", "population-rebuilt"):
+                blow.rejoined = event.time - blow.at
                 break
 
 

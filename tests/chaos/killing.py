@@ -124,7 +124,8 @@ def journalled(path: Path) -> int:
         lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
         try:
-            return int(unseal(line.decode() + "\n")["generation"]) + 1
+            value = unseal(line.decode() + "\n")
+            return int(value["generation"]) + ("event" not in value)
         except (ValueError, KeyError):
             continue
     return 0

@@ -220,12 +220,12 @@ def run(start) -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture(scope="session")
 def until_lines() -> Callable[[subprocess.Popen, Path, int], None]:
-    """Wait until a living run's journal has a number of lines."""
+    """Wait until a living run's journal has a number of lines after the first."""
 
     def wait(process: subprocess.Popen, folder: Path, count: int) -> None:
         journal = folder / "journal.jsonl"
         deadline = time.monotonic() + 120
-        while not (journal.exists() and journal.read_bytes().count(b"\n") >= count):
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > count):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline, "the run makes no progress"
             time.sleep(0.005)

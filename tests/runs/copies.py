@@ -1,8 +1,10 @@
 """Copies of finished runs, for tests to stop, damage and resume."""
 
+import json
 import shutil
 from pathlib import Path
 
+from runs.store.journal import Event, read_journal
 from runs.store.snapshots import snapshots
 
 
@@ -14,11 +16,28 @@ def interrupted(folder: Path, tmp_path: Path, keep: int) -> Path:
     """Return a copy of a finished run as if it had been killed after `keep` generations."""
     copy = copy_of(folder, tmp_path)
     lines = (copy / "journal.jsonl").read_text().splitlines(keepends=True)
-    (copy / "journal.jsonl").write_text("".join(lines[:keep]))
+    (copy / "journal.jsonl").write_text("".join(lines[: keep + 1]))
     for snapshot in snapshots(copy / "snapshots"):
         if snapshot.generation > keep:
             shutil.rmtree(snapshot.path)
     return copy
+
+
+def record(folder: Path) -> list[dict]:
+    """Return a journal's generations and scorings without what differs between equal runs."""
+    lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
+    lines = [line for line in lines if not {"format", "event"} & line.keys()]
+    return [
+        {k: v for k, v in line.items() if k not in ("time", "seconds", "crc")} for line in lines
+    ]
+
+
+def events(folder: Path) -> list[Event]:
+    return [x for x in read_journal(folder / "journal.jsonl") if isinstance(x, Event)]
+
+
+def kinds(folder: Path) -> list[str]:
+    return [event.kind for event in events(folder)]
 
 
 def checksum(output: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from populations.individual import Job, Score
 from runs.common.lock import RunBusy, RunLock, is_abandoned
 from runs.store.folder import RunFolder
+from runs.store.identity import Identity
 from runs.store.journal import Entry, Journal
 from runs.store.replay import past_lines, read_past
 
@@ -72,7 +73,8 @@ def test_without_locks_two_drivers_do_double_work_and_no_harm(tmp_path, monkeypa
 
     monkeypatch.setattr(fcntl, "flock", none)
     folder = RunFolder(tmp_path)
-    one, two = Journal(folder.journal), Journal(folder.journal)
+    identity = Identity()
+    one, two = Journal(folder.journal, identity), Journal(folder.journal, identity)
     for journal, generation in ((one, 0), (two, 0), (two, 1), (one, 1), (one, 2), (two, 2)):
         journal.append(entry(generation))
     one.close()

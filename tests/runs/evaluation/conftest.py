@@ -1,6 +1,5 @@
 """Small runs that are scored while they evolve, and what looks at them."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from runs.config.schema import RunConfig
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import newest
 from runs.training.driver import evolve
+from tests.runs import copies
 
 POINTS = """\
 name: points
@@ -166,13 +166,7 @@ def scorings() -> Callable[[Path], dict[int, Scoring]]:
 @pytest.fixture(scope="session")
 def record() -> Callable[[Path], list[dict]]:
     """Give a journal's lines without what differs between runs of the same bits."""
-
-    def read(folder: Path) -> list[dict]:
-        varying = ("time", "seconds", "events", "crc")
-        lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
-        return [{k: v for k, v in line.items() if k not in varying} for line in lines]
-
-    return read
+    return copies.record
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from runs.mirror.mirror import MARK, Copier, Mark, Store, catch_up, fetch_run
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
 from runs.store.replay import read_past
-from tests.runs.copies import checksum
+from tests.runs.copies import checksum, kinds
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -28,11 +28,6 @@ def selected(folder: Path) -> list[tuple]:
     """Return what a journal says of the run's course."""
     lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
     return [(e.generation, e.checksum, e.jobs, e.scores, e.survivors, e.training) for e in lines]
-
-
-def events(folder: Path) -> list[str]:
-    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
-    return [event["event"] for line in lines for event in line.events]
 
 
 def silent(text: str) -> None:
@@ -153,7 +148,7 @@ def test_killed_in_any_change_of_the_store_its_newest_mark_is_a_run_to_resume(
     for folder, keep, oldest in ((early, 13, 0), (late, 30, 20)):
         shutil.copytree(points_run[0], folder)
         lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
-        (folder / "journal.jsonl").write_bytes(b"".join(lines[:keep]) + b'{"half')
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[: keep + 1]) + b'{"half')
         for path in (folder / "snapshots").iterdir():
             if not oldest <= int(path.name[-8:]) <= keep:
                 shutil.rmtree(path)
@@ -215,7 +210,7 @@ def test_a_store_that_fails_is_told_once_and_catches_up(points_yaml, uri, monkey
     config = load_config(points_yaml, checkpoint__mirror=uri, checkpoint__every=5)
     assert evolve(config, folder, Listener()).finished
     assert sum("warning: the mirror" in text for text in said) >= 1
-    assert "mirror-failed" in events(folder) and events(folder)[-1] == "mirror-caught-up"
+    assert "mirror-failed" in kinds(folder) and kinds(folder)[-1] == "mirror-caught-up"
     assert Store(uri).newest().generation == 30
 
 

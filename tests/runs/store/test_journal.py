@@ -8,9 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from populations.individual import Job, Score
+from runs.common.formats import FORMAT, VERSION
 from runs.common.lock import RunBusy
-from runs.store.journal import Damage, Entry, Journal, read_journal, read_journal_from, seal
+from runs.store.identity import Identity
+from runs.store.journal import (
+    Damage,
+    Entry,
+    Event,
+    Journal,
+    read_head,
+    read_journal,
+    read_journal_from,
+    seal,
+)
 
+BORN = Identity(run="a" * 32)
 TEXT = st.text(max_size=20)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.dictionaries(TEXT, FINITE, max_size=3)
@@ -36,7 +48,6 @@ def entries(draw, generation: int = 0) -> Entry:
         )
     )
     survivors = draw(st.lists(st.sampled_from(jobs), min_size=1, max_size=3))
-    events = st.dictionaries(TEXT, TEXT | st.integers() | FINITE | st.none(), max_size=2)
     return Entry(
         generation=generation,
         time=draw(st.floats(0, 4e9)),
@@ -46,7 +57,6 @@ def entries(draw, generation: int = 0) -> Entry:
         survivors=tuple(survivors),
         training=draw(NAMES),
         seconds=draw(st.dictionaries(TEXT, st.floats(0, 1e6), max_size=3)),
-        events=tuple(draw(st.lists(events, max_size=2))),
     )
 
 
@@ -82,7 +92,7 @@ def test_an_entry_comes_back_as_it_was_written(tmp_path_factory, entry):
     assert (read.generation, read.checksum) == (entry.generation, entry.checksum)
     assert read.time == pytest.approx(entry.time, abs=1e-3)
     assert (read.jobs, read.survivors) == (entry.jobs, entry.survivors)
-    assert (read.training, read.events) == (entry.training, entry.events)
+    assert read.training == entry.training
     assert read.seconds == pytest.approx(entry.seconds, abs=1e-6)
     for back, score in zip(read.scores, entry.scores, strict=True):
         assert back.failure == score.failure
@@ -144,7 +154,7 @@ def test_any_bytes_are_read_as_damage(tmp_path_factory, content):
     "value",
     [
         *({}, {"scoring": None}, {"generation": 0}, simple(0).to_json() | {"scores": []}),
-        *({"after": 3, "time": 0.0}, {"after": "3", "time": 0.0, "events": []}),
+        *({"event": "x", "time": 0.0}, {"event": "x", "generation": "3", "time": 0.0}),
         {"after": 3, "time": 0.0, "events": [1]},
     ],
 )
@@ -169,21 +179,36 @@ def test_a_reader_follows_a_growing_journal_without_reading_a_line_twice(tmp_pat
 
 def test_a_journal_is_appended_to_and_each_line_is_there_at_once(tmp_path):
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
+    journal = Journal(path, BORN)
     for generation in range(3):
         journal.append(simple(generation))
         assert len(list(read_journal(path))) == generation + 1
     journal.sync()
     journal.close()
-    journal = Journal(path)
+    journal = Journal(path, BORN)
     journal.append(simple(3))
     journal.close()
     assert [entry.generation for entry in read_journal(path)] == [0, 1, 2, 3]
 
 
+def test_an_event_comes_back_as_it_was_written(tmp_path):
+    event = Event(7, 1.5, "worker-lost", {"worker": 1, "reason": "señor"})
+    (tmp_path / "j").write_bytes(seal(event.to_json()).encode())
+    assert list(read_journal(tmp_path / "j")) == [event]
+
+
+def test_the_first_line_names_format_version_and_run_and_is_written_once(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    for _ in range(2):
+        Journal(path, BORN).close()
+    assert read_head(path) == {"format": FORMAT, "version": VERSION, "run": "a" * 32}
+    assert path.read_text().count("\n") == 1
+    assert list(read_journal(path)) == [] == list(read_journal_from(path, 0))
+
+
 def test_rewriting_a_journal_from_itself_keeps_it_and_goes_on(tmp_path):
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
+    journal = Journal(path, BORN)
     for generation in range(3):
         journal.append(simple(generation))
     with path.open("ab") as file:
@@ -199,8 +224,9 @@ def test_rewriting_a_journal_from_itself_keeps_it_and_goes_on(tmp_path):
 HOLD = textwrap.dedent("""
     import sys, time
     from pathlib import Path
+    from runs.store.identity import Identity
     from runs.store.journal import Journal
-    journal = Journal(Path(sys.argv[1]))
+    journal = Journal(Path(sys.argv[1]), Identity())
     print("held", flush=True)
     time.sleep(120)
 """)
@@ -214,17 +240,17 @@ def test_a_second_writer_is_refused_until_the_first_is_dead(tmp_path):
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(RunBusy, match="another process"):
-            Journal(path)
+            Journal(path, BORN)
         assert list(read_journal(path)) == []  # readers are welcome
     finally:
         holder.kill()
         holder.communicate()
-    Journal(path).close()
+    Journal(path, BORN).close()
 
 
 def test_two_writers_in_one_process_are_refused_too(tmp_path):
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = Journal(tmp_path / "journal.jsonl", BORN)
     with pytest.raises(RunBusy):
-        Journal(tmp_path / "journal.jsonl")
+        Journal(tmp_path / "journal.jsonl", BORN)
     journal.close()
-    Journal(tmp_path / "journal.jsonl").close()
+    Journal(tmp_path / "journal.jsonl", BORN).close()

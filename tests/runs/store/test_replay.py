@@ -4,7 +4,7 @@ import pytest
 from egan.replica import ExportedState
 from populations.individual import Job, Score
 from runs.store.folder import RunFolder
-from runs.store.journal import Afterword, Entry, seal
+from runs.store.journal import Entry, Event, seal
 from runs.store.replay import past_lines, read_origin, read_past
 from runs.store.snapshots import STATE, write_snapshot
 
@@ -21,7 +21,7 @@ def line(generation: int) -> str:
 
 
 def test_what_happened_after_a_generation_is_kept_up_to_where_the_run_goes_on(folder):
-    after = {n: Afterword(n, 0.0, ({"event": "snapshot-failed"},)) for n in (2, 3)}
+    after = {n: Event(n, 0.0, "snapshot-failed") for n in (2, 3)}
     journal(folder, line(0), line(1), seal(after[2].to_json()), line(2), seal(after[3].to_json()))
     assert replayed(folder) == [0, 3]
     assert list(past_lines(folder, 2)) == [entry(0), entry(1), after[2]]

@@ -20,11 +20,14 @@ from populations.individual import Score
 from populations.lineage import Lineage
 from populations.selection import build_selection
 from runs import load_config, sample
+from runs.common.formats import without_head
 from runs.store.folder import RunFolder
-from runs.store.journal import Afterword, Entry, Journal, read_journal
+from runs.store.identity import Identity
+from runs.store.journal import Entry, Event, Journal, read_journal
 from runs.tracking.metrics import fault_metrics, metrics_of
 from runs.tracking.params import flatten, strategy_of, tags_of
 from runs.tracking.run_logger import RunRecord
+from tests.runs.copies import events
 
 TRACKED = ("--set", "tracking.enabled=true", "--set", "tracking.system_metrics=false")
 
@@ -75,10 +78,11 @@ def expected_metrics(folder: Path) -> dict[tuple[str, int], float]:
     return {
         (name, entry.generation): value
         for entry in journal(folder)
-        for name, value in {
-            **metrics_of(entry, lineage, selection, config),
-            **fault_metrics(entry.events, faults),
-        }.items()
+        for name, value in metrics_of(entry, lineage, selection, config).items()
+    } | {
+        (name, event.generation): value
+        for event in events(folder)
+        for name, value in fault_metrics(event, faults).items()
     }
 
 
@@ -89,10 +93,11 @@ def check_every_row_is_there_once(store: Path, folder: Path) -> None:
     assert len(keys) == len(set(keys)), "a row is there twice"
     expected = expected_metrics(folder)
     assert set(keys) == set(expected)
-    times = {entry.generation: round(entry.time * 1000) for entry in journal(folder)}
+    times = {(e.generation, False): round(e.time * 1000) for e in journal(folder)}
+    times |= {(e.generation, True): round(e.time * 1000) for e in events(folder)}
     for key, step, value, timestamp, _ in found:
         assert value == pytest.approx(expected[key, step])
-        assert timestamp == times[step]
+        assert timestamp == times[step, key.startswith("faults/")]
 
 
 # ----------------------------------------------------------------------------------- a sqlite store
@@ -145,25 +150,24 @@ def test_a_run_that_its_folder_does_not_name_yet_is_found_in_mlflow(tracked, run
 
 def test_faults_that_were_survived_are_counted_with_their_cost():
     totals: Counter[str] = Counter()
-    lost = {"event": "worker-lost", "worker": 1}
-    joined = {"event": "worker-joined", "worker": 1, "seconds": 2.0, "bytes": 7}
-    resynced = {"event": "replica-resynced", "seconds": 0.5, "bytes": 100}
-    assert fault_metrics((), totals) == {}
-    assert fault_metrics((lost, lost, joined), totals) == {"faults/worker_lost": 2.0}
-    assert fault_metrics((resynced,), totals) == {
+    lost = Event(3, 0.0, "worker-lost", {"worker": 1})
+    joined = Event(3, 0.0, "worker-joined", {"worker": 1, "seconds": 2.0, "bytes": 7})
+    resynced = Event(4, 0.0, "replica-resynced", {"seconds": 0.5, "bytes": 100})
+    assert fault_metrics(joined, totals) == {}
+    assert fault_metrics(lost, totals) == {"faults/worker_lost": 1.0}
+    assert fault_metrics(lost, totals) == {"faults/worker_lost": 2.0}
+    assert fault_metrics(resynced, totals) == {
         "faults/replica_resynced": 1.0,
         "faults/replica_resynced_seconds": 0.5,
         "faults/replica_resynced_bytes": 100.0,
     }
-    found = fault_metrics((lost, resynced), totals)
-    assert found["faults/worker_lost"] == 3.0
-    assert found["faults/replica_resynced_bytes"] == 200.0
+    assert fault_metrics(resynced, totals)["faults/replica_resynced_bytes"] == 200.0
 
 
 def test_faults_after_the_last_generation_are_counted_once(points_run, tmp_path, monkeypatch):
     folder = RunFolder(Path(shutil.copytree(points_run[0], tmp_path / "run")))
-    journal = Journal(folder.journal)
-    journal.append(Afterword(30, 1e9, ({"event": "snapshot-failed"},)))
+    journal = Journal(folder.journal, Identity())
+    journal.append(Event(30, 1e9, "snapshot-failed"))
     journal.close()
     query = "select value, step from metrics where key = 'faults/snapshot_failed'"
     for name in ("mlflow.db", "mlflow.db", "other.db"):  # as resumed runs do, the last elsewhere
@@ -191,7 +195,7 @@ def test_the_metrics_are_the_promised_ones(tracked):
 def test_the_whole_config_is_there_as_params(tracked):
     found = dict(rows(tracked / "mlflow.db", "select key, value from params"))
     values = yaml.safe_load((tracked / "run" / "config.yaml").read_text())
-    assert found == flatten(values)
+    assert found == flatten(without_head(values))
     assert found["population.mutations"] == "minimax, heuristic, least_squares"
     assert found["seed"] == "3"
 

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from runs.store.journal import Entry, read_journal
+from tests.runs.copies import kinds
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples" / "cluster"
@@ -209,8 +210,7 @@ def test_code_that_is_sent_survives_a_lost_node_and_a_lost_head_ends_the_run(
     assert "(auto: RAY_ADDRESS names a cluster)" in stdout
 
     entries = [item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry)]
-    lost = [event for entry in entries for event in entry.events]
-    assert "worker-lost" in [event["event"] for event in lost]
+    assert "worker-lost" in kinds(folder)
     done = invoke("resume", folder, "--executor", "local", "--generations", len(entries) + 1)
     assert done.exit_code == 0, done.output
     whole = tmp_path / "whole"

@@ -20,23 +20,8 @@ from populations.executors.local import LocalExecutor
 from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
 from runs.display.inspection import inspect_run
-from runs.store.journal import Afterword, Entry, read_journal
 from runs.store.snapshots import MANIFEST, STATE, snapshots, verify
-from tests.runs.copies import checksum, copy_of, interrupted
-
-VARYING = ("time", "seconds", "events", "crc")
-
-
-def record(folder: Path) -> list[dict]:
-    """Return a journal's lines without what may differ between runs of the same bits."""
-    lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
-    return [{k: v for k, v in line.items() if k not in VARYING} for line in lines]
-
-
-def events(folder: Path) -> list[str]:
-    lines = read_journal(folder / "journal.jsonl")
-    lines = [item for item in lines if isinstance(item, Entry | Afterword)]
-    return [event["event"] for line in lines for event in line.events]
+from tests.runs.copies import checksum, copy_of, events, interrupted, kinds, record
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -169,7 +154,7 @@ def test_killed_again_and_again_a_run_ends_in_the_same_bits(
     done = resumed_after_kills(moments, start, run, until_lines, folder, begin)
     assert checksum(done.stdout) == hundred[1]
     assert record(folder) == record(hundred[0])
-    assert events(folder).count("resumed") == 2
+    assert kinds(folder).count("resumed") == 2
 
 
 @pytest.mark.long
@@ -329,7 +314,7 @@ def test_a_damaged_journal_is_mended(points_run, invoke, tmp_path):
     lines[22] = b"\xff\x00 damage\n"
     (folder / "journal.jsonl").write_bytes(b"".join(lines) + b'{"generation":25,"ti')
     done = invoke("resume", folder)
-    assert "line 23" in done.output and "line 26" in done.output
+    assert "line 23" in done.output and "line 27" in done.output
     assert checksum(done.output) == points_run[1]
     assert record(folder) == record(points_run[0])
 
@@ -402,7 +387,7 @@ def test_a_full_disk_costs_the_snapshots_and_not_the_run(points_yaml, tmp_path, 
     warnings = [text for text in said if "No space left" in text]
     assert len(warnings) == 3
     # That of the last snapshot, too, which no generation's line took.
-    assert events(tmp_path / "run").count("snapshot-failed") == 3
+    assert kinds(tmp_path / "run").count("snapshot-failed") == 3
     assert inspect_run(tmp_path / "run")["faults"] == {"snapshot-failed": 3}
 
 
@@ -417,9 +402,7 @@ def test_what_befalls_the_workers_while_they_settle_is_in_the_journal(
 
     monkeypatch.setattr("runs.training.placement.LocalExecutor", Befallen)
     evolve(load_config(points_yaml), tmp_path / "run")
-    lines = list(read_journal(tmp_path / "run" / "journal.jsonl"))
-    assert [line.generation for line in lines if line.events] == [10, 20, 30]
-    assert isinstance(lines[-1], Afterword)
+    assert [event.generation for event in events(tmp_path / "run")] == [10, 20, 30, 30]
 
 
 def reseal(snapshot: Path, change) -> None:

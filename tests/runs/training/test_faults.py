@@ -120,7 +120,7 @@ def test_a_read_only_folder_can_be_looked_at_and_not_continued(
 def test_a_folder_that_is_removed_under_a_run_stops_it(points_yaml, tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(OSError, match="removed or replaced"):
-        evolve(load_config(points_yaml), folder, At(12, lambda: shutil.rmtree(folder)))
+        evolve(load_config(points_yaml), folder, At(18, lambda: shutil.rmtree(folder)))
     assert not (folder / "config.yaml").exists() and not (folder / "journal.jsonl").exists()
 
 

@@ -190,7 +190,7 @@ def test_a_signal_while_ray_starts_ends_with_the_resume_command(
     os.killpg(process.pid, number)
     _, stderr = ended(process)
     assert "go on with:" in stderr and f"resume {folder}" in stderr
-    assert not (folder / "journal.jsonl").read_bytes()
+    assert not list(read_journal(folder / "journal.jsonl"))
     check_resumes(folder, whole[()], invoke)
 
 
