@@ -47,14 +47,23 @@ def lock(descriptor: int) -> bool | None:
 
 
 @contextmanager
-def default_mode(path: Path) -> Iterator[None]:
-    """Give the file that is written meanwhile the mode of a new file, as the umask says.
+def saving_tensors(path: Path) -> Iterator[None]:
+    """Let safetensors save a file as any other file is saved.
 
-    safetensors writes files that only their owner can read, whatever the umask.
+    By itself it writes files that only their owner can read, whatever the umask, and has an error
+    of its own for a full disk.
+
+    Raises:
+        OSError: the file could not be written.
     """
+    from safetensors import SafetensorError
+
     path.touch()
     mode = path.stat().st_mode & 0o777
-    yield
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{path.name}: {error}") from None
     path.chmod(mode)
 
 

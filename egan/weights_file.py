@@ -17,7 +17,7 @@ from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.stylegan.networks import Generator
-from egan.files import default_mode, sha256
+from egan.files import saving_tensors, sha256
 from egan.state import Weights
 
 WEIGHTS = "weights.safetensors"
@@ -83,7 +83,7 @@ def write_weights(path: Path, functions: Functions, weights: Mapping[str, Weight
         tensors |= {f"{role}.{name}": tensor.clone() for name, tensor in named.items()}
         tensors |= {f"{role}.{name}": buffer for name, buffer in own.buffers.items()}
     multiplier = _multiplier(functions)
-    with default_mode(path):
+    with saving_tensors(path):
         save_file(tensors, path, {} if multiplier is None else {MULTIPLIER: multiplier})
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from egan.cache import keep, recall
 from egan.data import ImageSource
-from egan.files import default_mode
+from egan.files import saving_tensors
 from fitness.digest import digest
 from fitness.features import SPACES, FeatureSpace, Progress, WeightsError
 from fitness.features.classifier import RECIPE, ClassifierSpace, check_labelled
@@ -128,7 +128,7 @@ def classifier_space(
 def save_classifier(space: ClassifierSpace, path: Path) -> None:
     """Write a classifier's weights and what made them."""
     state, about = space.state()
-    with default_mode(path):
+    with saving_tensors(path):
         save_file(state, path, {ABOUT: json.dumps(about)})
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from egan.files import default_mode, sha256
+from egan.files import saving_tensors, sha256
 from egan.replica import ExportedState
 from runs.common.errors import ConfigError
 from runs.common.files import atomic_folder, read_json, write_json
@@ -61,11 +60,8 @@ def write_snapshot(
     path = folder / f"generation-{state.generation:08d}"
     with atomic_folder(path) as temporary:
         arrays = {name: np.asarray(array, order="C") for name, array in state.arrays.items()}
-        try:
-            with default_mode(temporary / STATE):
-                save_file(arrays, temporary / STATE)
-        except SafetensorError as error:  # so it calls a full disk, too
-            raise OSError(f"{STATE}: {error}") from None
+        with saving_tensors(temporary / STATE):
+            save_file(arrays, temporary / STATE)
         manifest = {
             **STAMP,
             "run": run,

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from fitness.features import WeightsError
@@ -67,6 +68,17 @@ def test_a_cached_classifier_is_taken_without_training(digits, cache):
     space(changed)
     space(images, seed=1)
     assert len(list(cache.iterdir())) == 3
+
+
+def test_a_full_disk_costs_the_cached_file_alone(digits, cache, monkeypatch, caplog):
+    def full(*arguments):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("runs.evaluation.spaces.save_file", full)
+    space = classifier_space(digits[0][:300], digits[1][:300])
+    assert space.classes == 10
+    assert "No space left on device" in caplog.text and "set XDG_CACHE_HOME" in caplog.text
+    assert list(cache.iterdir()) == []
 
 
 def test_a_saved_classifier_serves_another_run(classifier, digits, tmp_path):
