@@ -100,7 +100,8 @@ class Scoring:
     """A scoring of the state that generation `generation` starts from.
 
     `values` are those of the averaged generator by full metric name, `survivors` those of each
-    survivor where they were asked for; `action` is what followed, if anything did.
+    survivor where they were asked for; `action` is what followed, if anything did; `device` made
+    the samples and computed their features.
     """
 
     generation: int
@@ -109,6 +110,7 @@ class Scoring:
     survivors: tuple[dict[str, float], ...] = ()
     best: bool = False
     action: str | None = None
+    device: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the scoring as JSON's values."""
@@ -122,6 +124,7 @@ class Scoring:
             ],
             "best": self.best,
             "action": self.action,
+            **({} if self.device is None else {"device": self.device}),
         }
 
     @classmethod
@@ -142,6 +145,7 @@ class Scoring:
             tuple(numbers(values) for values in value["survivors"]),
             bool(value["best"]),
             _text(value["action"]),
+            _text(value.get("device")),  # earlier versions did not say it
         )
 
 

@@ -466,7 +466,15 @@ class Run:
         values, survivors = self._values(exported)
         verdict = self._watch.judge(generation, values)
         journal.append(
-            Scoring(generation, time.time(), values, survivors, verdict.best, verdict.action)
+            Scoring(
+                generation,
+                time.time(),
+                values,
+                survivors,
+                verdict.best,
+                verdict.action,
+                self._evaluator.device,
+            )
         )
         journal.sync()
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())

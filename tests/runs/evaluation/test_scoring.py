@@ -46,6 +46,7 @@ def test_a_scorings_names_carry_the_protocol(images_run, points_run, scorings):
     names = ["fid", "kid", "precision", "recall", "density", "coverage"]
     of_images = [list(scoring.values) for scoring in scorings(images_run).values()]
     assert of_images == [[f"{name}-pixels-60" for name in names]] * 3
+    assert {scoring.device for scoring in scorings(images_run).values()} == {"cpu"}
     of_points = [set(scoring.values) for scoring in scorings(points_run).values()]
     assert of_points == [{"kl-pixels-200", "modes-pixels-200"}] * 2
 
