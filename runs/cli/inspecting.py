@@ -15,8 +15,10 @@ from runs.cli.endings import plain_errors
 def inspect(run_dir: Path, as_json: bool) -> None:
     """Show how a run went, and whether its snapshots verify. Works while it runs."""
     from runs.display.inspection import inspect_run, render
+    from runs.display.progress import bars
 
-    found = inspect_run(run_dir)
+    with bars() as progress:
+        found = inspect_run(run_dir, progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,27 @@ from populations.selection import build_selection
 from runs.common.errors import printable
 from runs.common.files import read_json
 from runs.common.lock import is_abandoned
-from runs.display.progress import duration
+from runs.display.progress import Stage, duration
 from runs.store.folder import RunFolder
-from runs.store.journal import Damage, Entry, Event, Scoring, read_journal
+from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_journal
 from runs.store.replay import replay_lineage
 from runs.store.snapshots import SnapshotError, snapshots, verify
 
+LONG = 10_000  # lines of a journal whose reading is worth a bar: a third of a second
+BLOCK = 2**20  # bytes that are read at once
 RECENT = 50  # generations that the pace is read off
 SILENCE = 120.0  # seconds without news, or ten generations, after which a run may be dead
 
 
-def inspect_run(run_dir: str | Path) -> dict[str, Any]:
+def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str, Any]:
     """Return a run's state as JSON values.
 
     Its `generation` counts the finished ones; `checksum` is that of the newest state known, at
     `checksum_generation`.
+
+    Args:
+        run_dir: the run's folder.
+        progress: told how far the reading of a long journal is.
 
     Raises:
         ConfigError: the folder holds no run.
@@ -46,7 +53,7 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
     events: list[dict[str, Any]] = []
     scorings: list[dict[str, Any]] = []
     recent: deque[Entry] = deque(maxlen=RECENT)
-    for item in read_journal(folder.journal):
+    for item in counted(folder.journal, progress):
         if isinstance(item, Damage):
             damaged += 1
             continue
@@ -89,6 +96,20 @@ def inspect_run(run_dir: str | Path) -> dict[str, Any]:
         "data": {"name": folder.load_data().name, "shape": list(folder.load_data().shape)},
         "config": config.model_dump(mode="json"),
     }
+
+
+def counted(journal: Path, progress: Stage | None) -> Iterator[Line | Damage]:
+    """Yield a journal's lines; of a long one, tell how many are read."""
+    lines = read_journal(journal)
+    if progress is None or not journal.exists():
+        yield from lines
+        return
+    with journal.open("rb") as file:
+        total = sum(block.count(b"\n") for block in iter(partial(file.read, BLOCK), b""))
+    for done, line in enumerate(lines):
+        if total >= LONG and done % (LONG // 10) == 0:
+            progress("reading the journal", done, total)
+        yield line
 
 
 def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[str, Any] | None:

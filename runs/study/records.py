@@ -1,5 +1,6 @@
 """What a comparison needs of a run, from its folder or from MLflow's store."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -220,10 +221,29 @@ def read_outcome(path: Path) -> dict[str, Any]:
 STATUSES: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed"}
 
 
-def from_store(runs: Iterable[StoredRun]) -> Iterator[tuple[Record, StoredRun]]:
-    """Yield the records of runs in MLflow's store, finished ones last, each kind oldest first."""
+def from_store(
+    runs: Iterable[StoredRun],
+) -> tuple[list[tuple[Record, StoredRun]], list[str]]:
+    """Return the records of runs in MLflow's store, one of each strategy and seed.
+
+    Where there are several, the newest finished one counts, else the newest; a sentence for each
+    such case says which one that is, and which are left out.
+    """
+    same: dict[tuple[str, str], list[StoredRun]] = {}
     for run in sorted(runs, key=lambda run: (run.status == "FINISHED", run.started)):
-        yield _from_store(run), run
+        same.setdefault((run.tags["strategy"], run.tags["seed"]), []).append(run)
+    notes = [
+        f"{strategy} seed {seed} was run {len(found)} times; {_told(found[-1])} is compared, "
+        f"{', '.join(map(_told, found[:-1]))} is left out. Delete in MLflow what shall not count"
+        for (strategy, seed), found in same.items()
+        if len(found) > 1
+    ]
+    return [(_from_store(found[-1]), found[-1]) for found in same.values()], notes
+
+
+def _told(run: StoredRun) -> str:
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started / 1000))
+    return f"run {run.run_id} ({run.status.lower()}, of {began})"
 
 
 def _from_store(run: StoredRun) -> Record:

@@ -6,7 +6,7 @@ import io
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,8 @@ def report_on_store(
 ) -> Report:
     """Compare the runs of an MLflow experiment, from the store alone.
 
-    Runs of the same strategy and seed count once: the newest finished one does.
+    Runs of the same strategy and seed count once: the newest finished one does, and the report says
+    which that is.
 
     Args:
         experiment: its name.
@@ -131,14 +132,15 @@ def report_on_store(
     name = study or next((r.tags["study"] for r in reversed(stored) if "study" in r.tags), None)
     chosen = [run for run in stored if run.tags.get("study") == name]
     folder = output or Path("outputs") / f"compare-{experiment}"
-    newest = {(r.strategy, r.seed): (r, run) for r, run in from_store(chosen)}
+    newest, notes = from_store(chosen)
     records = [
         record.with_picture(fetch_picture(run.run_id, folder / "samples" / run.run_id, uri))
-        for record, run in newest.values()
+        for record, run in newest
     ]
     order = {name: place for place, name in enumerate(BUILT_IN)}
     records.sort(key=lambda r: (r.seed, order.get(r.strategy, len(order)), r.strategy))
     comparison = compare(records, metrics)
+    comparison = replace(comparison, warnings=(*notes, *comparison.warnings))
     about: dict[str, Any] = {
         "name": name or experiment,
         "budget": ", ".join(sorted({run.tags.get("budget", "not stated") for run in chosen})),

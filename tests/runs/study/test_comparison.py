@@ -11,8 +11,9 @@ import pytest
 from runs.common.errors import ConfigError
 from runs.study.comparison import answer, compare, results_csv, results_json, sentence
 from runs.study.mutation_plots import ancestry
-from runs.study.records import Record, pareto_front, thin_children
+from runs.study.records import Record, from_store, pareto_front, thin_children
 from runs.study.report_plots import draw_all
+from runs.tracking.query import StoredRun
 
 METRIC = "high-quality-pixels-100"
 
@@ -180,3 +181,14 @@ def test_pictures_forgive_broken_and_missing_results(record, tmp_path):
 def test_the_line_of_the_last_best_parent_is_traced_back():
     survivors = [((0, 2), (0, 1)), ((1, 0), (0, 0)), ((1, 1), (0, 2))]
     assert ancestry(survivors) == [(0, 2), (1, 0), (0, 1)]
+
+
+def test_of_several_runs_of_a_seed_the_one_that_counts_is_named():
+    def stored(run_id: str, status: str, started: int) -> StoredRun:
+        return StoredRun(run_id, status, started, {"strategy": "random", "seed": "0"}, {}, {})
+
+    runs = [stored("old", "FINISHED", 1000), stored("new", "FAILED", 2000)]
+    [(_, chosen)], [note] = from_store(runs)
+    assert chosen.run_id == "old"
+    assert "random seed 0 was run 2 times; run old (finished" in note and "run new (failed" in note
+    assert from_store(runs[:1])[1] == []

@@ -1,6 +1,9 @@
 """One run of a study, its record, selection's signal in it, and the report, in this process."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +91,30 @@ def test_a_run_stops_when_its_seconds_are_spent(folder, tmp_path):
     record = read_record("random", 0, study.run("random", 0))
     assert record.status == "finished"
     assert 0 < len(record.survivors) < 2000
+
+
+def test_a_run_does_not_outlive_its_study(own_modules, tmp_path):
+    text = """
+name: orphan
+base: gaussians8
+set: {population.mutations: ["paced:paced"], fitness.batch: 8, tracking.enabled: false}
+strategies: {slow: {selection.name: egan}}
+seeds: 1
+budget: {generations: 20}
+"""
+    folder = StudyFolder(tmp_path / "study")
+    with folder.lock():
+        folder.keep(parse_study(text, "orphan.yaml", tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runs.study.trial", str(folder.path), "slow", "0", "{}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PAUSE": "60", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert json.loads(process.stdout.readline()) == {"generation": 0}  # it evolves
+    process.stdin.close()
+    process.wait(10)  # far less than its generation, and than the grace that a signal gives it
+    process.stdout.close()
 
 
 # ----------------------------------------------------------------------------------------- signal
