@@ -3,10 +3,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile  # tests of a file stay together
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# A unit test starts no process and uses neither Ray nor MLflow: tests/guard.py.
+OTHER := process or ray or mlflow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check test-all bench study lock clean
+.PHONY: help setup run check unit test test-all bench study lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,11 +29,14 @@ check: setup  ## formatting, lint, types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 
-test: check  ## check, then the fast tests
-	$(BIN)/python -m pytest -m "not long" $(SHARED)
+unit: setup  ## tests in this process alone: a minute on two cores
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not ($(OTHER) or long)" --ignore-glob="*/test_ray*.py"
 
-test-all: check  ## check, then every test: tens of minutes
-	$(BIN)/python -m pytest $(SHARED)
+test: check unit  ## check, unit, then tests with processes, Ray and MLflow: minutes
+	$(PYTEST) -m "($(OTHER)) and not long"
+
+test-all: test  ## test, then what takes long: tens of minutes
+	$(PYTEST) -m long
 
 bench: setup  ## time generations, workers, the driver and start-up: an hour or more on two cores
 	$(BIN)/python benchmarks/generation.py

@@ -1,7 +1,13 @@
-"""What holds for every test."""
+"""What holds for every test: the tiers, and the command called in this process.
+
+A test that starts a process, uses Ray or opens MLflow's store is marked so: by hand, or because it
+uses a fixture that does. A test without a mark is a unit test, which must do none of these; a guard
+raises where it does.
+"""
 
 import shlex
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 
 import click
 import pytest
@@ -10,10 +16,55 @@ from hypothesis import settings
 
 from runs.cli.main import main
 from runs.common import hints
+from tests.guard import GUARD
+
+TIERS = ("process", "ray", "mlflow", "long")
+OF_FIXTURES = {
+    "start": "process",
+    "disk": "process",  # mounts one
+    "small_disk": "process",
+    "logged": "mlflow",
+}
+"""The tier of a test that uses a fixture, itself or through another fixture."""
+OF_PATHS = {
+    "tests/populations/executors/test_ray*.py": "ray",
+    "tests/runs/tracking/*": "mlflow",
+    "tests/runs/study/test_queue.py": "process",
+    "tests/runs/study/test_study_record.py": "mlflow",
+}
+"""The tier of all tests in a file."""
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+
+def is_unit(item: pytest.Item) -> bool:
+    return not any(item.get_closest_marker(tier) for tier in TIERS)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        used = getattr(item, "fixturenames", ())
+        marks = [tier for fixture, tier in OF_FIXTURES.items() if fixture in used]
+        marks += [
+            tier for path, tier in OF_PATHS.items() if fnmatch(item.nodeid.partition("::")[0], path)
+        ]
+        for tier in marks:
+            item.add_marker(tier)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with GUARD.around(is_unit(item)):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with GUARD.around(is_unit(item)):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,7 @@ def test_sound_input_is_read(name, tmp_path):
     assert SOUND[name](reader.read(reader.write(None, tmp_path)))
 
 
+@pytest.mark.process
 def test_what_is_forbidden_is_seen(tmp_path, monkeypatch):
     """The net itself: a wrong error, a hang, a process and a planted command are all caught."""
     monkeypatch.setattr(campaign, "LIMIT", 1)

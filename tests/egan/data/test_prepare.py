@@ -121,6 +121,7 @@ prepare(Path(sys.argv[1]), Path(sys.argv[2]), 8, progress=hang)
 """
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_goes_and_a_living_ones_work_stays(tree, tmp_path):
     command = [sys.executable, "-c", HANG, str(tree), str(tmp_path / "packed")]
     packers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -129,6 +129,7 @@ def test_nothing_recognisable_is_said_so(tmp_path):
         detect_source(tmp_path / "notes.txt")
 
 
+@pytest.mark.process
 def test_configs_are_read_without_heavy_imports():
     code = (
         "import sys, egan.data; "

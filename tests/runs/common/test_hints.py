@@ -27,6 +27,7 @@ def test_options_that_are_none_are_left_out_and_lists_repeated():
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", [ODD, "-x"])
 def test_what_a_run_in_an_oddly_named_folder_says_to_type_runs(
     points_yaml, invoke, tmp_path, monkeypatch, name

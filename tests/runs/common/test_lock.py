@@ -27,6 +27,7 @@ time.sleep(120)
 """
 
 
+@pytest.mark.process
 def test_the_second_is_told_who_holds_the_run_and_gets_it_when_that_one_is_dead(tmp_path):
     path = tmp_path / "journal.lock"
     command = [sys.executable, "-c", HOLD, str(path)]

@@ -287,6 +287,7 @@ def test_a_mistake_in_a_real_process_shows_no_traceback(run, tmp_path):
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.process
 def test_help_needs_neither_torch_nor_ray_nor_mlflow():
     code = (
         "import sys\n"

@@ -159,6 +159,7 @@ def in_a_terminal(command: list[str], stop_after: str | None = None, **env: str)
     return os.waitstatus_to_exitcode(status), text
 
 
+@pytest.mark.process
 def test_in_a_terminal_a_live_display_runs_and_ends_cleanly(points_yaml, tmp_path, command):
     status, text = in_a_terminal(
         [*command, "train", points_yaml, "--output", str(tmp_path / "run")], PAUSE="0.03"
@@ -172,6 +173,7 @@ def test_in_a_terminal_a_live_display_runs_and_ends_cleanly(points_yaml, tmp_pat
     assert ESCAPE not in after
 
 
+@pytest.mark.process
 def test_ctrl_c_in_a_terminal_ends_the_display_with_the_resume_command(
     points_yaml, tmp_path, command
 ):

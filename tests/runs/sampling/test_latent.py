@@ -125,6 +125,7 @@ def test_an_mp4_needs_ffmpeg(grown, refusal, monkeypatch, tmp_path):
     assert not (tmp_path / "a.mp4").exists()
 
 
+@pytest.mark.process
 def test_an_mp4s_frames_go_to_ffmpeg_as_raw_video(grown, invoke, refusal, monkeypatch, tmp_path):
     """A program that only notes what it is given stands in for the real one."""
     program = tmp_path / "bin" / "ffmpeg"

@@ -232,6 +232,7 @@ HOLD = textwrap.dedent("""
 """)
 
 
+@pytest.mark.process
 def test_a_second_writer_is_refused_until_the_first_is_dead(tmp_path):
     path = tmp_path / "journal.jsonl"
     holder = subprocess.Popen(

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from mlflow import MlflowClient
 
 from runs.config.schema import TrackingConfig
 from runs.tracking.study_logger import PARENT, MlflowStudyRecord
@@ -29,6 +28,8 @@ def record(store, tmp_path):
 @pytest.fixture
 def run(store, tmp_path):
     """A run's folder with a record of its own in the store."""
+    from mlflow import MlflowClient
+
     client = MlflowClient(store)
     experiment = client.create_experiment("runs")
     run_id = client.create_run(experiment, run_name="seed-0").info.run_id
@@ -40,6 +41,8 @@ def run(store, tmp_path):
 
 def fails_once(monkeypatch, name: str) -> None:
     """Let the store be locked at its next call of this name."""
+    from mlflow import MlflowClient
+
     method, left = getattr(MlflowClient, name), [1]
 
     def call(*arguments, **options):
@@ -53,6 +56,8 @@ def fails_once(monkeypatch, name: str) -> None:
 
 @pytest.mark.parametrize("by", ["end", "close"])
 def test_a_run_that_could_not_be_nested_is_nested_at_an_end(by, record, run, store, monkeypatch):
+    from mlflow import MlflowClient
+
     folder, run_id = run
     fails_once(monkeypatch, "update_run")
     record.nest(folder, "evolution seed 0", VALUES)

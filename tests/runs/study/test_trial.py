@@ -146,6 +146,7 @@ def report(folder):
     return report_on_folder(folder.path)
 
 
+@pytest.mark.process
 def test_the_report_stands_alone_and_begins_with_the_answer(report):
     page = report.page.read_text(encoding="utf-8")
     assert page.index("The answer") < page.index("Results") < page.index("Pictures")
@@ -161,6 +162,7 @@ def test_the_report_stands_alone_and_begins_with_the_answer(report):
     assert np.isfinite(results["runs"][0]["scorings"][-1]["values"]["modes-pixels-100"])
 
 
+@pytest.mark.process
 def test_the_same_runs_give_the_same_results_file(folder, report, tmp_path):
     report_on_folder(folder.path, output=tmp_path)
     for name in ("results.csv", "results.json", "selection.json"):

@@ -475,6 +475,7 @@ def test_nested_values_are_flattened_under_dotted_keys():
     assert flatten(values) == {"a.b.c": "1", "a.d": "1, 2", "e": "None", "f": "x"}
 
 
+@pytest.mark.process
 def test_without_tracking_mlflow_is_not_even_imported(images_yaml, tmp_path):
     code = (
         "import sys\n"

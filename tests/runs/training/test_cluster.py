@@ -38,6 +38,7 @@ sys.path[:] = [
 COMMAND = "import sys; sys.argv[0] = 'run-evolution'; from runs.cli.main import main; main()"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_a_script_parses(script):
     assert os.access(script, os.X_OK)

@@ -8,7 +8,6 @@ import time
 import psutil
 import pytest
 import torch
-from mlflow import MlflowClient
 
 from populations.executors.base import ExecutionConfig
 from runs.display.inspection import inspect_run
@@ -61,6 +60,7 @@ def test_a_run_says_what_it_chose(points_yaml, invoke, tmp_path, monkeypatch):
     assert "in this process (auto: no GPU here, and no cluster named)" in result.output
 
 
+@pytest.mark.ray
 def test_no_cluster_at_an_address_is_a_mistake(points_yaml, mistake, tmp_path):
     for address in ("127.0.0.1:1", "127.0.0.1:65536"):
         options = ("--executor", "auto", "--address", address, "--output", tmp_path / "run")
@@ -83,6 +83,7 @@ def test_an_impossible_placement_is_a_mistake(setting, said, mistake, points_yam
     assert said in mistake("train", points_yaml, "--set", setting)
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
@@ -147,6 +148,8 @@ def test_a_living_run_on_ray_is_shown_and_a_lost_worker_is_in_the_record(
     assert found["faults"]["worker-lost"] == 1
     lost = next(event for event in found["events"] if event["event"] == "worker-lost")
     assert lost["node"] == replicas[1]["node"]
+    from mlflow import MlflowClient
+
     (run,) = MlflowClient(store).search_runs(["1"])
     assert run.data.metrics["faults/worker_lost"] == 1
     # of every thousandth generation alone there are scores, but of each fault

@@ -84,6 +84,7 @@ def test_an_evaluation_is_logged_once_however_often_it_is_repeated(logged, found
     ]
 
 
+@pytest.mark.mlflow
 def test_a_dead_store_is_a_note(logged, found, tmp_path):
     folder = Path(shutil.copytree(logged, tmp_path / "run"))
     state = json.loads((folder / "tracking.json").read_text())
