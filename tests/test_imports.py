@@ -76,7 +76,6 @@ STILL_LONG = {
     "runs/mirror/mirror.py",
     "runs/training/driver.py",
     "tests/runs/mirror/test_mirror.py",
-    "tests/runs/tracking/test_tracking.py",
     "tests/runs/training/test_driver.py",
 }
 

@@ -1,6 +1,5 @@
 """Commands that evolve: train, resume."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -50,8 +49,7 @@ def train(
     from runs.config.loading import load_config
     from runs.display.progress import progress_for_terminal
     from runs.store.folder import RunFolder
-    from runs.training.continuing import evolve_or_resume
-    from runs.training.driver import evolve
+    from runs.training.continuing import begin, evolve_or_resume
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
     for key, value in execution_of(**execution).items():
@@ -59,8 +57,8 @@ def train(
     config = load_config(source, overrides, **settings)
     output = output or RunFolder.default_path(config)
     click.get_current_context().params["output"] = output  # for `stoppable`
-    begin = evolve_or_resume if mode == "auto" else evolve
-    report(begin(config, output, progress_for_terminal()))
+    start = evolve_or_resume if mode == "auto" else begin
+    report(start(config, output, progress_for_terminal()))
 
 
 @click.command()
@@ -109,15 +107,18 @@ def report(result: Any) -> None:
 
 def mlflow_pages(path: Path) -> str:
     """Return how to see a run in MLflow: a command, or a server's address; nothing if it is not."""
+    from runs.common.addresses import without_secrets
     from runs.common.files import read_json
 
     try:
         uri = read_json(path / "tracking.json")["uri"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    uri = uri if isinstance(uri, str) and uri else os.environ.get("MLFLOW_TRACKING_URI")
-    if uri and uri.startswith(("http://", "https://")):
+    if not isinstance(uri, str) or not uri:
+        return ""
+    uri = without_secrets(uri)
+    if uri.startswith(("http://", "https://")):
         return uri
     default = f"sqlite:///{Path('mlflow.db').absolute()}"
     mlflow = f"{program('mlflow')} ui"
-    return mlflow if uri in (None, default) else f"{mlflow} --backend-store-uri {shlex.quote(uri)}"
+    return mlflow if uri == default else f"{mlflow} --backend-store-uri {shlex.quote(uri)}"

@@ -1,14 +1,12 @@
 """What a run is: the models of its configuration, each part's beside what it configures."""
 
-import re
-from urllib.parse import urlsplit
-
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from egan.config import GameConfig
 from populations.executors.base import ExecutionConfig
 from populations.selection import SelectionConfig
+from runs.common.addresses import absolute, without_secrets
 from runs.config.evaluation import EvaluationConfig
 
 TOP_LEVEL = (
@@ -27,7 +25,7 @@ TOP_LEVEL = (
     "checkpoint",
     "tracking",
 )
-SECRET = re.compile(r"secret|password|access_key|token", re.IGNORECASE)
+IN_SIGHT = "holds a secret, which the run's folder and MLflow would show; "
 
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
@@ -51,10 +49,9 @@ class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
     @field_validator("mirror")
     @classmethod
     def _no_secrets(cls, mirror: str | None) -> str | None:
-        if mirror and (urlsplit(mirror).password or SECRET.search(urlsplit(mirror).query)):
+        if mirror and without_secrets(mirror) != mirror:
             raise ValueError(
-                "holds a secret, which the run's folder and MLflow would show; the store's own "
-                "environment variables or files are the place for it"
+                f"{IN_SIGHT}the store's own environment variables or files are the place for it"
             )
         return mirror
 
@@ -66,10 +63,17 @@ class TrackingConfig(BaseModel, extra="forbid", frozen=True):
     uri: str | None = Field(
         None, description="MLflow's store; else MLFLOW_TRACKING_URI, else its own"
     )
-    experiment: str = Field("egan", min_length=1)
+    experiment: str = Field("egan", min_length=1, max_length=500)
     every: int = Field(1, ge=1, description="log each n-th generation")
     system_metrics: bool = True
     model: bool = Field(True, description="log the evolved generator as a pyfunc model")
+
+    @field_validator("uri")
+    @classmethod
+    def _absolute_without_secrets(cls, uri: str | None) -> str | None:
+        if uri and without_secrets(uri) != uri:
+            raise ValueError(f"{IN_SIGHT}MLFLOW_TRACKING_URI is the place for it")
+        return absolute(uri) if uri else uri
 
 
 class RunConfig(GameConfig):

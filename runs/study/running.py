@@ -15,6 +15,7 @@ from runs.study.records import read_outcome, write_outcome
 from runs.study.report import Report, report_on_folder
 from runs.study.study import Study
 from runs.study.trial import DONE, STOPPED
+from runs.tracking.preflight import check_store
 from runs.tracking.study_logger import StudyRecord, open_study_record
 
 
@@ -53,9 +54,11 @@ def run_study(
     default = begun.path if begun.config.is_file() else Path("outputs") / study.name
     folder = StudyFolder(Path(output) if output else default)
     progress = progress or StudyProgress(study.name)
+    first = next(iter(study.configs.values()))
+    if not folder.config.is_file():
+        check_store(first.tracking)
     with folder.lock():
         folder.keep(study)
-        first = next(iter(study.configs.values()))
         placement = place_runs(first.execution, at_once)
         tags = {
             "budget": str(study.budget),

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from runs.common.addresses import without_secrets
 from runs.common.errors import ConfigError
-from runs.tracking.address import choose, is_gone, without_secrets
+from runs.tracking.address import choose, is_gone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from populations.messages import one_line
-from runs.tracking.address import without_secrets
+from runs.common.addresses import without_secrets
 
 LONGEST = 200  # characters of a reason
 LATER = (408, 429)  # HTTP's "time-out" and "too many requests", which pass

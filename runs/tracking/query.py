@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitness.suggestion import nearest
+from runs.common.addresses import without_secrets
 from runs.common.errors import ConfigError
-from runs.tracking.address import without_secrets
 from runs.tracking.client import open_store
 from runs.tracking.failures import reason_of
 from runs.tracking.metrics import EVALUATION, SPENT

@@ -9,11 +9,11 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
+from runs.common.addresses import without_secrets
 from runs.common.hints import hint
 from runs.config.schema import RunConfig
 from runs.store.folder import RunFolder
 from runs.store.journal import read_journal_from
-from runs.tracking.address import without_secrets
 from runs.tracking.client import Say, describe, experiment_of, open_store, reopen_run
 from runs.tracking.failures import artifacts, is_refused, reason_of, warning_of
 from runs.tracking.metrics import EVALUATION, MetricsReader, Row
@@ -227,8 +227,8 @@ class RunRecord:
         if self._state.uri != place or not reopen_run(client, self._state.run_id, self._say):
             run_id, ticket = self._create(client)
             self._state = TrackingState(run_id=run_id, ticket=ticket, uri=place)
-            self._save()
             self._start_over()
+        self._save()  # also of a folder that was moved: where it lies now
         if not self._state.described:
             self._describe(client)
         if tracking.system_metrics:

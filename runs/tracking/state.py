@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from runs.common.addresses import absolute, without_secrets
 from runs.common.files import read_json, write_json
-from runs.tracking.address import absolute, without_secrets
 
 FILE = "tracking.json"
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from runs.common.addresses import without_secrets
 from runs.config.schema import TrackingConfig
 from runs.store.folder import RunFolder
-from runs.tracking.address import without_secrets
 from runs.tracking.client import Say, describe, experiment_of, open_store, reopen_run
 from runs.tracking.failures import artifacts, warning_of
 from runs.tracking.run_logger import PATIENCE
@@ -171,7 +171,7 @@ class MlflowStudyRecord:
             experiment = experiment_of(client, self._config.experiment, self._say)
             run = client.create_run(experiment, tags=self._tags)
             self._state = TrackingState(run_id=run.info.run_id, uri=place)
-            self._state.write(self._path / FILE)
+        self._state.write(self._path / FILE)
         self._client = client
         return client
 

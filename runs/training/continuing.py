@@ -13,10 +13,21 @@ from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.mirror import catch_up, fetch_run, holds_run
 from runs.store.folder import RunFolder
+from runs.tracking.preflight import check_store
 from runs.training.driver import Result, evolve, go_on
 
 # What may differ between a run and the config that continues it: nothing here changes what it is.
 FREE = ("generations", "execution", "checkpoint", "tracking")
+
+
+def begin(config: RunConfig, output: str | Path, progress: Progress | None = None) -> Result:
+    """Begin a run, unless it is known before that its record would be refused.
+
+    Raises:
+        ConfigError: MLflow's store refuses it; or as `evolve`.
+    """
+    check_store(config.tracking)
+    return evolve(config, output, progress)
 
 
 def evolve_or_resume(
@@ -34,7 +45,7 @@ def evolve_or_resume(
     elif mirror is not None and holds_run(mirror):
         fetch_run(mirror, folder, progress.message)
     else:
-        return evolve(config, output, progress)
+        return begin(config, output, progress)
     kept = folder.load_config()
     check_same(kept, config, str(output))
     free = {key: getattr(config, key) for key in FREE}
