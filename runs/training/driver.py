@@ -46,7 +46,12 @@ from runs.store.replay import Past, past_lines, read_origin, read_past, replay_l
 from runs.store.snapshots import discard_after, newest, write_snapshot
 from runs.tracking.run_logger import Tracker, open_tracker
 from runs.training.interruption import InterruptibleExecutor
-from runs.training.placement import build_executor, check_device, choose_executor
+from runs.training.placement import (
+    build_executor,
+    check_device,
+    check_networks,
+    choose_executor,
+)
 from runs.training.watch import Watch
 
 GRID = 100  # samples in a grid; of points, ten times as many
@@ -194,6 +199,7 @@ class Run:
                 self._written = past.end
             choice = choose_executor(config.execution)
             check_device(config.execution, choice)
+            check_networks(config, self._card.shape)
             if config.evaluation.every is not None:
                 self._evaluator = self._make_evaluator()
             say = self._progress.message

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from egan.games import build_game
 from egan.mutations import Mutation, resolve
 from egan.replica import ReplicaFactory
 from populations.executors.base import ExecutionConfig, Executor, Recover
@@ -90,6 +91,18 @@ def code_of(mutations: Mapping[str, Mutation]) -> list[Path]:
         if path not in paths:
             paths.append(path)
     return paths
+
+
+def check_networks(config: RunConfig, shape: tuple[int, ...]) -> None:
+    """Refuse a backbone that cannot make samples of a shape, before anything slow begins.
+
+    Raises:
+        ConfigError: says what it can make.
+    """
+    try:
+        build_game(config.backbone, shape)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def check_device(execution: ExecutionConfig, choice: Choice) -> None:

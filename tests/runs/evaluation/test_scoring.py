@@ -242,6 +242,17 @@ def test_images_that_are_all_alike_are_refused_for_mmd_before_the_run_begins(con
     assert not (tmp_path / "run").exists()
 
 
+def test_networks_that_do_not_fit_the_data_are_refused_before_the_metrics_are_prepared(
+    config, tmp_path, cache, told
+):
+    data = {"source": "digits", "resolution": 30}
+    evaluation = {"every": 2, "metrics": ["fid"], "space": "classifier", "count": 60}
+    with pytest.raises(ConfigError, match="dcgan makes square images of 8, 16, 32"):
+        evolve(config("images", data=data, evaluation=evaluation), tmp_path / "run", told)
+    assert "preparing the metrics" not in told
+    assert not cache.exists() and not (tmp_path / "run").exists()
+
+
 def test_a_run_without_a_cache_is_scored_as_one_with_it(
     config, images_run, scorings, monkeypatch, caplog, tmp_path
 ):
