@@ -26,7 +26,7 @@ from ray.cluster_utils import Cluster
 
 from egan.mutations import resolve
 from egan.replica import ReplicaFactory
-from populations.executors.base import ExecutionConfig, Origin
+from populations.executors.base import Origin, PlacementConfig
 from populations.executors.local import LocalExecutor
 from populations.executors.ray.executor import RayExecutor
 from populations.individual import Job
@@ -51,7 +51,7 @@ class Course:
         return ReplicaFactory(self.config, device, 1, self.mutations)
 
     def on_ray(self) -> RayExecutor:
-        execution = ExecutionConfig(workers=2, device="cpu", restarts=10)
+        execution = PlacementConfig(workers=2, device="cpu", restarts=10)
         return RayExecutor(
             self.factory, execution, len(self.jobs), lambda: Origin(None, tuple(self.history))
         )

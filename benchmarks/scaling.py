@@ -29,7 +29,7 @@ from generation import settings_among
 
 from egan.mutations import resolve
 from egan.replica import ReplicaFactory
-from populations.executors.base import ExecutionConfig, Executor, Origin, Outcome
+from populations.executors.base import Executor, Origin, Outcome, PlacementConfig
 from populations.executors.local import LocalExecutor
 from populations.executors.ray.executor import RayExecutor
 from populations.executors.schedule import take
@@ -114,7 +114,7 @@ def measure(setting: str, survivors: int, count: int, messages: tuple[float, flo
     rows["local"] = {"seconds": statistics.median(seconds[1:]), "phases": medians(outcomes)}
     single = one_child(local, config, count)
     for workers in (1, 2, 3):
-        execution = ExecutionConfig(workers=workers, device="cpu")
+        execution = PlacementConfig(workers=workers, device="cpu")
         executor = RayExecutor(factory_for, execution, children, lambda: Origin(None, ()))
         idle = loopback_bytes()
         time.sleep(IDLE)
@@ -142,7 +142,9 @@ def measure(setting: str, survivors: int, count: int, messages: tuple[float, flo
 class Echo:
     """Answers a replica's call at once."""
 
-    def step(self, generation: int, survivors: object, jobs: object) -> Outcome:
+    def step(
+        self, generation: int, survivors: object, jobs: object, scored: bool = True
+    ) -> Outcome:
         return Outcome(generation, "0" * 16, {})
 
 

@@ -74,8 +74,14 @@ class EngineReplica:
         device = self._engine.device
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
-        """Advance to `generation` unless it is there already, then make and score `jobs`."""
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
+        """Advance to `generation` unless it is there already, then make `jobs`, and score them."""
         seconds = {}
         start = perf_counter()
         if survivors is not None and self.state.generation == generation - 1:
@@ -88,12 +94,12 @@ class EngineReplica:
         children = self._engine.vary(state, jobs)
         seconds["variation"] = perf_counter() - start
         start = perf_counter()
-        scores: dict[int, Score] = {}
-        if children:
+        scores = {child.job.index: Score((), child.failure) for child in children}
+        if children and scored:
             if self._gradients_real is None:
                 self._gradients_real = self._engine.gradients_on_reals(state)
             scores = self._engine.evaluate(state, children, self._gradients_real)
-            self._children.update((child.job, child) for child in children)
+        self._children.update((child.job, child) for child in children)
         seconds["evaluation"] = perf_counter() - start
         return Outcome(generation, fingerprint, scores, training, seconds)
 

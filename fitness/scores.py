@@ -17,6 +17,12 @@ class FitnessConfig(BaseModel, extra="forbid", frozen=True):
         0.01, allow_inf_nan=False, description="weight of diversity in the scalar fitness"
     )
     batch: int = Field(256, ge=2, description="fakes, and reals, that an evaluation draws")
+    every: int = Field(
+        100,
+        ge=1,
+        description="where there is nothing to choose (one child per survivor), children are "
+        "scored in every n-th generation only, for the record; 1: always, and survivors are ranked",
+    )
 
     @property
     def weights(self) -> tuple[float, float]:

@@ -40,6 +40,8 @@ class Lineage:
         self.generations += 1
         self.wins.update(survivor.job.operator for survivor in survivors)
         finite = [child for child in children if child.score.finite]
+        if not all(child.fitness.valid for child in finite):
+            return  # the children were not scored
         self.hall_of_fame.update(finite)
         self.logbook.record(
             generation=children[0].generation,

@@ -19,9 +19,9 @@ class Population:
         self.generation = generation
         self.outcome: Outcome | None = None
 
-    def evaluate(self, jobs: Sequence[Job]) -> list[Score]:
-        """Make and score the jobs' children; the scores come in the order of the jobs."""
-        self.outcome = self._step(jobs)
+    def evaluate(self, jobs: Sequence[Job], scored: bool = True) -> list[Score]:
+        """Make the jobs' children, and score them; the scores come in the order of the jobs."""
+        self.outcome = self._step(jobs, scored)
         return [self.outcome.scores[job.index] for job in jobs]
 
     def advance(self, survivors: Survivors) -> None:
@@ -41,7 +41,7 @@ class Population:
         """Put another state, of the same generation, in the place of the settled one."""
         self._executor.restore(Origin(exported, ()))
 
-    def _step(self, jobs: Sequence[Job]) -> Outcome:
-        outcome = self._executor.step(self.generation, self._pending, jobs)
+    def _step(self, jobs: Sequence[Job], scored: bool = True) -> Outcome:
+        outcome = self._executor.step(self.generation, self._pending, jobs, scored)
         self._pending = None
         return outcome

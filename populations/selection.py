@@ -32,18 +32,27 @@ class NoFiniteChild(RuntimeError):
 
 @dataclass(frozen=True)
 class Selection:
-    """A policy: which jobs of the full grid are made, what is compared, and who survives."""
+    """A policy: which jobs of the full grid are made, what is compared, and who survives.
+
+    Unless `ranked`, the survivors are all children, in the order of their index: so where there is
+    nothing to choose, whether children are scored decides nothing.
+    """
 
     name: str
     survivors: int
     propose_from: Propose
     to_fitness: ToFitness
     toolbox: base.Toolbox
+    ranked: bool = True
 
     def propose(self, operators: Sequence[Operator], seed: int, generation: int) -> list[Job]:
         """Return the generation's jobs: variation of the parents by the policy's choice."""
         grid = all_jobs(operators, self.survivors)
         return self.propose_from(grid, self.survivors, seed, generation)
+
+    def may_survive(self, score: Score) -> bool:
+        """Return whether a child could be made and, where children are ranked, can be."""
+        return score.finite if self.ranked else score.failure is None
 
     def individuals(
         self, generation: int, jobs: Sequence[Job], scores: Sequence[Score]
@@ -56,14 +65,14 @@ class Selection:
             NoFiniteChild: all failed; the message says which and why.
         """
         finite = [score.values for score in scores if score.finite]
-        if not finite:
+        if not any(map(self.may_survive, scores)):
             reasons = "; ".join(
                 f"child {job.index} ({job.operator} of parent {', '.join(map(str, job.parents))}): "
                 f"{score.failure or f'scores {score.values}'}"
                 for job, score in zip(jobs, scores, strict=True)
             )
             raise NoFiniteChild(f"no child of generation {generation} is finite: {reasons}")
-        worst = tuple(map(min, zip(*finite, strict=True)))
+        worst = tuple(map(min, zip(*finite, strict=True))) if finite else ()
         return [
             Individual(
                 generation, job, score, self.to_fitness(score.values if score.finite else worst)
@@ -77,9 +86,11 @@ class Selection:
         A failed child never survives: where fewer than the wanted number are finite, the chosen
         ones are repeated.
         """
-        candidates = [individual for individual in individuals if individual.score.finite]
-        chosen = self.toolbox.select(candidates, min(self.survivors, len(candidates)))
-        chosen = first_of_equals(candidates, chosen)
+        candidates = [each for each in individuals if self.may_survive(each.score)]
+        chosen = candidates[: self.survivors]
+        if self.ranked:
+            chosen = self.toolbox.select(candidates, min(self.survivors, len(candidates)))
+            chosen = first_of_equals(candidates, chosen)
         return [chosen[place % len(chosen)] for place in range(self.survivors)]
 
 
@@ -117,14 +128,17 @@ def random_children(grid: list[Job], survivors: int, seed: int, generation: int)
 
 
 def build_selection(
-    config: SelectionConfig, survivors: int, weights: tuple[float, ...]
+    config: SelectionConfig, survivors: int, weights: tuple[float, ...], ranked: bool = True
 ) -> Selection:
     """Return the policy of that name for `survivors` (the paper's mu).
 
-    `weights` are those of the objectives in the sum that `egan` and `random` rank by.
+    `weights` are those of the objectives in the sum that `egan` and `random` rank by; for
+    `ranked` see `Selection`.
     """
 
     def scalar(values: tuple[float, ...]) -> base.Fitness:
+        if not values:
+            return Maximise()
         terms = [w * value for w, value in zip(weights, values, strict=True)]
         return Maximise((sum(terms[1:], terms[0]),))
 
@@ -136,4 +150,5 @@ def build_selection(
         random_children if config.name == "random" else every_child,
         Maximise if config.name == "nsga2" else scalar,
         toolbox,
+        ranked,
     )

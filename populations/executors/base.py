@@ -1,8 +1,8 @@
 """The one call path: what a replica does, and what an executor makes of replicas.
 
 A replica holds the whole state. `step` brings it to a generation (by adopting the survivors of the
-one before) and scores jobs there; it is idempotent in the first part, so a job may be sent again to
-any replica. In process and on Ray alike, only these small values travel.
+one before), makes jobs there and scores them; it is idempotent in the first part, so a job may be
+sent again to any replica. In process and on Ray alike, only these small values travel.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,54 +21,52 @@ Survivors = tuple[Job, ...]
 SHORT = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class ExecutionConfig(BaseModel, extra="forbid", frozen=True):
-    """Where children are made and scored."""
+class PlacementConfig(BaseModel, extra="forbid", frozen=True):
+    """Where children are made and scored: on how many workers, on which machines."""
 
     executor: Literal["auto", "local", "ray"] = Field(
         "auto", description="auto: local where one device is all there is, Ray where more are"
     )
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="replicas; auto: one per child, at most what the cluster has or gets"
+        "auto", description="number of workers; auto: one per child, as far as the cluster has room"
     )
     threads: int = Field(
-        1, ge=1, le=1024, description="CPU threads of a worker; part of the result's bits"
+        1, ge=1, le=1024, description="CPU threads per worker; another number gives other bits"
     )
     cpus: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="CPUs that Ray keeps for a worker; its threads"
+        None, gt=0, allow_inf_nan=False, description="CPUs reserved per worker; default: threads"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "winograd", "tf32", "bfloat16"] = Field(
-        "float32",
-        description="of convolutions and products; weights and Adam stay float32. winograd is "
-        "float32 with fewer multiplications, for wide DCGANs",
-    )
-    compile: Literal["none", "graphs"] = Field(
-        "none",
-        description="graphs: record a step's kernels as CUDA graphs and replay them, which saves "
-        "the launches, most of a small network's time; the bits stay. Without CUDA nothing changes",
-    )
     gpus: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="GPUs of a worker, where the device is cuda"
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="GPUs reserved per worker, if the device is cuda",
     )
     resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        {}, description="Ray's custom resources that a worker takes"
+        {}, description="custom Ray resources reserved per worker"
     )
     labels: dict[str, str] = Field(
-        {}, description="labels of the nodes that workers may run on, Ray's label selector"
+        {}, description="node labels that workers require (Ray's label selector)"
     )
     address: str | None = Field(None, description="a Ray cluster's address; else RAY_ADDRESS")
     ship_code: bool = Field(
         False, description="send this package to the nodes of a cluster that do not have it"
     )
     patience: float = Field(
-        300.0, gt=0, allow_inf_nan=False, description="seconds to wait for a first worker's place"
+        300.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds to wait for the first worker to start",
     )
     restarts: int = Field(
-        3, ge=0, description="a worker's restarts in a row on a node, and a child's, before the end"
+        3,
+        ge=0,
+        description="consecutive restarts per worker and node, and per child, before failing",
     )
     deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = Field(
         "auto",
-        description="seconds until a silent worker counts as hung; auto: from measured times",
+        description="seconds without an answer until a worker counts as hung; auto: measured",
     )
 
 
@@ -83,22 +81,6 @@ def out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"  # torch's, or Ray's
         or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in SHORT))
     )
-
-
-def memory_advice(error: BaseException) -> str:
-    """Return a line on memory that was short in a run, with the keys of the config to change."""
-    return (
-        f"{short_memory(error)}. Make less at a time (population.batch, fitness.batch), or keep "
-        "less of a network (execution.precision: bfloat16, backbone.checkpoint of StyleGAN and "
-        "ProGAN)"
-    )
-
-
-def short_memory(error: BaseException) -> str:
-    """Return a line on memory that was short in this process."""
-    what = (str(error).splitlines() or [type(error).__name__])[0].partition(". GPU ")[0]
-    what = what.rpartition("DefaultCPUAllocator: ")[2].partition(". Error code")[0]
-    return f"memory is short: {what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +103,17 @@ class Replica(Protocol):
     def hardware(self) -> str:
         """Return the device as a person knows it, such as an accelerator's model."""
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
-        """Advance to `generation` unless it is there already, then make and score `jobs`."""
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
+        """Advance to `generation` unless it is there already, then make `jobs`, and score them.
+
+        Unless `scored`, a child has no values, and a failure only if it could not be made.
+        """
 
     def export(self) -> Exported:
         """Return the state as plain arrays."""
@@ -144,8 +135,14 @@ class Executor(Protocol):
 
     description: str
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
-        """Bring every replica to `generation` and score `jobs`, each on one of them."""
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
+        """Bring every replica to `generation`; make `jobs`, and score them, each on one of them."""
 
     def export(self) -> Exported:
         """Return the state of a replica."""

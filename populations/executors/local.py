@@ -16,9 +16,15 @@ class LocalExecutor:
         self._replica = factory()
         self.description = "in this process"
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
         """Bring the replica to `generation` and score `jobs`."""
-        outcome = self._replica.step(generation, survivors, jobs)
+        outcome = self._replica.step(generation, survivors, jobs, scored)
         here = {"worker": 0, "state": "joined", "node": platform.node(), "process": os.getpid()}
         here |= {"device": self._replica.hardware, "restarts": 0, "resyncs": 0}
         return replace(outcome, replicas=(here,))

@@ -58,7 +58,7 @@ MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its 
 
 def advice_on_memory(command: str, error: BaseException) -> str:
     """Return a line on memory that was short, with what to change about a command."""
-    from populations.executors.base import memory_advice, short_memory
+    from runs.common.memory import memory_advice, short_memory
 
     if command not in MEMORY_ADVICE:
         return memory_advice(error)

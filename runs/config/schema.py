@@ -4,10 +4,10 @@ import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from egan.config import GameConfig
-from populations.executors.base import ExecutionConfig
-from populations.selection import SelectionConfig
+from populations.selection import Selection, SelectionConfig, build_selection
 from runs.common.addresses import absolute, without_secrets
 from runs.config.evaluation import EvaluationConfig
+from runs.config.execution import ExecutionConfig
 
 TOP_LEVEL = (
     "name",
@@ -106,6 +106,21 @@ class RunConfig(GameConfig):
         """Return how many children a generation makes."""
         mu = self.population.survivors
         return mu if self.selection.name == "random" else mu * len(self.population.mutations)
+
+    @property
+    def choosing(self) -> bool:
+        """Whether a generation has more children than survive."""
+        return self.children > self.population.survivors
+
+    def scored(self, generation: int) -> bool:
+        """Return whether the children of a generation are scored: to choose, or for the record."""
+        return self.choosing or generation % self.fitness.every == 0
+
+    def policy(self) -> Selection:
+        """Return the selection policy."""
+        ranked = self.choosing or self.fitness.every == 1
+        mu, weights = self.population.survivors, self.fitness.weights
+        return build_selection(self.selection, mu, weights, ranked)
 
     def to_yaml(self) -> str:
         """Return the whole configuration as YAML that `load_config` reads."""

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from fitness.metrics.names import MetricName
 from fitness.scores import OBJECTIVES
+from populations.individual import Score
 from populations.lineage import Lineage
-from populations.selection import build_selection
 from runs.common.errors import printable
 from runs.common.files import read_json
 from runs.common.lock import is_abandoned
@@ -46,9 +46,7 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
     """
     folder = RunFolder.open(run_dir)
     config = folder.load_config()
-    selection = build_selection(
-        config.selection, config.population.survivors, config.fitness.weights
-    )
+    selection = config.policy()
     lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
     events: list[dict[str, Any]] = []
     scorings: list[dict[str, Any]] = []
@@ -85,7 +83,7 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
                 "generation": best.generation,
                 "mutation": best.job.operator,
                 "fitness": list(best.fitness.values),
-                **dict(zip(OBJECTIVES, best.score.values, strict=True)),
+                **_named(best.score),
             }
             for best in lineage.hall_of_fame
         ],
@@ -160,6 +158,11 @@ def _newest_checksum(
     return (last.checksum, last.generation) if last else (None, None)
 
 
+def _named(score: Score) -> dict[str, float]:
+    """Return a score by the objectives' names; of a child that was not scored, {}."""
+    return dict(zip(OBJECTIVES, score.values, strict=False))
+
+
 def _last(last: Entry | None) -> dict[str, Any] | None:
     if last is None:
         return None
@@ -167,9 +170,7 @@ def _last(last: Entry | None) -> dict[str, Any] | None:
         "generation": last.generation,
         "scores": {
             str(job.index): {"mutation": job.operator, "parent": job.parents[0]}
-            | dict(zip(OBJECTIVES, score.values, strict=True))
-            if score.finite
-            else {"mutation": job.operator, "parent": job.parents[0], "failure": score.failure}
+            | (_named(score) if score.finite else {"failure": score.failure})
             for job, score in zip(last.jobs, last.scores, strict=True)
         },
         "survivors": [job.index for job in last.survivors],

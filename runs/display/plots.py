@@ -47,11 +47,12 @@ def _scores(figure: Figure, entries: list[Entry]) -> None:
                         score.values[place]
                         for entry in span
                         for job, score in zip(entry.jobs, entry.scores, strict=True)
-                        if job.operator == mutation and score.finite
+                        if job.operator == mutation and score.finite and score.values
                     ]
                 )
             ]
-            axis.plot(*zip(*points, strict=True), label=mutation, lw=1.2)
+            if points:
+                axis.plot(*zip(*points, strict=True), label=mutation, lw=1.2)
         _label(axis, f"{name} of the children", name)
 
 

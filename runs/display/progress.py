@@ -119,7 +119,7 @@ class Plain:
         self._shown = now
         best = entry.survivors[0]
         score = entry.scores[entry.jobs.index(best)]
-        values = " ".join(f"{n} {v:.4f}" for n, v in zip(OBJECTIVES, score.values, strict=True))
+        values = " ".join(f"{n} {v:.4f}" for n, v in zip(OBJECTIVES, score.values, strict=False))
         shares = " ".join(f"{name} {share:.0%}" for name, share in lineage.shares().items())
         self.message(
             f"generation {self._clock.done}/{self._generations}  {values}  "
@@ -205,7 +205,7 @@ class LiveDisplay:
         for job, score in zip(entry.jobs, entry.scores, strict=True):
             parent = f" of parent {job.parents[0]}" if self._config.population.survivors > 1 else ""
             cells = (
-                [f"{value:.4f}" for value in score.values]
+                [f"{value:.4f}" for value in score.values] or [""] * len(OBJECTIVES)
                 if score.finite
                 else [escape((score.failure or "not finite")[:40]), ""]
             )

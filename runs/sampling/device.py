@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 
 from egan.determinism import prepare_device
-from populations.executors.base import ExecutionConfig
 from runs.common.errors import ConfigError
+from runs.config.execution import ExecutionConfig
 
 Asked = Literal["auto", "cpu", "cuda"]
 

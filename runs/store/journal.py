@@ -78,8 +78,9 @@ class Entry:
             Score(tuple(map(_maybe, values)), _text(failures.get(str(place))))
             for place, values in enumerate(value["scores"])
         )
-        if len(scores) != len(jobs) or any(len(s.values) != len(OBJECTIVES) for s in scores):
-            raise ValueError(f"{len(OBJECTIVES)} scores of each job are needed")
+        lengths = {len(score.values) for score in scores}
+        if len(scores) != len(jobs) or not lengths <= {0, len(OBJECTIVES)}:
+            raise ValueError(f"{len(OBJECTIVES)} scores of each job are needed, or none")
         survivors = tuple(jobs[_count(place)] for place in value["survivors"])
         if not survivors:
             raise ValueError("survivors are needed")

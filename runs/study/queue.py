@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from populations.executors.base import ExecutionConfig
 from runs.common.errors import ConfigError
 from runs.common.signals import graceful_stop
+from runs.config.execution import ExecutionConfig
 
 REFRESH = 0.25  # seconds between looks at the runs
 GRACE = 120.0  # seconds that runs have to write their last snapshot

@@ -159,7 +159,7 @@ def _children(entry: Entry, places: Mapping[str, int]) -> list[tuple[float, ...]
     return [
         (places[job.operator], *score.values)
         for job, score in zip(entry.jobs, entry.scores, strict=True)
-        if score.finite
+        if score.finite and score.values
     ]
 
 

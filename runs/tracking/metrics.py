@@ -8,7 +8,7 @@ import numpy as np
 from egan.schedule import Schedule
 from fitness.scores import OBJECTIVES
 from populations.lineage import Lineage
-from populations.selection import Selection, build_selection
+from populations.selection import Selection
 from runs.config.schema import RunConfig
 from runs.store.budgets import Spent
 from runs.store.journal import Entry, Event, Line, Scoring
@@ -37,9 +37,7 @@ class MetricsReader:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._selection = build_selection(
-            config.selection, config.population.survivors, config.fitness.weights
-        )
+        self._selection = config.policy()
         self._lineage = Lineage()
         self._spent = Spent(config)
         self._faults: Counter[str] = Counter()
@@ -72,7 +70,7 @@ def metrics_of(
     metrics: dict[str, float] = {}
     for mutation in config.population.mutations:
         finite = [c for c in children if c.job.operator == mutation and c.score.finite]
-        if finite:
+        if any(child.score.values for child in finite):  # else they were not scored
             for place, name in enumerate(OBJECTIVES):
                 metrics[f"{name}/{mutation}"] = float(
                     np.mean([child.score.values[place] for child in finite])
@@ -80,7 +78,7 @@ def metrics_of(
             quality, diversity = metrics[f"quality/{mutation}"], metrics[f"diversity/{mutation}"]
             metrics[f"fitness/{mutation}"] = quality + config.fitness.gamma * diversity
     best = survivors[0]
-    for name, value in zip(OBJECTIVES, best.score.values, strict=True):
+    for name, value in zip(OBJECTIVES, best.score.values, strict=False):
         metrics[f"survivor/{name}"] = value
     metrics["survivor/child"] = float(best.job.index)
     metrics["failed_children"] = float(sum(not child.score.finite for child in children))

@@ -16,18 +16,18 @@ from populations.executors.base import (
     Origin,
     Outcome,
     WorkerLost,
-    memory_advice,
     out_of_memory,
 )
 from populations.individual import Individual
 from populations.lineage import Lineage
 from populations.population import Population
-from populations.selection import Selection, build_selection
+from populations.selection import Selection
 from runs.common.background import Background
 from runs.common.errors import ConfigError
 from runs.common.files import write_json
 from runs.common.hints import hint
 from runs.common.lock import RunBusy
+from runs.common.memory import memory_advice
 from runs.common.signals import Stop, same_handlers
 from runs.config.loading import validate
 from runs.config.schema import RunConfig
@@ -179,9 +179,7 @@ class Run:
     def go(self, resumed: bool = False) -> Result:
         """Run to the end, or to a signal."""
         config, folder = self._config, self._folder
-        selection = build_selection(
-            config.selection, config.population.survivors, config.fitness.weights
-        )
+        selection = config.policy()
         journal = self._journal = Journal(folder.journal, self._identity)
         tracker = executor = None
         status, advice = "FAILED", f"Go on with: {hint('resume', folder.path)}"
@@ -266,7 +264,8 @@ class Run:
             jobs = selection.propose(
                 config.population.operators, config.seed, population.generation
             )
-            scores = population.evaluate(jobs)  # variation and evaluation, on the replicas
+            scored = config.scored(population.generation)
+            scores = population.evaluate(jobs, scored)  # variation and evaluation, on the replicas
             children = selection.individuals(population.generation, jobs, scores)
             survivors = selection.select(children)
             self._record(population, children, survivors, journal)

@@ -20,14 +20,20 @@ class InterruptibleExecutor:
         self._stop = stop
         self.description = executor.description
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
         """Bring every replica to `generation` and score `jobs`.
 
         Raises:
             KeyboardInterrupt: it was given up.
         """
         with self._stop.abandonable():
-            return self._executor.step(generation, survivors, jobs)
+            return self._executor.step(generation, survivors, jobs, scored)
 
     def export(self) -> Exported:
         """Return the state of a replica."""

@@ -12,9 +12,10 @@ import torch
 from egan.games import build_game
 from egan.mutations import Mutation, resolve
 from egan.replica import ReplicaFactory
-from populations.executors.base import ExecutionConfig, Executor, Recover
+from populations.executors.base import Executor, Recover
 from populations.executors.local import LocalExecutor
 from runs.common.errors import ConfigError
+from runs.config.execution import ExecutionConfig
 from runs.config.schema import RunConfig
 from runs.tracking.model import project_packages
 

@@ -17,7 +17,7 @@ class Notebook:
     asked: list[object] = field(default_factory=list)
     hardware: str = "paper"
 
-    def step(self, generation, survivors, jobs):
+    def step(self, generation, survivors, jobs, scored=True):
         self.asked.append((generation, survivors, tuple(jobs)))
         scores = {job.index: Score((float(job.index), 0.0)) for job in reversed(jobs)}
         return Outcome(generation, f"sum{generation}", scores)

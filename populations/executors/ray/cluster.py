@@ -26,7 +26,7 @@ import ray
 from ray import exceptions
 from ray._private import ray_constants
 
-from populations.executors.base import ExecutionConfig, WorkerLost, out_of_memory
+from populations.executors.base import PlacementConfig, WorkerLost, out_of_memory
 
 KNOCK_TIMEOUT = 20.0  # seconds for a head's machine to take a connection
 LOOK = 2.0  # seconds between looks at the head
@@ -48,7 +48,7 @@ LOST = (
 )
 
 
-def connect(config: ExecutionConfig, code: Sequence[Path] = ()) -> None:
+def connect(config: PlacementConfig, code: Sequence[Path] = ()) -> None:
     """Join the cluster of `execution.address` or RAY_ADDRESS; without either start Ray here.
 
     Raises:
@@ -108,19 +108,19 @@ def _keep_to_loopback(only: bool) -> None:
     ray_constants.ENABLE_RAY_CLUSTER = BEYOND_BEFORE and not only
 
 
-def cluster_address(config: ExecutionConfig) -> str | None:
+def cluster_address(config: PlacementConfig) -> str | None:
     """Return the address of the cluster to join, if one is named."""
     return config.address or os.environ.get("RAY_ADDRESS") or None
 
 
-def choose_device(config: ExecutionConfig) -> str:
+def choose_device(config: PlacementConfig) -> str:
     """Return "cuda" where the config asks for it, or leaves it open and the cluster has GPUs."""
     if config.device == "auto":
         return "cuda" if ray.cluster_resources().get("GPU", 0) >= config.gpus else "cpu"
     return config.device
 
 
-def worker_count(config: ExecutionConfig, device: str, children: int) -> int:
+def worker_count(config: PlacementConfig, device: str, children: int) -> int:
     """Return how many workers there will be on what is there now.
 
     Raises:
@@ -165,12 +165,12 @@ def places(have: dict[str, float], options: dict[str, Any]) -> int:
     return min(int(have.get(name, 0) / need + 1e-9) for name, need in needs.items() if need)
 
 
-def cpus_of(config: ExecutionConfig) -> float:
+def cpus_of(config: PlacementConfig) -> float:
     """Return the CPUs that Ray keeps for a worker."""
     return config.cpus or config.threads
 
 
-def actor_options(config: ExecutionConfig, device: str) -> dict[str, Any]:
+def actor_options(config: PlacementConfig, device: str) -> dict[str, Any]:
     """Return what a worker asks Ray for."""
     options: dict[str, Any] = {"num_cpus": cpus_of(config), "concurrency_groups": {HELD: 1}}
     if device == "cuda":
@@ -182,7 +182,7 @@ def actor_options(config: ExecutionConfig, device: str) -> dict[str, Any]:
     return options
 
 
-def unit(config: ExecutionConfig, device: str) -> str:
+def unit(config: PlacementConfig, device: str) -> str:
     """Return what a worker takes, in words."""
     parts = [f"{config.gpus:g} GPU"] if device == "cuda" else []
     parts.append(f"{cpus_of(config):g} CPU")

@@ -12,10 +12,10 @@ import ray
 from ray import exceptions
 
 from populations.executors.base import (
-    ExecutionConfig,
     Exported,
     Origin,
     Outcome,
+    PlacementConfig,
     Recover,
     Replica,
     Survivors,
@@ -79,9 +79,15 @@ class ReplicaActor:
         self._replica = factory()
         return self._replica.hardware
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
         """Call the replica's `step`."""
-        return self._replica.step(generation, survivors, jobs)
+        return self._replica.step(generation, survivors, jobs, scored)
 
     def export(self) -> Exported:
         """Call the replica's `export`."""
@@ -128,7 +134,7 @@ class Crew:
     def __init__(
         self,
         factory: Callable[[], Replica],
-        config: ExecutionConfig,
+        config: PlacementConfig,
         device: str,
         count: int,
         recover: Recover,

@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from populations.executors.base import (
-    ExecutionConfig,
     Exported,
     Origin,
     Outcome,
+    PlacementConfig,
     Recover,
     Replica,
     Survivors,
@@ -46,7 +46,7 @@ class RayExecutor:
     def __init__(
         self,
         factory_for: Callable[[str], Callable[[], Replica]],
-        config: ExecutionConfig,
+        config: PlacementConfig,
         children: int,
         recover: Recover,
         say: Say = lambda text: None,
@@ -87,13 +87,19 @@ class RayExecutor:
             raise
         self.description = self._crew.description
 
-    def step(self, generation: int, survivors: Survivors | None, jobs: Sequence[Job]) -> Outcome:
+    def step(
+        self,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool = True,
+    ) -> Outcome:
         """Bring every replica to `generation` and score `jobs`, each on one of them.
 
         Raises:
             WorkerLost: the workers, or the cluster's head, are lost for good.
         """
-        outcome = Round(self._crew, generation, survivors, jobs).run()
+        outcome = Round(self._crew, generation, survivors, jobs, scored).run()
         return replace(outcome, replicas=self._crew.status())
 
     def export(self) -> Exported:

@@ -27,12 +27,18 @@ class Round:
     """One generation's calls: children to whoever is idle, again if the worker is lost."""
 
     def __init__(
-        self, crew: Crew, generation: int, survivors: Survivors | None, jobs: Sequence[Job]
+        self,
+        crew: Crew,
+        generation: int,
+        survivors: Survivors | None,
+        jobs: Sequence[Job],
+        scored: bool,
     ) -> None:
         self._crew = crew
         self._generation = generation
         self._survivors = survivors
         self._jobs = jobs
+        self._scored = scored
         self._events = crew.admit()
         self._queue = deque(crew.costs.longest_first(jobs))
         self._again: deque[Job] = deque()  # a lost call's, each alone: one of them may be its cause
@@ -74,7 +80,7 @@ class Round:
             if jobs or first:
                 self._called.add(actor)
                 survivors = self._survivors if first else None  # it has adopted them
-                call = worker.actor.step.remote(self._generation, survivors, jobs)
+                call = worker.actor.step.remote(self._generation, survivors, jobs, self._scored)
                 self._calls[call] = Call(worker, jobs)
 
     def _collect(self) -> None:

@@ -20,7 +20,7 @@ from egan.config import GameConfig
 from egan.engine import Diverged
 from egan.mutations import heuristic, least_squares
 from egan.replica import ReplicaFactory
-from populations.executors.base import ExecutionConfig, Origin, Outcome
+from populations.executors.base import Origin, Outcome, PlacementConfig
 from populations.executors.ray.executor import RayExecutor
 from populations.individual import Job, Operator, Score
 from populations.population import Population
@@ -39,7 +39,7 @@ class Chain:
         self.generation, self.state = 0, "start"
         self.training: dict[str, float] = {}
 
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         if survivors is not None and self.generation == generation - 1:
             self.advance(survivors)
         assert self.generation == generation
@@ -88,33 +88,33 @@ class Claim:
 
 
 class Perturbed(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         if generation == 2 and claim(self.path):
             self.state = "other bits"
-        return super().step(generation, survivors, jobs)
+        return super().step(generation, survivors, jobs, scored)
 
 
 class Hanging(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         if generation == 2 and claim(self.path):
             time.sleep(600)
-        return super().step(generation, survivors, jobs)
+        return super().step(generation, survivors, jobs, scored)
 
 
 class Dying(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         if generation == 2 and claim(self.path):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().step(generation, survivors, jobs)
+        return super().step(generation, survivors, jobs, scored)
 
 
 class Mortal(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Diverging(Chain):
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         raise Diverged("generation 0: the discriminator's loss is nan in update 1 of 1")
 
 
@@ -133,10 +133,10 @@ class Greedy(Chain):
     error: type[Exception] = MemoryError
     at_most = 1
 
-    def step(self, generation, survivors, jobs) -> Outcome:
+    def step(self, generation, survivors, jobs, scored=True) -> Outcome:
         if self.node in ("", here()) and len(jobs) > self.at_most:
             raise self.error("tried to allocate 3 GiB")
-        return super().step(generation, survivors, jobs)
+        return super().step(generation, survivors, jobs, scored)
 
 
 class OnDevice(Greedy):
@@ -287,7 +287,7 @@ def on_ray(factory, workers="auto", *, children: int = 4, say=print, **settings)
     def recover() -> Origin:
         return Origin(None, tuple(evolutions[0].history))
 
-    config = ExecutionConfig(workers=workers, **settings)
+    config = PlacementConfig(workers=workers, **settings)
     evolutions.append(
         Evolution(RayExecutor(lambda device: factory, config, children, recover, say))
     )

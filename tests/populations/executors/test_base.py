@@ -4,7 +4,8 @@ import pytest
 import torch
 from ray import exceptions
 
-from populations.executors.base import memory_advice, out_of_memory
+from populations.executors.base import out_of_memory
+from runs.common.memory import memory_advice
 
 CUDA = "CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capacity of 2 GiB\nmore"
 

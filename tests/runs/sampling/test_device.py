@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from populations.executors.base import ExecutionConfig
 from runs.common.errors import ConfigError
+from runs.config.execution import ExecutionConfig
 from runs.sampling.device import chosen_device
 from runs.sampling.latent import interpolation
 from runs.sampling.opening import open_sampler

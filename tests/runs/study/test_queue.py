@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from populations.executors.base import ExecutionConfig
 from runs.common.errors import ConfigError
+from runs.config.execution import ExecutionConfig
 from runs.study.queue import Task, place_runs, run_all
 
 

@@ -395,8 +395,8 @@ def test_what_befalls_the_workers_while_they_settle_is_in_the_journal(
     points_yaml, tmp_path, monkeypatch
 ):
     class Befallen(LocalExecutor):
-        def step(self, generation, survivors, jobs):
-            outcome = super().step(generation, survivors, jobs)
+        def step(self, generation, survivors, jobs, scored=True):
+            outcome = super().step(generation, survivors, jobs, scored)
             lost = () if jobs else ({"event": "worker-lost", "worker": 0},)
             return replace(outcome, events=lost)
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from populations.executors.base import ExecutionConfig
+from runs.config.execution import ExecutionConfig
 from runs.display.inspection import inspect_run
 from runs.store.folder import RunFolder
 from runs.training.placement import choose_executor, code_of

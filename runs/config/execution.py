@@ -1,0 +1,23 @@
+"""Where and in which arithmetic a run is computed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from populations.executors.base import PlacementConfig
+
+
+class ExecutionConfig(PlacementConfig, extra="forbid", frozen=True):
+    """Where children are made and scored, and in which arithmetic."""
+
+    precision: Literal["float32", "winograd", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="precision of convolutions and matrix products; weights and Adam stay float32. "
+        "winograd: float32 with fewer multiplications, for wide DCGANs",
+    )
+    compile: Literal["auto", "none", "graphs"] = Field(
+        "auto",
+        description="auto, graphs: record each step as a CUDA graph and replay it, to the same "
+        "bits; most of a small network's time is saved. none: launch each kernel by itself. "
+        "Without CUDA nothing changes",
+    )
