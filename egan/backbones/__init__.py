@@ -2,23 +2,22 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, WrapValidator
 
 from egan.backbones.dcgan.networks import DCGANConfig
-from egan.backbones.dcgan.networks import build as build_dcgan
+from egan.backbones.imported import check_networks, import_backbone
 from egan.backbones.mlp import MLPConfig
-from egan.backbones.mlp import build as build_mlp
-from egan.backbones.networks import Networks, Rows
+from egan.backbones.networks import Backbone, Networks, Rows
 from egan.backbones.progressive.progan import ProGANConfig
-from egan.backbones.progressive.progan import build as build_progan
 from egan.backbones.stylegan.networks import StyleGANConfig
-from egan.backbones.stylegan.networks import build as build_stylegan
 
-BackboneConfig = Annotated[
+BuiltIn = Annotated[
     MLPConfig | DCGANConfig | ProGANConfig | StyleGANConfig, Field(discriminator="name")
 ]
+BackboneConfig = SerializeAsAny[Annotated[BuiltIn, WrapValidator(import_backbone)]]
 
 __all__ = [
+    "Backbone",
     "BackboneConfig",
     "DCGANConfig",
     "MLPConfig",
@@ -30,18 +29,11 @@ __all__ = [
 ]
 
 
-def build_networks(config: BackboneConfig, shape: tuple[int, ...]) -> Networks:
+def build_networks(config: Backbone, shape: tuple[int, ...]) -> Networks:
     """Return the networks that make and judge samples of `shape`.
 
     Raises:
         ValueError: the backbone cannot make samples of that shape.
     """
-    match config:
-        case MLPConfig():
-            return build_mlp(config, shape)
-        case DCGANConfig():
-            return build_dcgan(config, shape)
-        case ProGANConfig():
-            return build_progan(config, shape)
-        case StyleGANConfig():
-            return build_stylegan(config, shape)
+    networks = config.build(shape)
+    return check_networks(config.name, networks, shape) if ":" in config.name else networks

@@ -21,6 +21,10 @@ class MLPConfig(Backbone, extra="forbid", frozen=True):
     width: int = Field(128, ge=1, description="units of each hidden layer")
     depth: int = Field(3, ge=1, description="hidden layers")
 
+    def build(self, shape: tuple[int, ...]) -> Networks:
+        """Return the networks for samples of `shape`; see `build` below."""
+        return build(self, shape)
+
 
 class MLP(nn.Module):
     """`depth` hidden layers of ReLU units; takes (N, inputs), gives (N, outputs)."""

@@ -1,5 +1,6 @@
 """What every backbone gives the engine."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
@@ -25,7 +26,20 @@ class Rows(Protocol):
 
 
 class Backbone(BaseModel, extra="forbid", frozen=True):
-    """A backbone's config: what it says of a game before the data are known."""
+    """A backbone's config: what it says of a game before the data are known.
+
+    A class of a user's own is named by its import path and gives its networks by `build`.
+    """
+
+    name: str
+
+    @abstractmethod
+    def build(self, shape: tuple[int, ...]) -> "Networks":
+        """Return the networks that make and judge samples of `shape`, (C, H, W) or (D,).
+
+        Raises:
+            ValueError: the backbone cannot make samples of that shape.
+        """
 
     def batches(self, batch: int) -> Mapping[str, int]:
         """Return the batches of a run by the keys that set them, `batch` being population.batch."""

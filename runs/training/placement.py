@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from egan.games import build_game
-from egan.mutations import Mutation, resolve
+from egan.mutations import resolve
 from egan.replica import ReplicaFactory
 from populations.executors.base import Executor, Recover
 from populations.executors.local import LocalExecutor
@@ -74,17 +74,20 @@ def build_executor(
             raise ConfigError(
                 "execution.executor: ray is not installed; pip install ray, or --executor local"
             ) from None
-        code = code_of(mutations)
+        code = code_of([*mutations.values(), type(config.backbone)])
         return RayExecutor(factory_for, execution, config.children, recover, say, code)
     except (ValueError, ConnectionError) as error:
         raise ConfigError(str(error)) from None
 
 
-def code_of(mutations: Mapping[str, Mutation]) -> list[Path]:
-    """Return the folders and files of the project's packages and of the user's own mutations."""
+def code_of(parts: Iterable[Callable[..., object]]) -> list[Path]:
+    """Return the folders and files of the project's packages and of a user's own parts of a game.
+
+    These are mutations, and the class of the backbone.
+    """
     paths = list(project_packages())
-    for mutation in mutations.values():
-        module = sys.modules.get(mutation.__module__.partition(".")[0])
+    for part in parts:
+        module = sys.modules.get(part.__module__.partition(".")[0])
         file = getattr(module, "__file__", None)
         if module is None or file is None or module.__name__ == "__main__":
             continue  # a program's own functions travel whole

@@ -33,6 +33,10 @@ class DCGANConfig(Backbone, extra="forbid", frozen=True):
     discriminator_norm: Norm = "batch"
     bias: bool = Field(False, description="biases in the convolutions; DCGAN has none")
 
+    def build(self, shape: tuple[int, ...]) -> Networks:
+        """Return the networks for samples of `shape`; see `build` below."""
+        return build(self, shape)
+
 
 def widths(resolution: int, width: int) -> list[int]:
     """Return the channels at resolution / 2, resolution / 4, ..., 4."""

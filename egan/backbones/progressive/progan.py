@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
+from egan.backbones.networks import Networks
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
 from egan.backbones.progressive.layers import (
     RELU_GAIN,
@@ -35,6 +36,10 @@ class ProGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     """A progressively grown generator with pixelwise normalisation, and its discriminator."""
 
     name: Literal["progan"] = "progan"
+
+    def build(self, shape: tuple[int, ...]) -> Networks:
+        """Return the networks for samples of `shape`; see `build` below."""
+        return build(self, shape)
 
 
 class FirstBlock(nn.Module):

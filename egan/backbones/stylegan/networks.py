@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from egan.backbones.function import NetworkFunction
+from egan.backbones.networks import Networks
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
 from egan.backbones.progressive.layers import (
     EqualConv2d,
@@ -52,6 +53,10 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     mapping_multiplier: float = Field(0.01, gt=0, description="learning rate of the mapping, times")
     mixing: float = Field(0.9, ge=0, le=1, description="probability of style mixing in training")
     mean_decay: float = Field(0.995, ge=0, lt=1, description="of the tracked mean of w, per batch")
+
+    def build(self, shape: tuple[int, ...]) -> Networks:
+        """Return the networks for samples of `shape`; see `build` below."""
+        return build(self, shape)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_what_is_sent_are_the_packages_and_a_users_own_modules(own_modules):
 
     from egan.mutations import heuristic
 
-    names = [path.name for path in code_of({"heuristic": heuristic, "paced": paced.paced})]
+    names = [path.name for path in code_of([heuristic, paced.paced])]
     assert names == ["egan", "fitness", "populations", "runs", "paced.py"]
 
 
