@@ -122,7 +122,7 @@ class Plain:
         values = " ".join(f"{n} {v:.4f}" for n, v in zip(OBJECTIVES, score.values, strict=False))
         shares = " ".join(f"{name} {share:.0%}" for name, share in lineage.shares().items())
         self.message(
-            f"generation {self._clock.done}/{self._generations}  {values}  "
+            f"generation {self._clock.done}/{self._generations}  {values or 'not scored'}  "
             f"won by {best.operator} ({shares})  {self._clock.describe()}"
         )
 

@@ -1,0 +1,69 @@
+"""Where a generation has one child per survivor, children are scored for the record only."""
+
+from collections import Counter
+
+import pytest
+
+from populations.individual import Score
+from populations.lineage import Lineage
+from runs import evolve, load_config, resume
+from runs.display.inspection import inspect_run
+from runs.store.journal import Entry, read_journal
+from runs.tracking.metrics import MetricsReader
+from tests.runs.copies import interrupted
+
+ONE = ["population.mutations=[heuristic]"]
+BLIND = ["selection.name=random", "population.survivors=2"]
+
+
+def entries(folder) -> list[Entry]:
+    return [line for line in read_journal(folder / "journal.jsonl") if isinstance(line, Entry)]
+
+
+@pytest.mark.parametrize("settings", [ONE, BLIND], ids=["one mutation", "random"])
+def test_scoring_for_the_record_decides_nothing(settings, points_yaml, without_pictures, tmp_path):
+    ends = {}
+    for every in (3, 100):
+        config = load_config(points_yaml, [*settings, f"fitness.every={every}"])
+        assert not config.choosing
+        ends[every] = evolve(config, tmp_path / str(every)).checksum
+        scored = {e.generation for e in entries(tmp_path / str(every)) if e.scores[0].values}
+        assert scored == set(range(0, 30, every))
+        for entry in entries(tmp_path / str(every)):
+            assert [job.index for job in entry.survivors] == sorted(j.index for j in entry.jobs)
+    assert ends[3] == ends[100]
+    copy = interrupted(tmp_path / "3", tmp_path / "copy", 17)
+    assert resume(copy).checksum == ends[3]
+
+
+def test_a_choice_is_always_scored(points_yaml, without_pictures, tmp_path):
+    config = load_config(points_yaml, generations=4)
+    assert config.choosing and config.policy().ranked
+    evolve(config, tmp_path / "run")
+    assert all(score.values for entry in entries(tmp_path / "run") for score in entry.scores)
+
+
+def test_the_record_holds_what_was_scored(points_yaml, without_pictures, tmp_path):
+    config = load_config(points_yaml, [*ONE, "fitness.every=10"])
+    evolve(config, tmp_path / "run")
+    reader, scored = MetricsReader(config), Counter()
+    for entry in entries(tmp_path / "run"):
+        metrics = reader.row(entry).metrics
+        scored["quality/heuristic" in metrics, "survivor/quality" in metrics] += 1
+        assert metrics["share_of_wins/heuristic"] == 1 and metrics["failed_children"] == 0
+    assert scored == {(True, True): 3, (False, False): 27}
+    found = inspect_run(tmp_path / "run")
+    assert [best["generation"] % 10 for best in found["best"]] == [0, 0, 0]
+    assert found["last"]["scores"]["0"] == {"mutation": "heuristic", "parent": 0}
+
+
+def test_a_child_that_fails_unscored_does_not_survive(points_yaml):
+    config = load_config(points_yaml, ["selection.name=random", "population.survivors=2"])
+    policy = config.policy()
+    jobs = policy.propose(config.population.operators, 0, 0)
+    children = policy.individuals(0, jobs, [Score((), "loss is nan"), Score(())])
+    survivors = policy.select(children)
+    assert [child.job for child in survivors] == [jobs[1]] * 2
+    lineage = Lineage()
+    lineage.update(children, survivors)
+    assert lineage.shares() == {jobs[1].operator: 1.0} and not lineage.logbook
