@@ -81,10 +81,28 @@ def _line_1(line: Value) -> list[Value]:
     return [*events, {key: value for key, value in line.items() if key != "events"}]
 
 
+def _config_1(values: Value) -> Value:
+    """Children were always scored. A config that a run wrote, and no user, has all sections."""
+    fitness = values.get("fitness")
+    if not isinstance(fitness, dict) or not {"selection", "execution", "checkpoint"} <= set(values):
+        return values
+    return values | {"fitness": {"every": 1, **fitness}}
+
+
+def _study_1(values: Value) -> Value:
+    """A study that was begun holds its base as a whole config."""
+    base = values.get("base")
+    return values | {"base": _config_1(base)} if isinstance(base, dict) else values
+
+
 def _manifest_1(manifest: Value) -> Value:
     """No settings had changed while a run went on."""
     return {"settings": {}, **manifest}
 
 
 LINE_STEPS: Mapping[int, Callable[[Value], list[Value]]] = {1: _line_1}
-STEPS: Mapping[tuple[Kind, int], Callable[[Value], Value]] = {("manifest", 1): _manifest_1}
+STEPS: Mapping[tuple[Kind, int], Callable[[Value], Value]] = {
+    ("config", 1): _config_1,
+    ("study", 1): _study_1,
+    ("manifest", 1): _manifest_1,
+}
