@@ -37,7 +37,9 @@ from runs.cli.options import device_option
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
-@click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@click.option(
+    "--resolution", type=click.IntRange(1), help="Resize the images to this side, in pixels."
+)
 @click.option("--labels", metavar="A,B,...",
               help="Of avatars: the parts and colours that are separability's attributes "
               "[default: the data's labels].")  # fmt: skip
@@ -74,7 +76,9 @@ def evaluate(
               help="As for evaluate.")  # fmt: skip
 @click.option("--count", type=click.IntRange(2), help="How many images [default: all].")
 @click.option("--weights", type=click.Path(path_type=Path), help="The space's weights file.")
-@click.option("--resolution", type=click.IntRange(1), help="Bring the images to this side.")
+@click.option(
+    "--resolution", type=click.IntRange(1), help="Resize the images to this side, in pixels."
+)
 @device_option
 @plain_errors
 def statistics(data: str, out: Path, **options: Any) -> None:

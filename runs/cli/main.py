@@ -1,4 +1,4 @@
-"""The command line: the commands by groups, a module each.
+"""The command line: a module for each group of commands.
 
 These modules import only click, so that `--help` is quick; a command imports what it needs itself.
 """
@@ -31,9 +31,9 @@ def main() -> None:
 
     \b
     First steps:
-      run-evolution presets                 what can be evolved out of the box
+      run-evolution presets                 the configurations that come with the program
       run-evolution train digits            evolve digits; a few minutes on a laptop
-      run-evolution inspect outputs/RUN     how the run went
+      run-evolution inspect outputs/RUN     the state and the scores of the run
       run-evolution sample outputs/RUN --out grid.png
     """
 

@@ -9,10 +9,13 @@ import click
 def execution_options(command: Any) -> Any:
     """Add the options that say where a run's children are made."""
     for option in (
-        click.option("--device", help="auto, cpu or cuda."),
-        click.option("--workers", help="How many Ray workers, or auto."),
-        click.option("--address", help="A Ray cluster's, such as auto or HOST:6379."),
-        click.option("--executor", help="auto, local (in this process) or ray (workers)."),
+        click.option("--device", help="Device of the networks: auto, cpu or cuda."),
+        click.option("--workers", help="Number of Ray workers, or auto."),
+        click.option("--address", help="Address of a Ray cluster: auto or HOST:6379."),
+        click.option(
+            "--executor",
+            help="Where children are made: auto, local (this process) or ray (workers).",
+        ),
     ):
         command = option(command)
     return command
@@ -27,10 +30,10 @@ def truncation_options(command: Any) -> Any:
     """Add the options of the truncation in W."""
     for option in (
         click.option("--cutoff", type=int, metavar="LAYERS",
-                     help="Truncate the first layers only [default: all]."),
+                     help="Truncate only the styles of the first layers [default: all]."),
         click.option("--truncation", type=float, metavar="PSI",
-                     help="Of a generator with styles: draw them to their mean, 1: not at all, "
-                          "0: the mean itself."),
+                     help="Truncation of the styles towards their mean: 1 is none, 0 the mean "
+                          "itself."),
     ):  # fmt: skip
         command = option(command)
     return command

@@ -11,11 +11,16 @@ from runs.common.hints import hint
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--resolution", required=True, type=click.IntRange(4, 2048), help="Side, in pixels.")
+@click.option(
+    "--resolution",
+    required=True,
+    type=click.IntRange(4, 2048),
+    help="Side of the images, in pixels.",
+)
 @click.option("--channels", type=click.Choice(["1", "3"]),
               help="Convert all images to grey (1) or colour (3).")  # fmt: skip
-@click.option("--skip-bad", is_flag=True, help="Leave unreadable images out, and list them.")
-@click.option("--force", is_flag=True, help="Replace what was prepared in DEST before.")
+@click.option("--skip-bad", is_flag=True, help="Skip unreadable images and list them.")
+@click.option("--force", is_flag=True, help="Overwrite images that were prepared in DEST before.")
 @plain_errors
 def prepare(
     source: Path, dest: Path, resolution: int, channels: str | None, skip_bad: bool, force: bool

@@ -14,10 +14,12 @@ from runs.common.hints import hint
 @click.argument("source", metavar="STUDY.yaml|STUDY_DIR|NAME")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="The study's folder [default: outputs/NAME].")  # fmt: skip
-@click.option("--at-once", type=click.IntRange(1), help="Runs at a time [default: what fits here].")
+@click.option(
+    "--at-once", type=click.IntRange(1), help="Number of runs at a time [default: as many as fit]."
+)
 @plain_errors
 def study(source: str, output: Path | None, at_once: int | None) -> None:
-    """Compare strategies over seeds at equal budgets; the same command again goes on.
+    """Compare strategies over seeds at equal budgets; the same command again continues it.
 
     Ctrl-C or SIGTERM stops all runs after a snapshot and exits with status 3.
     """
@@ -48,11 +50,11 @@ def show(result: Any) -> None:
 @click.command()
 @click.argument("subject", metavar="STUDY_DIR|EXPERIMENT")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME",
-              help="What is compared, the deciding one first; repeatable.")  # fmt: skip
-@click.option("--study", "name", help="Of an experiment, this study [default: the newest].")
+              help="A metric to compare, the deciding one first; repeatable.")  # fmt: skip
+@click.option("--study", "name", help="Which study of the experiment [default: the newest].")
 @click.option("--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else its own].")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where the report goes [default: STUDY_DIR, else outputs/].")  # fmt: skip
+              help="Folder of the report [default: STUDY_DIR, else outputs/].")  # fmt: skip
 @plain_errors
 def compare(
     subject: str, metrics: tuple[str, ...], name: str | None, store: str | None, output: Path | None

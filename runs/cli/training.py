@@ -40,9 +40,9 @@ def train(
 ) -> None:
     """Evolve a population from a preset or a config file.
 
-    Ctrl-C or SIGTERM finishes the generation, or gives it up after checkpoint.grace seconds, writes
-    a snapshot and exits with status 3; `resume`, or the same command with `--resume auto`, goes on
-    from there, to the bit.
+    Ctrl-C, SIGTERM and SIGHUP stop the run: it finishes the generation, or gives it up after
+    checkpoint.grace seconds, writes a snapshot and exits with status 3. `resume`, or the same
+    command with `--resume auto`, continues it, with the same result bit for bit.
     """
     if mode == "auto" and output is None:
         raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
@@ -63,9 +63,13 @@ def train(
 
 @click.command()
 @click.argument("run_dir", metavar="RUN_DIR|URI")
-@click.option("--generations", type=click.IntRange(1), help="A new total of generations.")
+@click.option(
+    "--generations",
+    type=click.IntRange(1),
+    help="Train to this generation instead of the config's.",
+)
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where to fetch a URI's run to [default: outputs/LAST-PART].")  # fmt: skip
+              help="Folder for a run fetched from a URI [default: outputs/LAST-PART].")  # fmt: skip
 @execution_options
 @stoppable
 @plain_errors
@@ -75,7 +79,7 @@ def resume(
     output: Path | None,
     **execution: str | None,
 ) -> None:
-    """Continue a run that was stopped or killed; it ends in the bits of one that was not.
+    """Continue a run that was stopped or killed; the result is the same, bit for bit.
 
     The URI of a mirror, such as s3://bucket/prefix, is fetched into --output first.
     """

@@ -12,8 +12,14 @@ Action = Literal["warn", "stop", "rollback"]
 class CollapseConfig(BaseModel, extra="forbid", frozen=True):
     """An alarm: a metric that is worse than its best so far by a factor, and what to do then."""
 
-    metric: str = Field("coverage", description="a short metric name, among evaluation.metrics")
-    factor: float = Field(2.0, gt=1, description="how many times worse than the best is a collapse")
+    metric: str = Field(
+        "coverage", description="the metric that is watched; one of evaluation.metrics"
+    )
+    factor: float = Field(
+        2.0,
+        gt=1,
+        description="the run has collapsed when the metric is this many times worse than its best",
+    )
     action: Action = Field(
         "warn", description="rollback: go on from the best snapshot, with the streams of now"
     )
@@ -32,13 +38,19 @@ class CollapseConfig(BaseModel, extra="forbid", frozen=True):
 class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
     """Scoring of the averaged generator while it evolves, and keeping the best snapshot."""
 
-    every: int | None = Field(None, ge=1, description="generations between scorings; null: never")
+    every: int | None = Field(None, ge=1, description="score every n-th generation; null: never")
     metrics: tuple[str, ...] = ("fid", "kid", "prdc")
     space: str = Field("classifier", description="a feature space's name or package.module:Name")
-    count: int = Field(1000, ge=2, description="generated images to score")
-    best: str | None = Field(None, description="metric that decides `best`; null: the first one")
-    survivors: bool = Field(False, description="score every survivor too, not the average alone")
-    patience: int | None = Field(None, ge=1, description="scorings without a better one, then stop")
+    count: int = Field(1000, ge=2, description="how many images are generated for a scoring")
+    best: str | None = Field(
+        None, description="the metric that decides which snapshot is the best; null: the first"
+    )
+    survivors: bool = Field(
+        False, description="also score each survivor, not only the averaged generator"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many scorings without an improvement; null: never"
+    )
     collapse: CollapseConfig | None = None
 
     @model_validator(mode="after")

@@ -29,21 +29,21 @@ IN_SIGHT = "holds a secret, which the run's folder and MLflow would show; "
 
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
-    """Snapshots of the whole state; with each, a sample grid and the plots are drawn."""
+    """Snapshots of the whole state; a sample grid is drawn with each."""
 
-    every: int = Field(100, ge=1, description="generations between snapshots")
-    keep: int = Field(3, ge=1, description="how many of the newest snapshots stay")
+    every: int = Field(100, ge=1, description="write a snapshot every n-th generation")
+    keep: int = Field(3, ge=1, description="how many snapshots are kept, the newest")
     grace: float = Field(
         20.0,
         ge=0,
         le=1e6,
         allow_inf_nan=False,
-        description="seconds from SIGTERM or Ctrl-C until the generation is given up",
+        description="seconds that the current generation has to finish after SIGTERM or Ctrl-C",
     )
     mirror: str | None = Field(
         None,
         pattern=r"^[a-z][a-z0-9+.-]*://.",
-        description="a copy of the run elsewhere, such as s3://bucket/prefix; null: none",
+        description="where the run is copied to, such as s3://bucket/prefix; null: nowhere",
     )
 
     @field_validator("mirror")
@@ -57,16 +57,18 @@ class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class TrackingConfig(BaseModel, extra="forbid", frozen=True):
-    """The record in MLflow; the journal on disk is kept in any case."""
+    """Logging to MLflow; the journal on disk is written in any case."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="whether the run is logged to MLflow")
     uri: str | None = Field(
-        None, description="MLflow's store; else MLFLOW_TRACKING_URI, else its own"
+        None, description="MLflow's tracking URI; null: MLFLOW_TRACKING_URI, else MLflow's default"
     )
-    experiment: str = Field("egan", min_length=1, max_length=500)
-    every: int = Field(1, ge=1, description="log each n-th generation")
-    system_metrics: bool = True
-    model: bool = Field(True, description="log the evolved generator as a pyfunc model")
+    experiment: str = Field(
+        "egan", min_length=1, max_length=500, description="name of MLflow's experiment"
+    )
+    every: int = Field(1, ge=1, description="log every n-th generation")
+    system_metrics: bool = Field(True, description="log use of CPU, memory and GPU")
+    model: bool = Field(True, description="log the evolved generator as an MLflow model (pyfunc)")
 
     @field_validator("uri")
     @classmethod

@@ -25,13 +25,15 @@ class BudgetConfig(BaseModel, extra="forbid", frozen=True):
     """How much every run of a study may spend: exactly one of these."""
 
     generations: int | None = Field(None, ge=1)
-    discriminator_updates: int | None = Field(None, ge=1, description="optimiser steps of D")
-    generator_steps: int | None = Field(
-        None, ge=1, description="optimiser steps of all children, those that die too"
+    discriminator_updates: int | None = Field(
+        None, ge=1, description="optimiser steps of the discriminator"
     )
-    images: int | None = Field(None, ge=1, description="real images that D is trained on")
+    generator_steps: int | None = Field(
+        None, ge=1, description="optimiser steps of all children, also of those that do not survive"
+    )
+    images: int | None = Field(None, ge=1, description="real images shown to the discriminator")
     seconds: float | None = Field(
-        None, gt=0, description="time of evolving, without scoring, snapshots and start"
+        None, gt=0, description="time of the generations, without start, scorings and snapshots"
     )
 
     @model_validator(mode="after")

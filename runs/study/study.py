@@ -26,19 +26,25 @@ class StudyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: Name
-    base: str | dict[str, Any] = Field(description="a preset, a config file, or a config itself")
-    common: dict[str, Any] = Field(default={}, alias="set", description="overrides for all runs")
-    strategies: dict[Name, dict[str, Any] | None] = Field(
-        description="overrides by name; a built-in's name needs none"
+    base: str | dict[str, Any] = Field(
+        description="a preset's name, a config file's path, or a whole config"
     )
-    seeds: tuple[Seed, ...] = Field(description="how many, from 0 on, or which")
+    common: dict[str, Any] = Field(
+        default={}, alias="set", description="changes to the base that all runs share"
+    )
+    strategies: dict[Name, dict[str, Any] | None] = Field(
+        description="changes to the base by strategy; a built-in strategy needs none"
+    )
+    seeds: tuple[Seed, ...] = Field(description="how many seeds, counted from 0, or a list of them")
     budget: BudgetConfig
-    scorings: int = Field(20, ge=1, description="how often each run is scored on its way")
+    scorings: int = Field(20, ge=1, description="how many times each run is scored")
     metrics: tuple[str, ...] | None = Field(
-        None, description="what is compared; the first decides. By default the base's metrics"
+        None, description="metrics to compare, the deciding one first; default: those of the base"
     )
     draws: int = Field(
-        16, ge=2, description="evaluation draws that selection's signal is judged on"
+        16,
+        ge=2,
+        description="evaluation draws that estimate the signal-to-noise ratio of selection",
     )
 
     @field_validator("strategies", mode="before")
@@ -59,7 +65,7 @@ class StudyConfig(BaseModel):
     @classmethod
     def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) < len(seeds):
-            raise ValueError(f"at least one seed, and none twice: {list(seeds)} arrived")
+            raise ValueError(f"needs at least one seed and no duplicates, not {list(seeds)}")
         return seeds
 
     @field_validator("strategies")

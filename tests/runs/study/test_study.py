@@ -146,7 +146,7 @@ def test_the_studies_of_the_package_are_valid(name):
         ({"budget": {"seconds": 3}, "set": {"evaluation.every": None}}, "evaluation.every"),
         ({"budget": None}, "budget: is required"),
         ({"seeds": 0}, "at least 1 seed"),
-        ({"seeds": [1, 1]}, "none twice"),
+        ({"seeds": [1, 1]}, "no duplicates"),
         ({"strategies": ["evoluton"]}, "did you mean 'evolution'"),
         ({"strategies": {"a/b": {}}}, "strategies"),
         ({"strategies": {"mine": {"fitness.gama": 1}}}, "did you mean 'gamma'"),
