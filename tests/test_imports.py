@@ -73,9 +73,7 @@ STILL_LONG = {
     "egan/backbones/stylegan/ports.py",
     "egan/engine.py",
     "populations/executors/ray/crew.py",
-    "runs/mirror/mirror.py",
     "runs/training/driver.py",
-    "tests/runs/mirror/test_mirror.py",
     "tests/runs/training/test_driver.py",
 }
 

@@ -51,6 +51,13 @@ def read_state(path: Path) -> TrackingState:
     return state
 
 
+def adopt(path: Path) -> None:
+    """Let a tracking.json that was brought here be its folder's own, and no copy of another's."""
+    state = read_state(path)
+    if state.run_id is not None:
+        state.write(path)
+
+
 def original_of(state: TrackingState, folder: Path) -> Path | None:
     """Return the folder that this one is a copy of; None: it is none, or it was moved.
 

@@ -11,7 +11,7 @@ from runs.common.errors import ConfigError
 from runs.config.differences import differences
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
-from runs.mirror.mirror import catch_up, fetch_run, holds_run
+from runs.mirror.fetching import catch_up, fetch_run, holds_run
 from runs.store.folder import RunFolder
 from runs.tracking.preflight import check_store
 from runs.training.driver import Result, evolve, go_on

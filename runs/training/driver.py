@@ -34,7 +34,8 @@ from runs.config.schema import RunConfig
 from runs.display.plots import draw_plots
 from runs.display.progress import Progress, Silent
 from runs.evaluation.evaluator import Evaluator
-from runs.mirror.mirror import Mirror, NoMirror, catch_up, fetch_run, is_uri, open_mirror
+from runs.mirror.copying import Mirror, NoMirror, open_mirror
+from runs.mirror.fetching import catch_up, fetch_run, is_uri
 from runs.sampling.device import chosen_device
 from runs.sampling.opening import mixture_centres
 from runs.sampling.pictures import save_samples

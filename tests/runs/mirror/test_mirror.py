@@ -1,33 +1,25 @@
 """A run's copy in a store can be resumed at any moment, and a failing store stops nothing."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
-from runs.mirror import mirror
-from runs.mirror.mirror import MARK, Copier, Mark, Store, catch_up, fetch_run
+from runs.mirror import copying
+from runs.mirror.copying import Copier, identity
+from runs.mirror.fetching import catch_up, fetch_run
+from runs.mirror.marks import MARK, Mark
+from runs.mirror.objects import Store
 from runs.store.folder import RunFolder
-from runs.store.journal import Entry, read_journal
+from runs.store.journal import seal, unseal
 from runs.store.replay import read_past
-from tests.runs.copies import checksum, kinds
+from tests.runs.copies import checksum, kinds, record
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
-
-
-def selected(folder: Path) -> list[tuple]:
-    """Return what a journal says of the run's course."""
-    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
-    return [(e.generation, e.checksum, e.jobs, e.scores, e.survivors, e.training) for e in lines]
 
 
 def silent(text: str) -> None:
@@ -41,7 +33,7 @@ def uri(tmp_path) -> str:
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(mirror, "BLOCK", 4096)
+    monkeypatch.setattr(copying, "BLOCK", 4096)
 
 
 def mirrored(points_yaml, folder: Path, uri: str, generations: int = 17):
@@ -59,7 +51,7 @@ def test_a_run_goes_on_from_its_mirror_in_an_empty_folder_to_the_same_bits(
     done = invoke("resume", uri, "--output", there, "--generations", "30")
     assert done.exit_code == 0, done.output
     assert checksum(done.output) == points_run[1]
-    assert selected(there) == selected(points_run[0])
+    assert record(there) == record(points_run[0])
     # Everything is there once, named by the one mark; the journal's pieces are the journal.
     store = Store(uri)
     mark = store.newest()
@@ -88,7 +80,7 @@ def test_one_command_goes_on_from_the_mirror_where_the_folder_is_gone(
     done = invoke(*begin, "generations=30")
     assert done.exit_code == 0 and "fetching the run of 12 generations" in done.output
     assert checksum(done.output) == points_run[1]
-    assert selected(folder) == selected(points_run[0])
+    assert record(folder) == record(points_run[0])
 
 
 def test_a_folder_that_stayed_behind_takes_over_what_the_mirror_has(
@@ -102,7 +94,7 @@ def test_a_folder_that_stayed_behind_takes_over_what_the_mirror_has(
     assert "is at generation 12, its mirror at 25" in done.output
     assert "resumed at generation 25" in done.output
     assert checksum(done.output) == points_run[1]
-    assert selected(stale) == selected(points_run[0])
+    assert record(stale) == record(points_run[0])
     before = (folder / "journal.jsonl").read_bytes()
     catch_up(RunFolder(stale), uri, pytest.fail)  # as far as its mirror: nothing to say
     assert (folder / "journal.jsonl").read_bytes() == before
@@ -137,7 +129,7 @@ class DyingStore(Store):
 
 
 def copy_once(folder: Path, uri: str) -> None:
-    run = mirror.identity(RunFolder(folder))
+    run = identity(RunFolder(folder))
     Copier(RunFolder(folder), uri, run).copy()
 
 
@@ -153,7 +145,7 @@ def test_killed_in_any_change_of_the_store_its_newest_mark_is_a_run_to_resume(
             if not oldest <= int(path.name[-8:]) <= keep:
                 shutil.rmtree(path)
         (folder / "mirror.json").write_text('{"run": "one"}')
-    monkeypatch.setattr(mirror, "Store", DyingStore)
+    monkeypatch.setattr(copying, "Store", DyingStore)
     seen = set()
     for step in range(100):
         shutil.rmtree(tmp_path / "store", ignore_errors=True)
@@ -182,8 +174,8 @@ def test_killed_in_any_change_of_the_store_its_newest_mark_is_a_run_to_resume(
 
 
 def test_a_store_that_fails_is_told_once_and_catches_up(points_yaml, uri, monkeypatch, tmp_path):
-    monkeypatch.setattr(mirror, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(mirror, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(copying, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(copying, "LONGEST_PAUSE", 0.05)
     obstacle = tmp_path / "store"
     obstacle.write_text("a file where a folder must be")
     said: list[str] = []
@@ -230,7 +222,7 @@ def test_a_folder_that_is_removed_takes_nothing_of_its_mirror_with_it(
 ):
     folder = tmp_path / "run"
     mirrored(points_yaml, folder, uri)
-    copier = Copier(RunFolder(folder), uri, mirror.identity(RunFolder(folder)))
+    copier = Copier(RunFolder(folder), uri, identity(RunFolder(folder)))
     copier.copy()
     before = Store(uri).names()
     shutil.rmtree(folder / "snapshots")
@@ -326,134 +318,9 @@ def test_a_mark_that_names_what_it_must_not_is_refused(change, points_run, uri, 
     copy_once(folder, uri)
     store = Store(uri)
     name = next(filter(MARK.match, store.names()))
-    value = mirror.unseal(store.read(name).decode())
-    store.put_bytes(name, mirror.seal(value | change(value)).encode())
+    value = unseal(store.read(name).decode())
+    store.put_bytes(name, seal(value | change(value)).encode())
     with pytest.raises(ConfigError, match="cannot be read"):
         fetch_run(uri, RunFolder(tmp_path / "there"), silent)
-    store.put_bytes(name, mirror.seal(value).encode())
+    store.put_bytes(name, seal(value).encode())
     assert isinstance(store.newest(), Mark)
-
-
-# --------------------------------------------------------------------------------- a real S3 server
-
-
-class S3:
-    """A real server of the S3 protocol, in memory: moto's."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        import socket
-        import urllib.request
-
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, **quiet)
-        deadline = time.monotonic() + 120
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            assert self._process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
-        bucket = urllib.request.Request(f"http://127.0.0.1:{self.port}/bucket", method="PUT")
-        with urllib.request.urlopen(bucket, timeout=60) as answer:
-            assert answer.status == 200
-
-    def kill(self) -> None:
-        """End it; it forgets everything."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-
-@pytest.fixture
-def s3(monkeypatch):
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = S3(port)
-    server.start()
-    yield server
-    server.kill()
-
-
-def s3_uri(server: S3) -> str:
-    return (
-        f"s3://bucket/runs/one?endpoint_override=127.0.0.1:{server.port}"
-        "&scheme=http&region=us-east-1"
-    )
-
-
-def until_mirrored(process: subprocess.Popen, uri: str, generation: int) -> None:
-    deadline = time.monotonic() + 120
-    while (mark := Store(uri).newest()) is None or mark.generation < generation:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "nothing is mirrored"
-        time.sleep(0.02)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_killed_with_its_disk_again_and_again_a_run_goes_on_from_s3_to_the_same_bits(
-    s3, points_run, points_yaml, start, run, tmp_path
-):
-    uri = s3_uri(s3)
-    train = (
-        *("train", points_yaml, "--resume", "auto", "--set", f"checkpoint.mirror={uri}"),
-        *("--set", "checkpoint.every=1", "--output"),
-    )
-    for life, generation in enumerate((3, 9, 16, 22)):
-        process = start(*train, tmp_path / f"life-{life}", PAUSE="0.1")
-        until_mirrored(process, uri, generation)
-        time.sleep(0.03 * life)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        shutil.rmtree(tmp_path / f"life-{life}")
-    done = run(*train, tmp_path / "last")
-    assert done.returncode == 0, done.stderr
-    assert "fetching the run of" in done.stdout
-    assert checksum(done.stdout) == points_run[1]
-    assert selected(tmp_path / "last") == selected(points_run[0])
-    assert set(Store(uri).names()) == Store(uri).newest().names()
-
-
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_an_s3_server_that_dies_in_the_middle_holds_up_nothing_and_is_filled_again(
-    s3, points_run, points_yaml, start, invoke, until_lines, tmp_path
-):
-    uri, folder = s3_uri(s3), tmp_path / "run"
-    process = start(
-        *("train", points_yaml, "--set", f"checkpoint.mirror={uri}", "--output", folder),
-        *("--set", "checkpoint.every=2", "--set", "generations=100000"),
-        PAUSE="0.02",
-    )
-    until_mirrored(process, uri, 10)
-    s3.kill()
-    lines = len(selected(folder))
-    until_lines(process, folder, lines + 100)  # it goes on
-    s3.start()  # empty
-    until_mirrored(process, uri, lines + 100)
-    os.killpg(process.pid, signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 3, stderr
-    assert stdout.count("warning: the mirror cannot be written") == 1
-    assert "has caught up" in stdout
-    lines = (item for item in read_journal(folder / "journal.jsonl") if isinstance(item, Entry))
-    seconds = [line.seconds["total"] for line in lines]
-    assert max(seconds[1:]) < 5  # a connection alone takes longer to fail
-    end = Store(uri).newest().generation
-    done = invoke("resume", uri, "--output", tmp_path / "there", "--generations", end + 2)
-    assert (
-        yaml.safe_load((tmp_path / "there" / "config.yaml").read_text())["checkpoint"]["mirror"]
-        == uri
-    )
-    assert done.exit_code == 0
