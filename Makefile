@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 # A unit test starts no process and uses neither Ray nor MLflow: tests/guard.py.
 OTHER := process or ray or mlflow
+IMPORTERS := */test_ray*.py */tests/runs/tracking/*  # of Ray and MLflow, at their head
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run check unit test test-all bench study lock clean
@@ -30,7 +31,7 @@ check: setup  ## formatting, lint, types
 	$(BIN)/mypy
 
 unit: setup  ## tests in this process alone: a minute on two cores
-	OMP_NUM_THREADS=1 $(PYTEST) -m "not ($(OTHER) or long)" --ignore-glob="*/test_ray*.py"
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not ($(OTHER) or long)" $(IMPORTERS:%=--ignore-glob="%")
 
 test: check unit  ## check, unit, then tests with processes, Ray and MLflow: minutes
 	$(PYTEST) -m "($(OTHER)) and not long"

@@ -23,7 +23,7 @@ OF_FIXTURES = {
     "start": "process",
     "disk": "process",  # mounts one
     "small_disk": "process",
-    "logged": "mlflow",
+    "new_store": "mlflow",
 }
 """The tier of a test that uses a fixture, itself or through another fixture."""
 OF_PATHS = {

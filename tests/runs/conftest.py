@@ -1,6 +1,7 @@
 """Runs small enough to be made again and again, and the command as a user calls it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,6 +217,20 @@ def run(start) -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory) -> Callable[[Path], str]:
+    """Put an empty MLflow store into a folder and give its URI; its tables are made only once."""
+    from mlflow import MlflowClient
+
+    template = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{template}").search_experiments()
+
+    def copy(folder: Path) -> str:
+        return f"sqlite:///{shutil.copy(template, folder / 'mlflow.db')}"
+
+    return copy
 
 
 @pytest.fixture(scope="session")

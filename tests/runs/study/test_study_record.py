@@ -11,8 +11,8 @@ VALUES = {"study": "s", "strategy": "evolution", "seed": "0"}
 
 
 @pytest.fixture
-def store(tmp_path):
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+def store(new_store, tmp_path):
+    return new_store(tmp_path)
 
 
 @pytest.fixture

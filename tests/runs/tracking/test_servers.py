@@ -25,7 +25,7 @@ from tests.runs.tracking.stores import (
 # ------------------------------------------------------------------------------------ a dead server
 
 
-def test_a_dead_server_delays_nothing_and_resume_catches_up(images_yaml, run, tmp_path):
+def test_a_dead_server_delays_nothing_and_resume_catches_up(images_yaml, run, new_store, tmp_path):
     dead = f"http://127.0.0.1:{free_port()}"
     began = time.monotonic()
     done = run(
@@ -41,7 +41,7 @@ def test_a_dead_server_delays_nothing_and_resume_catches_up(images_yaml, run, tm
     entries = journal(tmp_path / "run")
     assert len(entries) == 60
     assert entries[-1].time - entries[0].time < 60  # the loop never waited
-    late = run("resume", "run", cwd=tmp_path, MLFLOW_TRACKING_URI=store_at(tmp_path))
+    late = run("resume", "run", cwd=tmp_path, MLFLOW_TRACKING_URI=new_store(tmp_path))
     assert late.returncode == 0, late.stderr
     assert "warning" not in late.stdout
     check_every_row_is_there_once(tmp_path / "mlflow.db", tmp_path / "run")

@@ -38,13 +38,13 @@ from tests.runs.tracking.stores import (
 
 
 @pytest.fixture(scope="module")
-def tracked(images_yaml, start, run, tmp_path_factory) -> Path:
+def tracked(images_yaml, start, run, new_store, tmp_path_factory) -> Path:
     """A folder with `mlflow.db` and `run`, which was killed while it was tracked, and resumed."""
     folder = tmp_path_factory.mktemp("tracked")
     options = ("--set", "generations=400", "--set", "checkpoint.every=100", *TRACKED)
     process = start(
         "train", images_yaml, *options, "--output", "run",
-        cwd=folder, MLFLOW_TRACKING_URI=store_at(folder),
+        cwd=folder, MLFLOW_TRACKING_URI=new_store(folder),
     )  # fmt: skip
     wait_for(lambda: logged(folder / "run") > 20, process)
     os.killpg(process.pid, signal.SIGKILL)

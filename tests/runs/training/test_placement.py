@@ -113,9 +113,9 @@ def test_what_is_sent_are_the_packages_and_a_users_own_modules(own_modules):
 
 @pytest.mark.timeout(280)
 def test_a_living_run_on_ray_is_shown_and_a_lost_worker_is_in_the_record(
-    start, until_lines, points_yaml, invoke, tmp_path
+    start, until_lines, points_yaml, invoke, new_store, tmp_path
 ):
-    folder, store = tmp_path / "run", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    folder, store = tmp_path / "run", new_store(tmp_path)
     process = start(
         *("train", points_yaml, "--executor", "ray", "--workers", "2", "--output", folder),
         *("--set", "generations=80", "--set", "tracking.enabled=true"),

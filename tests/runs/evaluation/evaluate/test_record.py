@@ -38,10 +38,10 @@ def test_a_damaged_record_is_not_overwritten(run, mistake, found):
 
 
 @pytest.fixture(scope="module")
-def logged(config, tmp_path_factory):
+def logged(config, new_store, tmp_path_factory):
     """A run of images with a record in a real store."""
     folder = tmp_path_factory.mktemp("logged")
-    tracking = {"uri": f"sqlite:///{folder / 'mlflow.db'}", "system_metrics": False, "model": False}
+    tracking = {"uri": new_store(folder), "system_metrics": False, "model": False}
     evolve(config("images", generations=4, tracking=tracking, evaluation__survivors=True),
            folder / "run")  # fmt: skip
     return folder / "run"
