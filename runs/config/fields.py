@@ -45,6 +45,8 @@ def members(allowed: Sequence[Any], values: Mapping[Any, Any]) -> list[type[Base
     """Return the models that a section's values may be of: one, unless no tag chooses it."""
     models = [option for option in allowed if is_model(option)]
     if len(models) > 1:
+        if ":" in str(values.get("name", "")):
+            return []  # an import path: what that model's keys are, it says itself
         for value in values.values():
             for model in models if isinstance(value, str) else ():
                 if member(model, value):

@@ -101,7 +101,8 @@ def _as_typed(values: Mapping[str, Any], key: str, text: str) -> Any:
     if allowed is not None and is_text(allowed):
         return Plain(text) if NoneType in allowed else str(text)
     bare = text.strip()
-    if allowed is None or not has_parts(allowed) or not bare.startswith(("[", "{")):
+    takes_parts = allowed is None or has_parts(allowed)
+    if not (takes_parts and bare.startswith(("[", "{"))):
         return Plain(bare)
     if rest := leftover(text):
         raise ConfigError(f"--set {key}={text}: {rest!r} after the value's end is not allowed")

@@ -45,7 +45,8 @@ class Mistyped:
 def typed(value: Any, allowed: Sequence[Any]) -> Any:
     """Return a value as one of the types of its key, or a `Mistyped`; so all that it holds, too.
 
-    What the types leave open (`Any`, an unknown key) stays as it was typed.
+    What the types leave open (`Any`) stays as it was typed. The value of an unknown key becomes
+    what it looks like: the key may be one of a model that is imported later.
     """
     if isinstance(value, Mapping):
         if is_text(allowed):
@@ -151,7 +152,7 @@ def _number_kind(allowed: Sequence[Any]) -> str:
 
 def _inside(values: Mapping[Any, Any], key: Any, allowed: Sequence[Any]) -> Any:
     inside = types_inside(allowed, str(key), values)
-    return values[key] if inside is None else typed(values[key], inside)
+    return resolved(values[key]) if inside is None else typed(values[key], inside)
 
 
 def _items(allowed: Sequence[Any], count: int) -> list[Sequence[Any]]:

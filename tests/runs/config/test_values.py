@@ -44,14 +44,15 @@ def test_any_text_is_taken_literally(text):
 @given(st.dates() | st.integers() | st.booleans() | st.floats() | st.times())
 def test_what_yaml_has_types_for_is_a_text_where_the_key_is_one(value):
     text = str(value)
-    read = validate(parse_yaml(whole_yaml(f"tracking: {{experiment: {text}}}", "x"), "x"), "x")
+    read = validate(parse_yaml(whole_yaml(f"tracking: {{experiment: {text}}}"), "x"), "x")
     assert read.tracking.experiment == text
 
 
 def whole_yaml(*lines: str) -> str:
-    """Return the config of a preset without tracking, with other lines instead."""
-    values = load_config("gaussians8").model_dump(mode="json", exclude={"tracking", "seed"})
-    return "\n".join([yaml.safe_dump(values), *(line for line in lines if ":" in line)])
+    """Return the config of a preset with these lines in the place of their keys' own."""
+    left_out = {line.partition(":")[0] for line in lines}
+    values = load_config("gaussians8").model_dump(mode="json", exclude=left_out)
+    return "\n".join([yaml.safe_dump(values), *lines])
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,27 @@ def test_a_value_that_fits_no_member_of_a_union_is_told_of_once(refusal):
     for text, said in (("0", "greater than or equal to 1, or 'auto'"), ("two", "or 'auto'")):
         (line,) = refusal(f"execution.workers={text}").splitlines()[1:]
         assert line.startswith("  execution.workers: ") and said in line
+
+
+OWN_NETWORKS = """
+from egan.backbones import Backbone, Networks
+
+
+class Own(Backbone, frozen=True):
+    width: int | None = 1
+    sizes: tuple[int, ...] = ()
+    deep: bool = False
+
+    def build(self, shape: tuple[int, ...]) -> Networks:
+        raise NotImplementedError
+"""
+
+
+def test_the_keys_of_networks_by_import_path_are_read_as_what_they_look_like(tmp_path, monkeypatch):
+    (tmp_path / "networks_of_mine.py").write_text(OWN_NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = ("name=networks_of_mine:Own", "width=null", "sizes=[2, 3]", "deep=yes")
+    own = load_config("gaussians8", [f"backbone.{key}" for key in keys]).backbone
+    assert own.model_dump(exclude={"name"}) == {"width": None, "sizes": (2, 3), "deep": True}
+    text = whole_yaml("backbone: {name: 'networks_of_mine:Own', width: 7}")
+    assert validate(parse_yaml(text, "x"), "x").backbone.width == 7
