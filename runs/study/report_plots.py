@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from fitness.metrics.names import MetricName
 from runs.store.budgets import AXES
 from runs.study.comparison import Comparison, MetricComparison, typical_run
+from runs.study.curves import scorings
 from runs.study.mutation_plots import lineages, quality_and_diversity, wins
 from runs.study.plot_style import MARKERS, colours_of, new_figure, save, title_of
 from runs.study.records import Record
@@ -92,7 +93,7 @@ def curves(comparison: Comparison, metric: MetricComparison) -> Figure:
     axes = figure.subplots(2, 3, sharey=True).flat
     for axis, price in zip(axes, AXES, strict=False):
         for place, name in enumerate(names):
-            x, y = _scorings(comparison.records, name, metric.metric, price)
+            x, y = scorings(comparison.records, name, metric.metric, price)
             _curve(axis, x, y, colours[name], MARKERS[place % len(MARKERS)])
         label = price.replace("_", " ")
         axis.set(xlabel=f"{label} of evolving" if price == "seconds" else label)
@@ -110,22 +111,6 @@ def curves(comparison: Comparison, metric: MetricComparison) -> Figure:
     axes[-1].legend(handles=handles, loc="center", fontsize=10, frameon=False)
     figure.suptitle(f"{title_of(metric)}: median over the seeds, against every price")
     return figure
-
-
-def _scorings(
-    records: Sequence[Record], strategy: str, metric: str, price: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the price (K,) and the values (runs, K) of a strategy's scorings; NaN: none."""
-    runs = [r.points for r in records if r.strategy == strategy and r.points]
-    length = max(map(len, runs), default=0)
-    x, y = np.full((len(runs), length), np.nan), np.full((len(runs), length), np.nan)
-    for row, points in enumerate(runs):
-        for column, point in enumerate(points):
-            x[row, column] = point.spent[price]
-            y[row, column] = point.values.get(metric, np.nan)
-    y[~np.isfinite(y)] = np.nan
-    kept = np.isfinite(y).any(axis=0)
-    return np.nanmedian(x[:, kept], axis=0) if kept.any() else np.empty(0), y[:, kept]
 
 
 def _curve(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str, marker: str) -> None:

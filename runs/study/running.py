@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.common.errors import ConfigError
+from runs.study.curves import median_curves
 from runs.study.folder import StudyFolder, tasks_of
 from runs.study.loading import load_study
 from runs.study.progress import StudyProgress, share_of
@@ -68,7 +69,7 @@ def run_study(
         record = open_study_record(folder.path, study.name, first.tracking, tags, progress.message)
         complete = _run(study, folder, placement, record, progress)
         if not complete:
-            record.close("KILLED", [])
+            record.close("KILLED")
             return StudyResult(folder.path, False, (), None, record.where)
         progress.message("comparing the strategies")
         report = None
@@ -76,7 +77,11 @@ def run_study(
             report = report_on_folder(folder.path)
         except ConfigError as error:  # no run was ever scored: each says why
             progress.message(f"no report: {error}")
-        record.close("FINISHED" if report else "FAILED", report.artifacts if report else [])
+        if report is None:
+            record.close("FAILED")
+        else:
+            curves = median_curves(report.comparison, study.budget.axis)
+            record.close("FINISHED", report.artifacts, curves)
     failed = tuple(
         f"{strategy} seed {seed}"
         for strategy, seed in study.trials

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ from runs.config.schema import TrackingConfig
 from runs.store.folder import RunFolder
 from runs.tracking.client import Say, describe, experiment_of, open_store, reopen_run
 from runs.tracking.failures import artifacts, warning_of
-from runs.tracking.run_logger import PATIENCE
+from runs.tracking.run_logger import PATIENCE, ROWS
 from runs.tracking.state import FILE, TrackingState, original_of, read_state
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PARENT = "mlflow.parentRunId"  # what MLflow's pages nest runs by
 TAG_LENGTH = 5000  # MLflow's limit
+Files = Iterable[tuple[Path, str | None]]
+Curves = Mapping[str, Iterable[tuple[int, float]]]
+NO_CURVES: Curves = {}
 
 
 class StudyRecord(Protocol):
@@ -35,8 +38,11 @@ class StudyRecord(Protocol):
     def end(self, run: Path, status: str, tags: dict[str, str]) -> None:
         """Say how a run ended, with MLflow's `status`."""
 
-    def close(self, status: str, files: Iterable[tuple[Path, str | None]]) -> None:
-        """Log files, each with the folder to put it in, to the parent run, and end it."""
+    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
+        """Log files, each with the folder to put it in, and curves to the parent run, and end it.
+
+        Curves are (step, value) by name; the parent's are what MLflow's charts show first.
+        """
 
 
 class NoStudyRecord:
@@ -50,7 +56,7 @@ class NoStudyRecord:
     def end(self, run: Path, status: str, tags: dict[str, str]) -> None:
         """Do nothing."""
 
-    def close(self, status: str, files: Iterable[tuple[Path, str | None]]) -> None:
+    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
         """Do nothing."""
 
 
@@ -132,10 +138,11 @@ class MlflowStudyRecord:
 
         self._attempt(put, now=True)
 
-    def close(self, status: str, files: Iterable[tuple[Path, str | None]]) -> None:
+    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
         """Log files, each with the folder to put it in, to the parent run, and end it."""
 
         def put(client: "MlflowClient") -> None:
+            log_curves(client, str(self._state.run_id), curves)
             try:
                 with artifacts():
                     for path, place in files:
@@ -179,3 +186,14 @@ class MlflowStudyRecord:
         """Return the MLflow run of a run's folder, if it has one in this store."""
         state = read_state(RunFolder(run).tracking)
         return state.run_id if state.uri == self._state.uri else None
+
+
+def log_curves(client: "MlflowClient", run_id: str, curves: Curves) -> None:
+    """Log curves to a run; the step stands for a time, so that the same curve is logged once."""
+    from mlflow.entities import Metric
+
+    rows = [
+        Metric(name, value, step, step) for name, curve in curves.items() for step, value in curve
+    ]
+    for start in range(0, len(rows), ROWS):
+        client.log_batch(run_id, metrics=rows[start : start + ROWS])

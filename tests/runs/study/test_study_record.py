@@ -5,7 +5,10 @@ import json
 import pytest
 
 from runs.config.schema import TrackingConfig
+from runs.study.comparison import compare
+from runs.study.curves import median_curves
 from runs.tracking.study_logger import PARENT, MlflowStudyRecord
+from tests.runs.study.conftest import METRIC, make_record
 
 VALUES = {"study": "s", "strategy": "evolution", "seed": "0"}
 
@@ -67,9 +70,33 @@ def test_a_run_that_could_not_be_nested_is_nested_at_an_end(by, record, run, sto
     if by == "end":
         record.end(folder, "FINISHED", {})
     else:
-        record.close("FINISHED", [])
+        record.close("FINISHED")
     found = MlflowClient(store).get_run(run_id)
     parent = json.loads((folder.parents[2] / "tracking.json").read_text())["run_id"]
     assert found.data.tags[PARENT] == parent and found.info.run_name == "evolution seed 0"
     assert found.data.params == VALUES and VALUES.items() <= found.data.tags.items()
     assert len(record.said) == 1 and "database is locked" in record.said[0]
+
+
+def test_the_parent_run_shows_every_strategys_median_curve_once(record, store, tmp_path):
+    from mlflow import MlflowClient
+
+    runs = [
+        make_record("evolution", 0, 1.0, 3.0, steps=3),
+        make_record("evolution", 1, 2.0, 5.0, steps=3),
+        make_record("random", 0, 7.0, 8.0),
+    ]
+    curves = median_curves(compare(runs), "generator_steps")
+    for _ in range(2):  # as where the finished study is called again
+        record.close("FINISHED", curves=curves)
+    parent = json.loads((tmp_path / "tracking.json").read_text())["run_id"]
+    client = MlflowClient(store)
+
+    def shown(name: str) -> list[tuple[int, float]]:
+        rows = client.get_metric_history(parent, f"{METRIC} by {name}")
+        return sorted((row.step, row.value) for row in rows)
+
+    assert shown("generator_steps/evolution") == [(30, 1.5), (60, 4.0)]
+    assert shown("generator_steps/random") == [(10, 7.0), (20, 8.0)]
+    assert shown("generations/evolution") == [(10, 1.5), (20, 4.0)]
+    assert client.get_run(parent).info.status == "FINISHED"
