@@ -6,7 +6,7 @@ worker one round trip. `settle` sends them alone, before a snapshot or at the en
 
 from collections.abc import Sequence
 
-from populations.executors.base import Executor, Exported, Origin, Outcome, Survivors
+from populations.executors.base import Executor, Exported, Outcome, Survivors
 from populations.individual import Job, Score
 
 
@@ -36,10 +36,6 @@ class Population:
     def export(self) -> Exported:
         """Return the settled state of a replica, as plain arrays."""
         return self._executor.export()
-
-    def replace(self, exported: Exported) -> None:
-        """Put another state, of the same generation, in the place of the settled one."""
-        self._executor.restore(Origin(exported, ()))
 
     def _step(self, jobs: Sequence[Job], scored: bool = True) -> Outcome:
         outcome = self._executor.step(self.generation, self._pending, jobs, scored)

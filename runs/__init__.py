@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runs.config.loading import load_config
     from runs.config.schema import RunConfig
     from runs.sampling.opening import sample
-    from runs.training.driver import Result, evolve, resume
+    from runs.training.driver import Result, evolve, fork, resume
 
 _HOMES = {
     "ConfigError": "runs.common.errors",
@@ -26,10 +26,20 @@ _HOMES = {
     "load_config": "runs.config.loading",
     "Result": "runs.training.driver",
     "evolve": "runs.training.driver",
+    "fork": "runs.training.driver",
     "resume": "runs.training.driver",
     "sample": "runs.sampling.opening",
 }
-__all__ = ["ConfigError", "Result", "RunConfig", "evolve", "load_config", "resume", "sample"]
+__all__ = [
+    "ConfigError",
+    "Result",
+    "RunConfig",
+    "evolve",
+    "fork",
+    "load_config",
+    "resume",
+    "sample",
+]
 
 
 def __getattr__(name: str) -> Any:

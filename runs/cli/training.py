@@ -13,7 +13,10 @@ from runs.common.hints import hint, program
 
 
 @click.command()
-@click.argument("source", metavar="PRESET|CONFIG.yaml")
+@click.argument("source", metavar="PRESET|CONFIG.yaml", required=False)
+@click.option("--from", "parent", metavar="RUN[@GENERATION|@best]",
+              help="Begin with the whole state of a run's snapshot [default: the newest], and with "
+                   "its config.")  # fmt: skip
 @click.option(
     "--set",
     "overrides",
@@ -31,14 +34,15 @@ from runs.common.hints import hint, program
 @stoppable
 @plain_errors
 def train(
-    source: str,
+    source: str | None,
+    parent: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
     output: Path | None,
     mode: str,
     **execution: str | None,
 ) -> None:
-    """Evolve a population from a preset or a config file.
+    """Evolve a population from a preset or a config file, or from another run's snapshot.
 
     Ctrl-C, SIGTERM and SIGHUP stop the run: it finishes the generation, or gives it up after
     checkpoint.grace seconds, writes a snapshot and exits with status 3. `resume`, or the same
@@ -46,19 +50,23 @@ def train(
     """
     if mode == "auto" and output is None:
         raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
+    if (source is None) == (parent is None):
+        raise click.UsageError("give either a PRESET or CONFIG.yaml, or --from RUN")
     from runs.config.loading import load_config
     from runs.display.progress import progress_for_terminal
     from runs.store.folder import RunFolder
     from runs.training.continuing import begin, evolve_or_resume
+    from runs.training.forking import plan_fork
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
     for key, value in execution_of(**execution).items():
         settings[f"execution__{key}"] = value
-    config = load_config(source, overrides, **settings)
+    planned = None if parent is None else plan_fork(parent, overrides, **settings)
+    config = planned.config if planned else load_config(str(source), overrides, **settings)
     output = output or RunFolder.default_path(config)
     click.get_current_context().params["output"] = output  # for `stoppable`
     start = evolve_or_resume if mode == "auto" else begin
-    report(start(config, output, progress_for_terminal()))
+    report(start(config, output, progress_for_terminal(), planned))
 
 
 @click.command()

@@ -82,11 +82,26 @@ def _line_1(line: Value) -> list[Value]:
 
 
 def _config_1(values: Value) -> Value:
+    return _forked(_always_scored(values))
+
+
+def _always_scored(values: Value) -> Value:
     """Children were always scored. A config that a run wrote, and no user, has all sections."""
     fitness = values.get("fitness")
     if not isinstance(fitness, dict) or not {"selection", "execution", "checkpoint"} <= set(values):
         return values
     return values | {"fitness": {"every": 1, **fitness}}
+
+
+def _forked(values: Value) -> Value:
+    """A run that has collapsed is forked; it was rolled back in place."""
+    evaluation = values.get("evaluation")
+    if not isinstance(evaluation, dict):
+        return values
+    collapse = evaluation.get("collapse")
+    if not (isinstance(collapse, dict) and collapse.get("action") == "rollback"):
+        return values
+    return values | {"evaluation": {**evaluation, "collapse": {**collapse, "action": "fork"}}}
 
 
 def _study_1(values: Value) -> Value:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from fitness.metrics.names import METRICS, expand_metrics
 
-Action = Literal["warn", "stop", "rollback"]
+Action = Literal["warn", "stop", "fork"]
 
 
 class CollapseConfig(BaseModel, extra="forbid", frozen=True):
@@ -21,8 +21,10 @@ class CollapseConfig(BaseModel, extra="forbid", frozen=True):
         description="the run has collapsed when the metric is this many times worse than its best",
     )
     action: Action = Field(
-        "warn", description="rollback: go on from the best snapshot, with the streams of now"
+        "warn",
+        description="fork: end this run and go on from its best snapshot in a new folder beside it",
     )
+    forks: int = Field(3, ge=0, description="how often a run is forked in a row; then it stops")
 
     @field_validator("metric")
     @classmethod
@@ -80,12 +82,6 @@ class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
     def deciding(self) -> str:
         """The short name of the metric that decides which snapshot is the best."""
         return self.best or expand_metrics(self.metrics)[0]
-
-    @property
-    def rolls_back(self) -> bool:
-        """Whether scorings decide the bits of the run."""
-        rollback = self.collapse is not None and self.collapse.action == "rollback"
-        return rollback and self.every is not None
 
     def scores(self, generation: int) -> bool:
         """Return whether the state that a generation starts from is to be scored."""

@@ -20,7 +20,7 @@ from runs.common.errors import printable
 from runs.common.files import read_json
 from runs.common.lock import is_abandoned
 from runs.display.progress import Stage, duration
-from runs.store.folder import RunFolder
+from runs.store.folder import RunFolder, sibling_of
 from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_journal
 from runs.store.replay import replay_lineage
 from runs.store.snapshots import SnapshotError, snapshots, verify
@@ -67,8 +67,14 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
         seconds += item.seconds.get("total", 0.0)
     kept = [_snapshot(snapshot) for snapshot in snapshots(folder.snapshots)]
     checksum, at = _newest_checksum(kept, last)
+    identity = folder.load_identity()
+    parent = identity.parent if identity else None
+    forked = any(scoring["action"] == "fork" for scoring in scorings)
     return {
         "path": str(folder.path),
+        "run": identity.run if identity else None,
+        "parent": parent.model_dump(mode="json") if parent else None,
+        "fork": str(sibling_of(folder, identity).path) if forked else None,
         "generation": 0 if last is None else last.generation + 1,
         "generations": config.generations,
         "checksum": checksum,
@@ -229,6 +235,11 @@ def render(found: dict[str, Any]) -> None:
         f"{tuple(found['data']['shape'])}, backbone {config['backbone']['name']}, "
         f"seed {config['seed']}, selection {config['selection']['name']}"
     )
+    if parent := found["parent"]:
+        origin = escape(printable(str(parent["folder"])))
+        console.print(f"forked from generation {parent['generation']} of {origin}", soft_wrap=True)
+    if found["fork"]:
+        console.print(f"goes on in {escape(printable(found['fork']))}", soft_wrap=True)
     if found["checksum"]:
         console.print(f"checksum {found['checksum']} at generation {found['checksum_generation']}")
     _show_now(console, found["now"])

@@ -12,7 +12,7 @@ from runs.store.snapshots import NAME, STATE
 FORMAT = 1
 MARK = re.compile(r"^run-(\d{12})\.json$")
 OURS = re.compile(r"^(run-\d{12}\.json|journal/[0-9a-f-]+|states/[\w.-]+\.safetensors)$")
-PARTS = ("snapshots", "best")
+PARTS = ("snapshots", "best", "origin")
 CONFIG, DATA, TRACKING = SMALL = ("config.yaml", "data.json", "tracking.json")
 
 

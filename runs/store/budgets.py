@@ -91,6 +91,7 @@ class Spent:
     def __init__(self, config: RunConfig) -> None:
         self._config = config
         self._children = 0
+        self._first: int | None = None  # of a fork, not 0
         self.generations = 0
         self.seconds = 0.0
 
@@ -98,14 +99,17 @@ class Spent:
         """Add a generation; one that was added before is passed over."""
         if entry.generation < self.generations:
             return
+        self._first = entry.generation if self._first is None else self._first
         self.generations = entry.generation + 1
         self._children += len(entry.jobs)
         self.seconds += seconds_of(entry.seconds)
 
     def values(self) -> dict[str, float]:
         """Return what was spent so far, on every axis."""
+        before = cost(self._config, self._first or 0)
         counted: dict[str, float] = {
-            axis: float(spent) for axis, spent in cost(self._config, self.generations).items()
+            axis: float(spent - before[axis])
+            for axis, spent in cost(self._config, self.generations).items()
         }
         counted["generator_steps"] = float(self._children * self._config.population.steps)
         return {**counted, "seconds": self.seconds}

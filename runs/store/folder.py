@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, TypeAdapter
 
 from egan.data import Source
+from egan.replica import ExportedState
 from populations.messages import one_line
 from runs.common.errors import ConfigError
 from runs.common.files import read_json, read_text, write_json, write_text
@@ -21,9 +22,9 @@ from runs.common.lock import RunLock
 from runs.config.loading import present_config, validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
-from runs.store.identity import Identity, Parent, identity_in
+from runs.store.identity import Identity, Parent, alarms_behind, identity_in
 from runs.store.journal import Entry, read_head, read_journal
-from runs.store.snapshots import snapshots
+from runs.store.snapshots import snapshots, write_snapshot
 
 # The names that `runs.common.files` gives to what is not whole yet.
 HALF_WRITTEN = re.compile(
@@ -87,6 +88,11 @@ class RunFolder:
         return self.path / "best"
 
     @property
+    def origin(self) -> Path:
+        """Of a fork: the snapshot that it began with, in a folder like `snapshots`."""
+        return self.path / "origin"
+
+    @property
     def samples(self) -> Path:
         """Sample grids, by generation."""
         return self.path / "samples"
@@ -118,9 +124,17 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, config: RunConfig, card: DataCard, output: Path | None, parent: Parent | None = None
+        cls,
+        config: RunConfig,
+        card: DataCard,
+        output: Path | None,
+        parent: Parent | None = None,
+        state: ExportedState | None = None,
     ) -> "RunFolder":
         """Make the folder of a new run and write its configuration; its identity is made here.
+
+        A fork begins with the `state` of its `parent`. The config comes last, for it makes the
+        folder a run's: what a process leaves that is killed before is written anew.
 
         Raises:
             ConfigError: the folder holds a run already, or cannot be made.
@@ -135,7 +149,10 @@ class RunFolder:
                 for part in (folder.snapshots, folder.samples, folder.plots):
                     part.mkdir(exist_ok=True)
                 write_json(folder.data, STAMP | asdict(card))
-                folder.write_config(config, Identity(parent=parent))
+                identity = Identity(parent=parent)
+                if parent is not None and state is not None:
+                    write_snapshot(folder.origin, state, parent.checksum, 1, identity.run)
+                folder.write_config(config, identity)
         except OSError as error:
             raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
         return folder
@@ -163,9 +180,13 @@ class RunFolder:
                 "or choose another --output"
             )
 
+    @property
+    def _parts(self) -> tuple[Path, ...]:
+        return self.snapshots, self.best, self.origin, self.samples, self.plots
+
     def sweep(self) -> None:
         """Remove what killed processes left half-written; whoever calls holds the run's lock."""
-        for folder in (self.path, self.snapshots, self.best, self.samples, self.plots):
+        for folder in (self.path, *self._parts):
             for path in folder.glob(".*"):
                 if HALF_WRITTEN.match(path.name):
                     shutil.rmtree(path, ignore_errors=True)
@@ -178,12 +199,12 @@ class RunFolder:
         files = (self.config, self.data, self.journal, self.mirror, self.tracking, self.replicas)
         for file in (*files, self.lock):
             file.unlink(missing_ok=True)
-        for folder in (self.snapshots, self.samples, self.plots):
+        for folder in self._parts:
             for path in folder.glob("*"):
                 if MADE.fullmatch(path.name):
                     shutil.rmtree(path, ignore_errors=True)
                     path.unlink(missing_ok=True)
-        for part in (self.snapshots, self.samples, self.plots, self.path):
+        for part in (*self._parts, self.path):
             with suppress(OSError):  # it holds something of the user's
                 part.rmdir()
 
@@ -255,3 +276,11 @@ def parse_config(text: str, source: str) -> tuple[RunConfig, Identity | None]:
     """
     values = parse_yaml(text, source)
     return validate(present_config(values, source), source), identity_in(values)
+
+
+def sibling_of(folder: RunFolder, identity: Identity | None) -> RunFolder:
+    """Return the folder of the fork that a run's alarm makes: `NAME-fork1`, then `NAME-fork2`."""
+    behind = alarms_behind(identity)
+    name = folder.path.absolute().name
+    name = name.removesuffix(f"-fork{behind}") if behind else name
+    return RunFolder(folder.path.parent / f"{name}-fork{behind + 1}")

@@ -16,6 +16,7 @@ class Parent(BaseModel, extra="forbid", frozen=True):
     folder: str = Field(description="where the parent lay")
     generation: int = Field(ge=0)
     checksum: str
+    alarms: int = Field(0, ge=0, description="forks by an alarm that lead here; 0: a person's")
 
 
 class Identity(BaseModel, extra="forbid", frozen=True):
@@ -37,3 +38,8 @@ def identity_in(head: Mapping[str, Any]) -> Identity | None:
         return Identity(run=head["run"], parent=head.get("parent"))
     except ValidationError:
         return None
+
+
+def alarms_behind(identity: Identity | None) -> int:
+    """Return how many forks by an alarm lead to a run."""
+    return identity.parent.alarms if identity and identity.parent else 0

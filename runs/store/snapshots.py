@@ -142,13 +142,11 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
 
 
 def newest(
-    folder: Path, at_most: int | None = None
+    folder: Path,
 ) -> tuple[ExportedState | None, str, list[tuple[Snapshot, str]]]:
     """Return the newest state that verifies, its checksum, and what was passed over, and why."""
     passed_over = []
     for snapshot in snapshots(folder):
-        if at_most is not None and snapshot.generation > at_most:
-            continue
         try:
             state, checksum = read_snapshot(snapshot)
         except SnapshotError as error:
@@ -156,10 +154,3 @@ def newest(
             continue
         return state, checksum, passed_over
     return None, "", passed_over
-
-
-def discard_after(folder: Path, generation: int) -> None:
-    """Remove the snapshots after a generation, newest first."""
-    for snapshot in snapshots(folder):
-        if snapshot.generation > generation:
-            shutil.rmtree(snapshot.path, ignore_errors=True)

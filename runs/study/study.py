@@ -147,6 +147,12 @@ class Study:
         common["seed"] = config.seeds[0]
         chosen = with_overrides(common, overrides, f"strategies.{name}")
         check_choice(name, chosen)
+        collapse = chosen.evaluation.collapse
+        if collapse is not None and collapse.action == "fork":
+            raise ConfigError(
+                f"strategies.{name}: evaluation.collapse.action: fork lets a run begin again, "
+                "which no equal budget allows; take warn or stop"
+            )
         return self._within_budget(name, chosen)
 
     def _within_budget(self, name: str, config: RunConfig) -> RunConfig:

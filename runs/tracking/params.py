@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.config.schema import RunConfig
+from runs.store.identity import Identity
 
 
 def strategy_of(config: RunConfig) -> str:
@@ -15,8 +16,8 @@ def strategy_of(config: RunConfig) -> str:
     return f"{config.selection.name}: {' + '.join(mutations)}"
 
 
-def tags_of(config: RunConfig) -> dict[str, str]:
-    """Return the tags by which MLflow's pages group runs."""
+def tags_of(config: RunConfig, identity: Identity | None = None) -> dict[str, str]:
+    """Return the tags by which MLflow's pages group runs, and those of a fork's parentage."""
     tags = {
         "strategy": strategy_of(config),
         "backbone": config.backbone.name,
@@ -24,6 +25,11 @@ def tags_of(config: RunConfig) -> dict[str, str]:
         "seed": str(config.seed),
         "mlflow.source.name": "run-evolution",
     }
+    if identity:
+        tags["evolution.run"] = identity.run
+    if identity and (parent := identity.parent):
+        tags["evolution.parent"] = parent.run or parent.folder
+        tags["evolution.parent_generation"] = str(parent.generation)
     commit = git_commit()
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 

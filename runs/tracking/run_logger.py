@@ -259,7 +259,7 @@ class RunRecord:
                 return str(found[0].info.run_id), ticket
         self._state.ticket = ticket = uuid4().hex
         self._save()
-        tags = tags_of(self._config) | {TICKET: ticket}
+        tags = tags_of(self._config, self.folder.load_identity()) | {TICKET: ticket}
         run = client.create_run(experiment, run_name=self.folder.path.name, tags=tags)
         return str(run.info.run_id), ticket
 

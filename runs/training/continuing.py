@@ -14,29 +14,39 @@ from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run
 from runs.store.folder import RunFolder
 from runs.tracking.preflight import check_store
-from runs.training.driver import Result, evolve, go_on
+from runs.training.driver import Result, go_on, start
+from runs.training.forking import Fork
 
 # What may differ between a run and the config that continues it: nothing here changes what it is.
 FREE = ("generations", "execution", "checkpoint", "tracking")
 
 
-def begin(config: RunConfig, output: str | Path, progress: Progress | None = None) -> Result:
-    """Begin a run, unless it is known before that its record would be refused.
+def begin(
+    config: RunConfig,
+    output: str | Path,
+    progress: Progress | None = None,
+    planned: Fork | None = None,
+) -> Result:
+    """Begin a run, or a planned fork, unless it is known before that its record would be refused.
 
     Raises:
         ConfigError: MLflow's store refuses it; or as `evolve`.
     """
     check_store(config.tracking)
-    return evolve(config, output, progress)
+    return start(config, output, progress or Silent(), planned)
 
 
 def evolve_or_resume(
-    config: RunConfig, output: str | Path, progress: Progress | None = None
+    config: RunConfig,
+    output: str | Path,
+    progress: Progress | None = None,
+    planned: Fork | None = None,
 ) -> Result:
     """Continue the run in `output`, or else the one in the config's mirror, or else begin one.
 
     Raises:
-        ConfigError: the run there is of another config; or as `evolve` and `resume`.
+        ConfigError: the run there is of another config or, where a fork is `planned`, no fork of
+            that run; or as `evolve` and `resume`.
     """
     progress = progress or Silent()
     folder, mirror = RunFolder(Path(output)), config.checkpoint.mirror
@@ -45,9 +55,16 @@ def evolve_or_resume(
     elif mirror is not None and holds_run(mirror):
         fetch_run(mirror, folder, progress.message)
     else:
-        return begin(config, output, progress)
+        return begin(config, output, progress, planned)
     kept = folder.load_config()
     check_same(kept, config, str(output))
+    identity = folder.load_identity()
+    parent = identity.parent if identity else None
+    if planned is not None and (parent is None or parent.run != planned.parent.run):
+        raise ConfigError(
+            f"{output} holds a run that is no fork of {planned.parent.folder}; "
+            "choose another --output"
+        )
     free = {key: getattr(config, key) for key in FREE}
     return go_on(folder, kept.model_copy(update=free), progress)
 

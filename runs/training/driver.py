@@ -2,8 +2,9 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,17 +36,18 @@ from runs.display.plots import draw_plots
 from runs.display.progress import Progress, Silent
 from runs.evaluation.evaluator import Evaluator
 from runs.mirror.copying import Mirror, NoMirror, open_mirror
-from runs.mirror.fetching import catch_up, fetch_run, is_uri
+from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
 from runs.sampling.device import chosen_device
 from runs.sampling.opening import mixture_centres
 from runs.sampling.pictures import save_samples
 from runs.sampling.states import check_whole, sampler_of, survivors_of
-from runs.store.folder import DataCard, RunFolder
-from runs.store.identity import Identity
+from runs.store.folder import DataCard, RunFolder, sibling_of
+from runs.store.identity import Identity, alarms_behind
 from runs.store.journal import Entry, Event, Journal, Scoring
 from runs.store.replay import Past, past_lines, read_origin, read_past, replay_lineage
-from runs.store.snapshots import discard_after, newest, write_snapshot
+from runs.store.snapshots import snapshots, write_snapshot
 from runs.tracking.run_logger import Tracker, open_tracker
+from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.interruption import InterruptibleExecutor
 from runs.training.placement import (
     build_executor,
@@ -85,14 +87,52 @@ def evolve(
         ConfigError: the folder holds a run, or the data or networks do not fit.
         NoFiniteChild, Diverged, WorkerLost: the run cannot go on; its last snapshot is intact.
     """
-    progress = progress or Silent()
+    return start(config, output, progress or Silent())
+
+
+def fork(
+    place: str,
+    overrides: Iterable[str] = (),
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Result:
+    """Begin a run with the whole state of another's snapshot: `RUN[@GENERATION|@best]`.
+
+    Without another seed or config it goes on as that run did, to the bit.
+
+    Args:
+        place: the run's folder, and which snapshot; by default the newest.
+        overrides, settings: what differs from the parent's config, as for `load_config`.
+        output: the run's folder; by default `outputs/<name>-<time>`.
+        progress: where to report to; by default nowhere.
+
+    Raises:
+        ConfigError: no such snapshot, or it does not fit the config; or as `evolve`.
+        NoFiniteChild, Diverged, WorkerLost: as `evolve`.
+    """
+    planned = plan_fork(place, overrides, **settings)
+    return start(planned.config, output, progress or Silent(), planned)
+
+
+def start(
+    config: RunConfig,
+    output: str | Path | None,
+    progress: Progress,
+    planned: Fork | None = None,
+) -> Result:
+    """Begin a run, or a planned fork, in a new folder; see `evolve`."""
     source = open_source(config.data)
     for file, reason in source.skipped:
         progress.message(f"skipped {file}: {reason}")
-    card = DataCard.of(source)
-    folder = RunFolder.create(config, card, Path(output) if output else None)
+    card, place = DataCard.of(source), Path(output) if output else None
+    if planned is None:
+        folder = RunFolder.create(config, card, place)
+    else:
+        planned.check(card)
+        folder = RunFolder.create(config, card, place, planned.parent, planned.state)
     try:
-        return Run(folder, config, card, progress).go()
+        return _run(folder, config, card, progress, fresh=True)
     except RunBusy:  # another process has taken it up
         raise
     except BaseException:
@@ -150,7 +190,34 @@ def go_on(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
             f"the data have changed since {folder.path} began: {found.name} is now "
             f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
         )
-    return Run(folder, config, card, progress).go(resumed=True)
+    return _run(folder, config, card, progress, fresh=False)
+
+
+def _run(
+    folder: RunFolder, config: RunConfig, card: DataCard, progress: Progress, fresh: bool
+) -> Result:
+    """Run to the end, through the forks that alarms make."""
+    run = Run(folder, config, card, progress)
+    result = run.go(fresh)
+    if not (run.forked and result.finished):
+        return result
+    identity = folder.load_identity()
+    alarms = alarms_behind(identity) + 1
+    sibling, config = sibling_of(folder, identity), config_after(config, alarms)
+    mirror = config.checkpoint.mirror
+    progress.message(f"going on from generation {run.best} in {sibling.path}, with other streams")
+    if not sibling.config.is_file():
+        if mirror is None or not holds_run(mirror):
+            planned = plan_alarm_fork(folder, config, alarms, run.best)
+            return start(config, sibling.path, progress, planned)
+        fetch_run(mirror, sibling, progress.message)
+    born = sibling.load_identity()
+    if born is None or born.parent is None or identity is None or born.parent.run != identity.run:
+        raise ConfigError(
+            f"{sibling.path} holds a run that is no fork of {folder.path}; move it away"
+        )
+    catch_up(sibling, mirror, progress.message)
+    return go_on(sibling, config, progress)
 
 
 class Run:
@@ -165,7 +232,6 @@ class Run:
         self._progress = progress
         self._lineage = Lineage()
         self._background = Background()
-        self._watch = Watch(config.evaluation)
         self._evaluator: Evaluator | None = None
         self._centres = mixture_centres(config.data)
         self._replicas: tuple[dict[str, Any], ...] = ()  # as written down last
@@ -173,29 +239,39 @@ class Run:
         self._saved = -1  # the generation of the newest snapshot
         self._written = 0  # generations that the journal has
         self._identity = folder.load_identity() or Identity()
+        self._watch = Watch(config.evaluation, (), alarms_behind(self._identity))
         self._journal: Journal | None = None  # once it is open
         self._stop = Stop(config.checkpoint.grace)
         self._clock = time.perf_counter()
 
-    def go(self, resumed: bool = False) -> Result:
-        """Run to the end, or to a signal."""
+    @property
+    def forked(self) -> bool:
+        """Whether the run ended by an alarm that forks it."""
+        return self._watch.forked
+
+    @property
+    def best(self) -> int:
+        """The generation of its best snapshot."""
+        assert self._watch.best is not None
+        return self._watch.best
+
+    def go(self, fresh: bool) -> Result:
+        """Run to the end, or to a signal; a `fresh` run was made by this process."""
         config, folder = self._config, self._folder
         selection = config.policy()
         journal = self._journal = Journal(folder.journal, self._identity)
         tracker = executor = None
         status, advice = "FAILED", f"Go on with: {hint('resume', folder.path)}"
         try:
-            past = Past(Origin(None, ()), 0)
-            if resumed:
-                folder.sweep()
-                past = self._read_past(journal)
-                if past.end > config.generations:
-                    raise ConfigError(
-                        f"generations: {config.generations} is less than the {past.end} that "
-                        f"{folder.path} has behind it"
-                    )
-                self._replay_record(selection, past)
-                self._written = past.end
+            folder.sweep()
+            past = self._read_past(journal)
+            if past.end > config.generations:
+                raise ConfigError(
+                    f"generations: {config.generations} is less than the {past.end} that "
+                    f"{folder.path} has behind it"
+                )
+            self._replay_record(selection, past)
+            self._written = past.end
             choice = choose_executor(config.execution)
             check_device(config.execution, choice)
             check_networks(config, self._card.shape)
@@ -205,14 +281,14 @@ class Run:
             with same_handlers():
                 replicas = build_executor(config, choice, partial(read_origin, folder), say)
             executor = InterruptibleExecutor(replicas, self._stop)
-            self._mirror = open_mirror(folder, config.checkpoint.mirror, not resumed, self._report)
-            if resumed:  # not before: a mistake must leave the run as it was
+            self._mirror = open_mirror(folder, config.checkpoint.mirror, fresh, self._report)
+            if not fresh:  # not before: a mistake must leave the run as it was
                 folder.write_config(config, self._identity)
             self._progress.message(
                 f"{config.name}: {config.generations} generations, {executor.description}"
                 f"{choice.reason}; folder {folder.path}"
             )
-            population = self._population(executor, past)
+            population = self._population(executor, past, fresh)
             tracker = open_tracker(folder, config, self._progress.message)
             self._mirror.update()
             with self._stop.listen():
@@ -220,7 +296,7 @@ class Run:
                 generation, checksum = self._evolve(population, selection, journal, executor)
                 self._warn(self._background.wait())
             whole = generation >= config.generations or bool(self._watch.stopped)
-            finished = whole and not self._stop.abandoned
+            finished = whole and not (self._stop.abandoned or (self.forked and self._stop.signal))
             status = "FINISHED" if finished else "KILLED"
             return Result(folder.path, generation, checksum, finished, self._stop.signal)
         except WorkerLost as error:
@@ -271,14 +347,15 @@ class Run:
             survivors = selection.select(children)
             self._record(population, children, survivors, journal)
             population.advance(tuple(survivor.job for survivor in survivors))
-            self._score(population, journal)  # first: a snapshot is of what a rollback left
+            self._score(population, journal)
             if population.generation % config.checkpoint.every == 0:
                 self._snapshot(population, journal)
 
     def _goes_on(self, population: Population) -> bool:
         if self._watch.stopped:
+            how = "ends as collapsed" if self.forked else "stopped early"
             self._progress.message(
-                f"stopped early at generation {population.generation}: {self._watch.stopped}"
+                f"{how} at generation {population.generation}: {self._watch.stopped}"
             )
             return False
         return population.generation < self._config.generations and self._stop.signal is None
@@ -341,14 +418,23 @@ class Run:
     def _read_past(self, journal: Journal) -> Past:
         """Read where to go on from, tell what was passed over, and cut a damaged journal."""
         folder = self._folder
-        past = read_past(folder, self._config.evaluation)
+        past, parent = read_past(folder), self._identity.parent
+        if past.rollback is not None:
+            raise ConfigError(
+                f"{folder.path} was rolled back at generation {past.rollback} by a version before "
+                "0.2, which this one cannot repeat. Go on with a new run from its best snapshot: "
+                + hint("train", **{"from": f"{folder.path}@best"})
+            )
         if past.origin.exported is not None:
             self._check(past.origin.exported, folder.snapshots)
+        elif parent is not None:
+            reasons = "; ".join(past.notes) or "there is none"
+            raise ConfigError(
+                f"{folder.path} is a fork of {parent.folder}, and the snapshot that it began with "
+                f"cannot be read: {reasons}. Fork generation {parent.generation} again"
+            )
         for note in past.notes:
             self._progress.message(note)
-        if past.remade:
-            discard_after(folder.snapshots, past.end)
-            discard_after(folder.best, past.scored)
         if past.notes or past.outdated:
             journal.rewrite(past_lines(folder, past.end, past.scored))
         return past
@@ -365,15 +451,17 @@ class Run:
 
     def _replay_record(self, selection: Selection, past: Past) -> None:
         """Bring the lineage and the watch to where the journal ends."""
-        self._watch = Watch(self._config.evaluation, past.scorings)
+        alarms = alarms_behind(self._identity)
+        self._watch = Watch(self._config.evaluation, past.scorings, alarms)
         replay_lineage(self._lineage, selection, past_lines(self._folder, past.end))
 
-    def _population(self, executor: Executor, past: Past) -> Population:
+    def _population(self, executor: Executor, past: Past, fresh: bool) -> Population:
         """Bring the replicas to the last journalled generation; its survivors are pending."""
         origin = past.origin
-        if origin.exported is not None:
+        kept = [snapshot.generation for snapshot in snapshots(self._folder.snapshots)]
+        if origin.exported is not None and origin.exported.generation in kept:
             self._saved = origin.exported.generation
-        if past.end == 0:
+        if past.end == 0 and origin.exported is None:
             return Population(executor)
         checksum = executor.restore(Origin(origin.exported, origin.history[:-1]))
         if checksum != past.checksum:
@@ -383,7 +471,12 @@ class Run:
                 "hardware, a library's version or execution.threads differ. The run goes on",
             )
         told = f"resumed at generation {past.end}"
-        if past.end < self._config.generations and not self._watch.stopped:
+        if fresh:
+            assert self._identity.parent is not None
+            self._progress.message(
+                f"forked from generation {past.end} of {self._identity.parent.folder}"
+            )
+        elif past.end < self._config.generations and not self._watch.stopped:
             self._report({"event": "resumed", "replayed": len(origin.history)}, told)
         else:
             self._progress.message(told)
@@ -486,13 +579,10 @@ class Run:
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         mark = "  (best so far)" if verdict.best else ""
         self._progress.message(f"scored generation {generation}: {shown}{mark}")
-        if verdict.action in ("warn", "rollback"):
-            follows = "; going on from the best snapshot" if verdict.action == "rollback" else ""
-            self._progress.message(f"alarm at generation {generation}: {verdict.reason}{follows}")
+        if verdict.action == "warn":
+            self._progress.message(f"alarm at generation {generation}: {verdict.reason}")
         if verdict.best:
             self._keep_best(exported, checksum)
-        if verdict.action == "rollback":
-            self._roll_back(population)
 
     def _values(
         self, exported: ExportedState
@@ -519,29 +609,6 @@ class Run:
             write_snapshot(self._folder.best, exported, checksum, 1, self._identity.run)
         except OSError as error:
             self._warn(error)
-
-    def _roll_back(self, population: Population) -> None:
-        """Put the best snapshot's networks in the place of the present ones.
-
-        The generation stays, so the streams to come are others than those that led to the collapse.
-
-        Raises:
-            OSError: the best snapshot cannot be read.
-        """
-        best, _, _ = newest(self._folder.best)
-        if best is None or best.generation != self._watch.best:
-            raise OSError(
-                f"the best snapshot, of generation {self._watch.best}, cannot be read from "
-                f"{self._folder.best}; `resume` makes it again and goes on"
-            )
-        self._check(best, self._folder.best)
-        exported = replace(best, generation=population.generation)
-        population.replace(exported)
-        checksum = self._settle(population)
-        # At once: without this snapshot, a resumed run would have to score and roll back again.
-        self._warn(self._background.submit(partial(self._save, exported, checksum)))
-        self._warn(self._background.wait())
-        self._saved = population.generation
 
     def _warn(self, error: OSError | None) -> None:
         if error is not None:

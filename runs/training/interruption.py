@@ -11,8 +11,7 @@ class InterruptibleExecutor:
     """An executor whose `step` a stop may give up, which loses nothing but the step's own work.
 
     A replica's state is one immutable value, so what `held` gives then is the whole state of some
-    generation; the journal has what was selected since. A `restore` is always finished: between a
-    journalled rollback and its end, the state of a generation would have two meanings.
+    generation; the journal has what was selected since.
     """
 
     def __init__(self, executor: Executor, stop: Stop) -> None:

@@ -24,15 +24,21 @@ class Watch:
     Attributes:
         best: the generation of the best scoring so far, if there is any.
         stopped: why the run is to stop, if it is.
+        forked: whether it is to go on from its best snapshot as another run then.
     """
 
-    def __init__(self, config: EvaluationConfig, past: Iterable[Scoring] = ()) -> None:
+    def __init__(
+        self, config: EvaluationConfig, past: Iterable[Scoring] = (), alarms: int = 0
+    ) -> None:
+        """Judge `past` first; `alarms` forks by an alarm lead to this run."""
         self._config = config
+        self._alarms = alarms
         self._best: dict[str, float] = {}  # the best finite value of each metric, by short name
         self._since_best = 0
         self._seen: set[int] = set()
         self.best: int | None = None
         self.stopped: str | None = None
+        self.forked = False
         for scoring in past:
             self.judge(scoring.generation, scoring.values)
 
@@ -43,13 +49,13 @@ class Watch:
     def judge(self, generation: int, values: Mapping[str, float]) -> Verdict:
         """Return what follows from a scoring's values (by full name).
 
-        One that stops the run or rolls it back as collapsed is never the best, whatever the
+        One that ends the run as collapsed is never the best, whatever the
         deciding metric says of it: a few good images repeated can have a good FID.
         """
         self._seen.add(generation)
         short = short_values(values)
         alarm = self._alarm(short)
-        action = self._config.collapse.action if alarm and self._config.collapse else None
+        action, alarm = self._answer(alarm) if alarm else (None, "")
         best = False
         if action in (None, "warn"):
             best = self._improves(self._config.deciding, short)
@@ -63,9 +69,19 @@ class Watch:
                 "stop",
                 f"{self._config.deciding} has not improved in {patience} scorings",
             )
-        if action == "stop":
-            self.stopped = alarm
+        if action in ("stop", "fork"):
+            self.stopped, self.forked = alarm, action == "fork"
         return Verdict(best, action, alarm)
+
+    def _answer(self, alarm: str) -> tuple[Action, str]:
+        """Return what follows from an alarm, and why; what cannot be forked stops."""
+        collapse = self._config.collapse
+        assert collapse is not None
+        if collapse.action == "fork" and self.best is None:
+            return "stop", f"{alarm}; there is no best snapshot to fork"
+        if collapse.action == "fork" and self._alarms >= collapse.forks:
+            return "stop", f"{alarm}; evaluation.collapse.forks allows {collapse.forks} in a row"
+        return collapse.action, alarm
 
     def _improves(self, metric: str, values: Mapping[str, float]) -> bool:
         return better(metric, values.get(metric, math.nan), self._best.get(metric, math.nan))

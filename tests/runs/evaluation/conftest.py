@@ -44,8 +44,8 @@ evaluation: {every: 2, metrics: [fid, kid, prdc], space: pixels, count: 60}
 checkpoint: {every: 3, keep: 9}
 tracking: {enabled: false}
 """
-# Scored 5 to 20 better and better; 25, 30, 35 are alarms; 45 to 55 are the best; 60 is an alarm.
-ROLLBACK = {"metric": "kl", "factor": 1.05, "action": "rollback"}
+# Scored 5 to 20 better and better; at 25 there is an alarm, and in the forks as well.
+FORK = {"metric": "kl", "factor": 1.05, "action": "fork", "forks": 2}
 
 
 class Told:
@@ -134,9 +134,15 @@ def config(tmp_path_factory) -> Callable[..., RunConfig]:
 
 
 @pytest.fixture(scope="session")
-def rolled_back(evolved) -> Path:
-    """The folder of an undisturbed run of points with rollbacks."""
-    return evolved("points", evaluation__collapse=ROLLBACK)
+def forked(evolved) -> Path:
+    """The folder of an undisturbed run of points that is forked twice; the forks lie beside it."""
+    return evolved("points", evaluation__collapse=FORK).parent / "run"
+
+
+@pytest.fixture(scope="session")
+def long_run(evolved) -> Path:
+    """The folder of an undisturbed run of points, of 28 generations."""
+    return evolved("points", generations=28)
 
 
 @pytest.fixture(scope="session")

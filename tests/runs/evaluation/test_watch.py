@@ -49,13 +49,27 @@ def test_without_patience_nothing_stops():
     assert watch.stopped is None
 
 
-@pytest.mark.parametrize("action", ["warn", "stop", "rollback"])
+@pytest.mark.parametrize("action", ["warn", "stop", "fork"])
 def test_a_collapse_raises_the_alarm(action):
     watch = Watch(configured(collapse={"action": action}))
     found = verdicts(watch, [scored(5, 0.8), scored(5, 0.5), scored(5, 0.39)])
     assert [verdict.action for verdict in found] == [None, None, action]
     assert found[-1].reason == "coverage is 0.39, its best was 0.8"
-    assert watch.stopped == (found[-1].reason if action == "stop" else None)
+    assert watch.stopped == (None if action == "warn" else found[-1].reason)
+    assert watch.forked is (action == "fork")
+
+
+def test_what_was_forked_often_enough_stops():
+    for alarms, action in ((0, "fork"), (1, "fork"), (2, "stop"), (3, "stop")):
+        watch = Watch(configured(collapse={"action": "fork", "forks": 2}), (), alarms)
+        assert verdicts(watch, [scored(5, 0.8), scored(5, 0.1)])[-1].action == action
+    assert "forks allows 2 in a row" in watch.stopped
+
+
+def test_a_collapse_before_there_is_a_best_snapshot_stops():
+    watch = Watch(configured(collapse={"action": "fork"}))
+    found = verdicts(watch, [scored(math.nan, 0.8), scored(math.nan, 0.1)])
+    assert found[-1].action == "stop" and "no best snapshot" in found[-1].reason
 
 
 def test_the_first_scoring_is_no_collapse():
@@ -63,7 +77,7 @@ def test_the_first_scoring_is_no_collapse():
     assert verdicts(watch, [scored(5, 0.0)]) == [Verdict(True)]
 
 
-@pytest.mark.parametrize(("action", "best"), [("warn", True), ("stop", False), ("rollback", False)])
+@pytest.mark.parametrize(("action", "best"), [("warn", True), ("stop", False), ("fork", False)])
 def test_what_is_acted_upon_as_collapsed_is_never_the_best(action, best):
     """A few images repeated can have the best FID of all."""
     watch = Watch(configured(collapse={"action": action}))
@@ -73,15 +87,15 @@ def test_what_is_acted_upon_as_collapsed_is_never_the_best(action, best):
 
 
 def test_a_fooled_value_does_not_stand_in_the_way_of_later_ones():
-    watch = Watch(configured(collapse={"action": "rollback"}))
+    watch = Watch(configured(collapse={"action": "fork"}))
     found = verdicts(watch, [scored(5, 0.8), scored(1, 0.1), scored(4, 0.8)])
     assert [verdict.best for verdict in found] == [True, False, True]
 
 
 def test_alarms_count_as_scorings_without_a_better_one():
-    watch = Watch(configured(patience=2, collapse={"action": "rollback"}))
+    watch = Watch(configured(patience=2, collapse={"action": "fork"}))
     found = verdicts(watch, [scored(5, 0.8), scored(5, 0.1), scored(5, 0.1)])
-    assert [verdict.action for verdict in found] == [None, "rollback", "stop"]
+    assert [verdict.action for verdict in found] == [None, "fork", "stop"]
 
 
 def test_values_that_are_not_finite_are_worse_than_any():
@@ -111,7 +125,7 @@ rows = st.lists(st.builds(scored, numbers, numbers), max_size=12)
     | st.fixed_dictionaries(
         {
             "metric": st.sampled_from(["fid", "coverage"]),
-            "action": st.sampled_from(["warn", "stop", "rollback"]),
+            "action": st.sampled_from(["warn", "stop", "fork"]),
             "factor": st.floats(1.01, 3),
         }
     ),

@@ -129,11 +129,6 @@ def test_a_folder_that_is_not_there_holds_none(tmp_path):
     assert newest(tmp_path / "none") == (None, "", [])
 
 
-def test_a_snapshot_of_a_later_generation_can_be_left_aside(two):
-    assert newest(two, at_most=1)[0].generation == 1
-    assert newest(two, at_most=0)[0] is None
-
-
 # ------------------------------------------------------------------------------------------- damage
 
 

@@ -1,0 +1,146 @@
+"""Forks: runs that begin with the whole state of another run's snapshot, moments and critics too.
+
+A person forks a run with `train --from`; the alarm (`evaluation.collapse.action: fork`) forks one
+that has collapsed from its best snapshot, into a sibling folder and with other streams. A fork
+keeps the generation's number, so schedules and networks that grow go on where they were.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from egan.replica import ExportedState
+from runs.common.errors import ConfigError
+from runs.config.loading import load_config, validate
+from runs.config.schema import RunConfig
+from runs.sampling.states import check_whole
+from runs.store.folder import DataCard, RunFolder
+from runs.store.identity import Parent
+from runs.store.snapshots import SnapshotError, newest, read_snapshot, snapshots
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A run to begin: its config, where its state comes from, and the state."""
+
+    config: RunConfig
+    parent: Parent
+    state: ExportedState
+
+    def check(self, card: DataCard) -> None:
+        """Refuse a state that the config and the data have other networks than.
+
+        Raises:
+            ConfigError: they do not fit, or nothing is left to evolve.
+        """
+        where = f"{self.parent.folder}, generation {self.parent.generation}"
+        if self.config.generations <= self.parent.generation:
+            raise ConfigError(
+                f"generations: {self.config.generations} leaves nothing to evolve after {where}; "
+                "give more, such as --set "
+                f"generations={self.parent.generation + self.config.generations}"
+            )
+        try:
+            check_whole(self.config, card.shape, self.state)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the state of {where} does not fit this config and data: {error}"
+            ) from None
+
+
+# ------------------------------------------------------------------------------- by a person
+
+
+def plan_fork(place: str, overrides: Iterable[str] = (), **settings: Any) -> Fork:
+    """Return the fork of `RUN[@GENERATION|@best]`; overrides and settings as `load_config`'s.
+
+    By default it is the newest snapshot. A mirror is not inherited: one place holds one run.
+
+    Raises:
+        ConfigError: no such run or snapshot, or a bad value.
+    """
+    path, which = _split(place)
+    folder = RunFolder.open(path)
+    config = load_config(folder.config, ("checkpoint.mirror=null", *overrides), **settings)
+    state, checksum = _chosen(folder, which)
+    return Fork(config, _parent(folder, state, checksum), state)
+
+
+def _split(place: str) -> tuple[str, str]:
+    path, at, which = place.rpartition("@")
+    if (
+        at
+        and (which == "best" or which.isdecimal())
+        and not RunFolder(Path(place)).config.is_file()
+    ):
+        return path, which
+    return place, ""
+
+
+def _chosen(folder: RunFolder, which: str) -> tuple[ExportedState, str]:
+    if which.isdecimal():
+        for snapshot in (*snapshots(folder.snapshots), *snapshots(folder.best)):
+            if snapshot.generation == int(which):
+                try:
+                    return read_snapshot(snapshot)
+                except SnapshotError as error:
+                    raise ConfigError(f"{snapshot.path}: {error}") from None
+    else:
+        state, checksum, passed_over = newest(folder.best if which else folder.snapshots)
+        if state is not None:
+            return state, checksum
+        if passed_over:
+            raise ConfigError("; ".join(f"{s.path}: {reason}" for s, reason in passed_over))
+    kept = [str(snapshot.generation) for snapshot in snapshots(folder.snapshots)]
+    kept += [f"best ({snapshot.generation})" for snapshot in snapshots(folder.best)]
+    wanted = f"of generation {which}" if which.isdecimal() else which
+    raise ConfigError(
+        f"{folder.path} has no snapshot {wanted}".rstrip()
+        + f"; it has: {', '.join(kept) or 'none'}"
+    )
+
+
+def _parent(folder: RunFolder, state: ExportedState, checksum: str, alarms: int = 0) -> Parent:
+    identity = folder.load_identity()
+    return Parent(
+        run=identity.run if identity else None,
+        folder=str(folder.path),
+        generation=state.generation,
+        checksum=checksum,
+        alarms=alarms,
+    )
+
+
+# ------------------------------------------------------------------------------ by the alarm
+
+
+def config_after(config: RunConfig, alarms: int) -> RunConfig:
+    """Return the config of the fork by an alarm, the `alarms`-th: other streams, another mirror."""
+    values = config.model_dump(mode="json")
+    seed = np.random.SeedSequence((config.seed, alarms)).generate_state(1, np.uint64)[0]
+    values["seed"] = int(seed >> np.uint64(1))
+    if mirror := values["checkpoint"]["mirror"]:  # one place holds one run
+        place, mark, query = mirror.partition("?")
+        former = f"-fork{alarms - 1}"
+        place = place.rstrip("/").removesuffix(former)
+        values["checkpoint"]["mirror"] = f"{place}-fork{alarms}{mark}{query}"
+    return validate(values, "of the fork")
+
+
+def plan_alarm_fork(folder: RunFolder, config: RunConfig, alarms: int, best: int) -> Fork:
+    """Return the fork of a run from its best snapshot, of generation `best`.
+
+    Raises:
+        OSError: the snapshot cannot be read.
+    """
+    state, checksum, _ = newest(folder.best)
+    if state is None or state.generation != best:
+        raise OSError(
+            f"the best snapshot, of generation {best}, cannot be read from {folder.best}, so the "
+            "run is not forked; put it back from the mirror, or choose another one by "
+            f"`run-evolution train --from {folder.path}@GENERATION`"
+        )
+    return Fork(config, _parent(folder, state, checksum, alarms), state)
