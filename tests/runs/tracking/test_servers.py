@@ -148,6 +148,7 @@ def test_a_server_that_dies_and_comes_back_holds_every_row_once(
     server.start()
     done = run("resume", "run", "--generations", generation + 5, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "View run" not in done.stdout + stdout  # which MLflow prints twice
     check_every_row_is_there_once(tmp_path / "mlflow.db", folder)
     assert len(rows(tmp_path / "mlflow.db", "select * from runs")) == 1
     assert rows(tmp_path / "mlflow.db", "select * from logged_models")
