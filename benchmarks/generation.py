@@ -6,6 +6,7 @@ slows all of them. Each has a process of its own, for ours also sets the C libra
     sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py), float32
     default      the same on CUDA as torch runs it by default: convolutions in TF32
     plain        a DCGAN step with the same number of discriminator updates: no evolution
+    single       ours under one mutation: nothing to choose, so children are not scored
     engine       ours, same networks and float32
     graphs       ours with execution.compile=graphs, on CUDA; so are those that follow there
     winograd     ours with execution.precision=winograd: the same in float32, fewer multiplications
@@ -97,8 +98,15 @@ def engine_generations(
     device: torch.device,
     precision: str,
     record: Recorder | None = None,
+    single: bool = False,
 ) -> Callable[[], None]:
-    """Return a function that makes one whole generation of the engine."""
+    """Return a function that makes one whole generation of the engine.
+
+    `single`: under one mutation, so there is nothing to choose and children are not scored.
+    """
+    if single:
+        population = config.population.model_copy(update={"mutations": ("heuristic",)})
+        config = config.model_copy(update={"population": population})
     mutations = {name: resolve(name) for name in config.population.mutations}
     replica = EngineReplica(Engine(config, source, mutations, device, precision, record))
     survivors, names = config.population.survivors, config.population.mutations
@@ -110,8 +118,10 @@ def engine_generations(
     state = {"generation": 0, "survivors": None}
 
     def generation() -> None:
-        outcome = replica.step(state["generation"], state["survivors"], grid)
-        ranked = sorted(grid, key=lambda job: -outcome.scores[job.index].values[0])
+        outcome = replica.step(state["generation"], state["survivors"], grid, scored=not single)
+        ranked = grid
+        if not single:
+            ranked = sorted(grid, key=lambda job: -outcome.scores[job.index].values[0])
         state["survivors"] = tuple(ranked[:survivors])
         state["generation"] += 1
 
@@ -131,9 +141,9 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
         networks = build_networks(config.backbone, source.shape)
         generation = PUBLISHED[name](networks, config, reals(source, device), device).generation
     else:
-        precision = "float32" if name in ("engine", "graphs") else name
+        precision = "float32" if name in ("engine", "graphs", "single") else name
         device = prepare_device(device_name, threads, precision)
-        generation = engine_generations(config, source, device, precision)
+        generation = engine_generations(config, source, device, precision, None, name == "single")
     generation()  # the first generation of ours has no discriminator's turn
     work = flops(generation)  # also the warm-up
     if name in RECORDED and device.type == "cuda":
@@ -210,7 +220,7 @@ def take_turns(
 def programs(setting: str, device: torch.device, rates: dict[str, float]) -> list[str]:
     """Return what is worth measuring here."""
     cuda, images = device.type == "cuda", setting != "gaussians25"
-    names = ["sequential", "plain", "engine"]
+    names = ["sequential", "plain", "single", "engine"]
     names += ["graphs"] if cuda else []
     names += ["winograd"] if images else []
     names += ["default", "tf32"] if cuda and images else []

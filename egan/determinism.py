@@ -48,6 +48,18 @@ def prepare_device(device: str, threads: int, precision: str = "float32") -> tor
     return torch.device(device)
 
 
+def bfloat16_unit() -> str | None:
+    """Return the name of the unit with which this processor multiplies bfloat16; None: it has none.
+
+    Without one, bfloat16 is emulated, and slower than float32.
+    """
+    units = {"AMX": "_is_amx_tile_supported", "AVX512-BF16": "_is_avx512_bf16_supported"}
+    for name, question in units.items():
+        if getattr(torch.cpu, question, lambda: False)():
+            return name
+    return None
+
+
 def _keep_freed_memory() -> None:
     """Have the C library keep freed memory for the next activations.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from egan.determinism import bfloat16_unit
 from egan.games import build_game
 from egan.mutations import resolve
 from egan.replica import ReplicaFactory
@@ -117,6 +118,20 @@ def check_device(execution: ExecutionConfig, choice: Choice) -> None:
     """
     if choice.executor == "local" and execution.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("execution.device: cuda was asked for, but torch finds no GPU here")
+
+
+def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:
+    """Return a line on bfloat16 where this processor has it and the run does not use it."""
+    on_cpu = execution.device == "cpu" or not torch.cuda.is_available()
+    if not on_cpu or execution.precision != "float32" or backbone == "mlp":
+        return None
+    unit = bfloat16_unit()
+    if unit is None:
+        return None
+    return (
+        f"this processor multiplies bfloat16 ({unit}): --set execution.precision=bfloat16 may be "
+        "faster for wide networks, to other bits"
+    )
 
 
 def _local_device(execution: ExecutionConfig) -> str:

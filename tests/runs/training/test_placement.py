@@ -12,7 +12,7 @@ import torch
 from runs.config.execution import ExecutionConfig
 from runs.display.inspection import inspect_run
 from runs.store.folder import RunFolder
-from runs.training.placement import choose_executor, code_of
+from runs.training.placement import choose_executor, code_of, precision_advice
 
 # -------------------------------------------------------------------------------------- choosing
 
@@ -165,3 +165,23 @@ def listeners(process: int) -> set[str]:
         for connection in each.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     }
+
+
+@pytest.mark.parametrize(
+    ("unit", "settings", "backbone", "advised"),
+    [
+        ("AMX", {}, "dcgan", True),
+        (None, {}, "dcgan", False),
+        ("AMX", {"precision": "bfloat16"}, "dcgan", False),
+        ("AMX", {}, "mlp", False),
+        ("AVX512-BF16", {"device": "cpu"}, "stylegan", True),
+    ],
+)
+def test_bfloat16_is_offered_where_the_processor_has_it(
+    unit, settings, backbone, advised, monkeypatch
+):
+    monkeypatch.setattr("runs.training.placement.bfloat16_unit", lambda: unit)
+    line = precision_advice(ExecutionConfig(**settings), backbone)
+    assert (line is not None) == advised
+    if line:
+        assert f"({unit}): --set execution.precision=bfloat16" in line
