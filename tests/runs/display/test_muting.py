@@ -36,6 +36,7 @@ def test_a_stream_that_breaks_takes_what_is_written_and_keeps_its_attributes():
     assert stream.encoding == "utf-8"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("sink", ["| head -n 1", "> /dev/full", "2> /dev/full > /dev/full", "| :"])
 def test_a_run_whose_display_fails_goes_on_to_its_end(
     sink, points_yaml, points_run, command, invoke, tmp_path
@@ -50,6 +51,7 @@ def test_a_run_whose_display_fails_goes_on_to_its_end(
     assert checksum(invoke("resume", tmp_path / "r").output) == points_run[1]
 
 
+@pytest.mark.process
 def test_a_lost_connection_stops_a_run_like_sigterm(
     points_yaml, points_run, start, until_lines, invoke, tmp_path
 ):
@@ -64,6 +66,7 @@ def test_a_lost_connection_stops_a_run_like_sigterm(
     assert checksum(invoke("resume", folder).output) == points_run[1]
 
 
+@pytest.mark.process
 def test_nohup_is_respected(points_yaml, points_run, until_lines, tmp_path, command):
     folder = tmp_path / "run"
     process = subprocess.Popen(

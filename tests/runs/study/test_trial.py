@@ -93,6 +93,7 @@ def test_a_run_stops_when_its_seconds_are_spent(folder, tmp_path):
     assert 0 < len(record.survivors) < 2000
 
 
+@pytest.mark.process
 def test_a_run_does_not_outlive_its_study(own_modules, tmp_path):
     text = """
 name: orphan
