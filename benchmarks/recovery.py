@@ -59,12 +59,12 @@ class Course:
     def generation(self) -> float:
         """Evolve one generation; return its seconds."""
         start = time.perf_counter()
-        self.population.evaluate(self.jobs)
+        self.population.advance_and_evaluate(self.jobs)
         outcome = self.population.outcome
         self.checksums.append(outcome.checksum)
         self.events += [event["event"] for event in outcome.events]
         self.history.append(self.jobs[:1])
-        self.population.advance(self.history[-1])
+        self.population.choose(self.history[-1])
         return time.perf_counter() - start
 
     def until_joined(self, count: int) -> float:

@@ -1,7 +1,8 @@
-"""The population as the loop sees it: evaluate children, advance to the survivors.
+"""The population as the loop sees it: choose the survivors, advance to them, evaluate children.
 
-`advance` only notes the survivors; they travel with the next evaluation, so a generation costs each
-worker one round trip. `settle` sends them alone, before a snapshot or at the end.
+A choice is made here, and the replicas hear of it when they advance: they adopt the survivors and
+train on them. That happens on the way to the next evaluation, so a generation costs each worker one
+round trip; before a snapshot or at the end, `advance` does it alone.
 """
 
 from collections.abc import Sequence
@@ -15,29 +16,35 @@ class Population:
 
     def __init__(self, executor: Executor, generation: int = 0) -> None:
         self._executor = executor
-        self._pending: Survivors | None = None
+        self._chosen: Survivors | None = None
         self.generation = generation
         self.outcome: Outcome | None = None
 
-    def evaluate(self, jobs: Sequence[Job], scored: bool = True) -> list[Score]:
-        """Make the jobs' children, and score them; the scores come in the order of the jobs."""
+    def advance_and_evaluate(self, jobs: Sequence[Job], scored: bool = True) -> list[Score]:
+        """Advance as `advance` does; then make the jobs' children and score them.
+
+        The scores come in the order of the jobs.
+        """
         self.outcome = self._step(jobs, scored)
         return [self.outcome.scores[job.index] for job in jobs]
 
-    def advance(self, survivors: Survivors) -> None:
-        """Adopt the survivors as the next generation's parents, best first."""
-        self._pending = survivors
+    def choose(self, survivors: Survivors) -> None:
+        """Take the survivors as the next generation's parents, best first; it begins here."""
+        self._chosen = survivors
         self.generation += 1
 
-    def settle(self) -> Outcome:
-        """Bring every replica to this generation and return its checksum and training report."""
+    def advance(self) -> Outcome:
+        """Let every replica adopt the chosen survivors and train on them, if it has not yet.
+
+        The outcome has the checksum of the state, and the training's report.
+        """
         return self._step(())
 
     def export(self) -> Exported:
-        """Return the settled state of a replica, as plain arrays."""
+        """Return the state of a replica that has advanced, as plain arrays."""
         return self._executor.export()
 
     def _step(self, jobs: Sequence[Job], scored: bool = True) -> Outcome:
-        outcome = self._executor.step(self.generation, self._pending, jobs, scored)
-        self._pending = None
+        outcome = self._executor.step(self.generation, self._chosen, jobs, scored)
+        self._chosen = None
         return outcome

@@ -334,7 +334,10 @@ class Run:
             return self._save_held(executor)
 
     def _loop(self, population: Population, selection: Selection, journal: Journal) -> None:
-        """Algorithm 1 of Wang et al., 1803.00657, with the discriminator's turn at the end."""
+        """Algorithm 1 of Wang et al., 1803.00657: a generation begins by training D.
+
+        At the first one there is nobody to train it on, as the authors' code has it.
+        """
         config = self._config
         self._score(population, journal)
         while self._goes_on(population):
@@ -342,11 +345,13 @@ class Run:
                 config.population.operators, config.seed, population.generation
             )
             scored = config.scored(population.generation)
-            scores = population.evaluate(jobs, scored)  # variation and evaluation, on the replicas
+            # On the replicas, in one round trip: adopt the survivors chosen before and train D on
+            # them; then variation and evaluation.
+            scores = population.advance_and_evaluate(jobs, scored)
             children = selection.individuals(population.generation, jobs, scores)
             survivors = selection.select(children)
             self._record(population, children, survivors, journal)
-            population.advance(tuple(survivor.job for survivor in survivors))
+            population.choose(tuple(survivor.job for survivor in survivors))
             self._score(population, journal)
             if population.generation % config.checkpoint.every == 0:
                 self._snapshot(population, journal)
@@ -388,9 +393,9 @@ class Run:
         self._lineage.update(children, survivors)
         self._progress.generation(entry, self._lineage)
 
-    def _settle(self, population: Population) -> str:
-        """Bring every replica to the present generation; return the state's checksum."""
-        outcome = population.settle()
+    def _advance(self, population: Population) -> str:
+        """Let every replica train D on the survivors, if it has not; return the checksum."""
+        outcome = population.advance()
         self._take_note(outcome)
         return outcome.checksum
 
@@ -483,12 +488,12 @@ class Run:
         if not origin.history:
             return Population(executor, past.end)
         population = Population(executor, past.end - 1)
-        population.advance(origin.history[-1])
+        population.choose(origin.history[-1])
         return population
 
     def _snapshot(self, population: Population, journal: Journal) -> str:
         """Begin to write a snapshot and a sample grid; return the state's checksum."""
-        checksum = self._settle(population)
+        checksum = self._advance(population)
         if population.generation != self._saved:
             journal.sync()
             exported = population.export()
@@ -560,7 +565,7 @@ class Run:
         generation = population.generation
         if self._evaluator is None or not self._watch.due(generation):
             return
-        checksum = self._settle(population)
+        checksum = self._advance(population)
         exported = population.export()
         values, survivors = self._values(exported)
         verdict = self._watch.judge(generation, values)

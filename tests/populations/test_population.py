@@ -33,27 +33,27 @@ class Notebook:
 def test_survivors_travel_with_the_next_evaluation_and_only_once():
     replica = Notebook()
     population = Population(LocalExecutor(lambda: replica))
-    population.evaluate(JOBS)
-    population.advance((JOBS[1],))
+    population.advance_and_evaluate(JOBS)
+    population.choose((JOBS[1],))
     assert population.generation == 1
     assert replica.asked == [(0, None, tuple(JOBS))]  # nothing was sent yet
-    population.evaluate(JOBS[:1])
-    population.evaluate(JOBS[:1])
+    population.advance_and_evaluate(JOBS[:1])
+    population.advance_and_evaluate(JOBS[:1])
     assert replica.asked[1:] == [(1, (JOBS[1],), (JOBS[0],)), (1, None, (JOBS[0],))]
 
 
-def test_settling_sends_the_survivors_alone():
+def test_advancing_sends_the_survivors_alone():
     replica = Notebook()
     population = Population(LocalExecutor(lambda: replica), generation=6)
-    population.advance((JOBS[2],))
-    assert population.settle().checksum == "sum7"
+    population.choose((JOBS[2],))
+    assert population.advance().checksum == "sum7"
     assert replica.asked == [(7, (JOBS[2],), ())]
     assert population.export() == "exported"
 
 
 def test_scores_come_in_the_order_of_the_jobs_whatever_the_order_they_were_made_in():
     population = Population(LocalExecutor(Notebook))
-    scores = population.evaluate([JOBS[2], JOBS[0], JOBS[1]])
+    scores = population.advance_and_evaluate([JOBS[2], JOBS[0], JOBS[1]])
     assert [score.values[0] for score in scores] == [2.0, 0.0, 1.0]
     assert population.outcome.generation == 0
 

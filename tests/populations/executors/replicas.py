@@ -258,7 +258,7 @@ class Evolution:
         jobs = self.selection.propose(
             tuple(map(Operator, MUTATIONS)), 5, self.population.generation
         )
-        scores = self.population.evaluate(jobs)
+        scores = self.population.advance_and_evaluate(jobs)
         outcome = self.population.outcome
         survivors = self.selection.select(
             self.selection.individuals(outcome.generation, jobs, scores)
@@ -266,13 +266,13 @@ class Evolution:
         self.events += outcome.events
         self.history.append(tuple(survivor.job for survivor in survivors))
         self.log.append((outcome.checksum, scores, outcome.training))
-        self.population.advance(self.history[-1])
+        self.population.choose(self.history[-1])
 
     def run(self, generations: int = GENERATIONS) -> list[object]:
         """Return checksums, scores and reports of all generations, and the last checksum."""
         while self.population.generation < generations:
             self.generation()
-        outcome = self.population.settle()
+        outcome = self.population.advance()
         self.events += outcome.events
         return [*self.log, outcome.checksum]
 

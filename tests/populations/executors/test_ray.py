@@ -146,7 +146,7 @@ def test_a_resumed_population_goes_on_from_its_export(pair, expected):
     pair.restart()
     for _ in range(3):
         pair.generation()
-    pair.population.settle()
+    pair.population.advance()
     exported, history = pair.population.export(), list(pair.history)
     pair.restart()
     assert pair.executor.restore(Origin(exported, ())) == expected[3][0]
@@ -217,7 +217,7 @@ def test_workers_lost_before_an_export_or_a_restore_are_made_again_and_reported(
     evolution = on_ray(Chain, 2)
     try:
         evolution.generation()
-        evolution.population.settle()
+        evolution.population.advance()
         for process in evolution.executor.processes():
             kill(process)
         assert evolution.executor.export() == (1, chain[1][0])
