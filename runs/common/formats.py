@@ -21,7 +21,7 @@ FORMAT = 2
 VERSION = "0.2.0"
 STAMP = {"format": FORMAT, "version": VERSION}
 # The keys at the head of a file: what is written of its format and of its run's identity.
-HEAD = ("format", "version", "run", "parent")
+HEAD = ("format", "version", "run", "parent", "decides")
 
 Value = dict[str, Any]
 Kind = Literal["config", "data", "manifest", "arrays", "generator", "study", "outcome"]

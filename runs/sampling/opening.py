@@ -99,7 +99,8 @@ def chosen_snapshot(folder: RunFolder, which: str | int = BEST) -> tuple[Exporte
     for place, name in ((folder.best, BEST), (folder.snapshots, NEWEST)):
         if name == BEST and which == NEWEST:
             continue
-        exported, _, damaged = newest(place)
+        identity = folder.load_identity()
+        exported, _, damaged = newest(place, identity.run if identity else None)
         if exported is not None:
             why = f" (the best one is damaged: {passed_over[0]})" if passed_over else ""
             return exported, f"{name} snapshot, generation {exported.generation}{why}"

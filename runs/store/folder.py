@@ -22,7 +22,7 @@ from runs.common.lock import RunLock
 from runs.config.loading import present_config, validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
-from runs.store.identity import Identity, Parent, alarms_behind, identity_in
+from runs.store.identity import Identity, Parent, alarms_behind, digests, identity_in
 from runs.store.journal import Entry, read_head, read_journal
 from runs.store.snapshots import snapshots, write_snapshot
 
@@ -149,7 +149,7 @@ class RunFolder:
                 for part in (folder.snapshots, folder.samples, folder.plots):
                     part.mkdir(exist_ok=True)
                 write_json(folder.data, STAMP | asdict(card))
-                identity = Identity(parent=parent)
+                identity = Identity(parent=parent, decides=digests(config))
                 if parent is not None and state is not None:
                     write_snapshot(folder.origin, state, parent.checksum, 1, identity.run)
                 folder.write_config(config, identity)

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from populations.executors.base import Origin, Survivors
 from populations.lineage import Lineage
 from populations.selection import Selection
+from runs.common.errors import ConfigError
 from runs.common.formats import FORMAT
+from runs.common.hints import hint
 from runs.store.folder import RunFolder
+from runs.store.identity import changed, identity_in
 from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_head, read_journal
-from runs.store.snapshots import newest
+from runs.store.snapshots import newest, snapshots
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,17 @@ class Past:
 
 
 def read_past(folder: RunFolder) -> Past:
-    """Return a run's past, with notes on what was damaged and passed over."""
+    """Return a run's past, with notes on what was damaged and passed over.
+
+    Raises:
+        ConfigError: the config decides another result than when the run began, or the journal is of
+            another run.
+    """
+    _check_belonging(folder)
     past = _walk(folder)
     if not (past.scorings and past.scorings[-1].best and past.scored == past.end):
         return past
-    best, _, _ = newest(folder.best)
+    best, _, _ = newest(folder.best, _run_of(folder))
     if best is not None and best.generation == past.end:
         return past
     # The process was killed just before it kept the best: scored again at once, it is kept.
@@ -55,20 +64,27 @@ def read_origin(folder: RunFolder) -> Origin:
 
 def _walk(folder: RunFolder) -> Past:
     """Read the newest sound snapshot and the journal from it on."""
-    exported, checksum, passed_over = newest(folder.snapshots)
+    found = [*snapshots(folder.snapshots), *snapshots(folder.origin)]
+    lines = _lines_from(folder, min((each.generation for each in found), default=0))
+    checksums: dict[int, str] = {}
+    for line in lines:
+        if isinstance(line, Entry):
+            checksums.setdefault(line.generation, line.checksum)
+    run = _run_of(folder)
+    exported, checksum, passed_over = newest(folder.snapshots, run, checksums)
     if exported is None:
-        exported, checksum, more = newest(folder.origin)
+        exported, checksum, more = newest(folder.origin, run, checksums)
         passed_over += more
+    if exported is None:
+        lines = _lines_from(folder, 0)
     notes = [f"passed over {s.path.name}: {reason}" for s, reason in passed_over]
     end = 0 if exported is None else exported.generation
     history: list[Survivors] = []
     scorings: list[Scoring] = []
     beyond = 0
-    for item in read_journal(folder.journal):
+    for item in lines:
         if isinstance(item, Damage):
             notes.append(f"passed over line {item.line} of {folder.journal.name}: {item.reason}")
-        elif isinstance(item, Event):
-            continue
         elif isinstance(item, Scoring):
             scored = scorings[-1].generation if scorings else -1
             if scored < item.generation <= end:
@@ -84,6 +100,44 @@ def _walk(folder: RunFolder) -> Past:
     outdated = read_head(folder.journal).get("format") != FORMAT
     origin = Origin(exported, tuple(history))
     return Past(origin, end, checksum, tuple(notes), tuple(scorings), outdated)
+
+
+def _lines_from(folder: RunFolder, generation: int) -> list[Entry | Scoring | Damage]:
+    """Return a journal's generations from one on, all its scorings, and what is damaged."""
+    return [
+        line
+        for line in read_journal(folder.journal)
+        if isinstance(line, Scoring | Damage)
+        or (isinstance(line, Entry) and line.generation >= generation)
+    ]
+
+
+def _run_of(folder: RunFolder) -> str | None:
+    identity = folder.load_identity() if folder.config.is_file() else None
+    return identity.run if identity else None
+
+
+def _check_belonging(folder: RunFolder) -> None:
+    """Refuse a journal or a config that is not the run's.
+
+    Raises:
+        ConfigError: see `read_past`.
+    """
+    identity = folder.load_identity() if folder.config.is_file() else None
+    if identity is None:
+        return
+    written = identity_in(read_head(folder.journal))
+    if written is not None and written.run != identity.run:
+        raise ConfigError(
+            f"{folder.journal} is of another run ({written.run[:8]}) than {folder.config.name} "
+            f"({identity.run[:8]}): put the run's own journal back"
+        )
+    if keys := changed(identity, folder.load_config()):
+        raise ConfigError(
+            f"{folder.config} was changed since the run began, in what decides its result: "
+            f"{', '.join(keys)}. Put the values back. To go on with other values, begin a new run "
+            f"from this one's state: {hint('train', **{'from': folder.path})} --set KEY=VALUE"
+        )
 
 
 def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Line]:

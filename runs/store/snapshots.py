@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,15 @@ def _seal(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
+def read_snapshot(snapshot: Snapshot, run: str | None = None) -> tuple[ExportedState, str]:
     """Return a verified snapshot's state and its checksum.
 
     Raises:
-        SnapshotError: it does not verify.
+        SnapshotError: it does not verify, or is of another run than `run`.
     """
     manifest = verify(snapshot)
+    if run is not None and manifest.get("run", run) != run:
+        raise SnapshotError("it is of another run")
     try:
         arrays = upgraded("arrays", load_file(snapshot.path / STATE), manifest["format"])
     except Exception as error:  # of a type that numpy lacks, it raises more than its own error
@@ -142,13 +145,21 @@ def read_snapshot(snapshot: Snapshot) -> tuple[ExportedState, str]:
 
 
 def newest(
-    folder: Path,
+    folder: Path, run: str | None = None, checksums: Mapping[int, str] | None = None
 ) -> tuple[ExportedState | None, str, list[tuple[Snapshot, str]]]:
-    """Return the newest state that verifies, its checksum, and what was passed over, and why."""
+    """Return the newest state that verifies, its checksum, and what was passed over, and why.
+
+    Args:
+        folder: of snapshots.
+        run: the id of the run that they must be of; None: of any.
+        checksums: those that the run's journal has, by generation: a state must have its own.
+    """
     passed_over = []
     for snapshot in snapshots(folder):
         try:
-            state, checksum = read_snapshot(snapshot)
+            state, checksum = read_snapshot(snapshot, run)
+            if (checksums or {}).get(snapshot.generation, checksum) != checksum:
+                raise SnapshotError("its checksum is not the journal's of that generation")
         except SnapshotError as error:
             passed_over.append((snapshot, str(error)))
             continue

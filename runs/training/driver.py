@@ -42,7 +42,7 @@ from runs.sampling.opening import mixture_centres
 from runs.sampling.pictures import save_samples
 from runs.sampling.states import check_whole, sampler_of, survivors_of
 from runs.store.folder import DataCard, RunFolder, sibling_of
-from runs.store.identity import Identity, alarms_behind
+from runs.store.identity import Identity, alarms_behind, digests
 from runs.store.journal import Entry, Event, Journal, Scoring
 from runs.store.replay import Past, past_lines, read_origin, read_past, replay_lineage
 from runs.store.snapshots import snapshots, write_snapshot
@@ -238,7 +238,7 @@ class Run:
         self._mirror: Mirror = NoMirror()
         self._saved = -1  # the generation of the newest snapshot
         self._written = 0  # generations that the journal has
-        self._identity = folder.load_identity() or Identity()
+        self._identity = folder.load_identity() or Identity(decides=digests(config))
         self._watch = Watch(config.evaluation, (), alarms_behind(self._identity))
         self._journal: Journal | None = None  # once it is open
         self._stop = Stop(config.checkpoint.grace)
