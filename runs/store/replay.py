@@ -7,7 +7,7 @@ from populations.executors.base import Origin, Survivors
 from populations.lineage import Lineage
 from populations.selection import Selection
 from runs.common.errors import ConfigError
-from runs.common.formats import FORMAT
+from runs.common.formats import FORMAT, format_of
 from runs.common.hints import hint
 from runs.store.folder import RunFolder
 from runs.store.identity import changed, identity_in
@@ -126,7 +126,9 @@ def _check_belonging(folder: RunFolder) -> None:
     identity = folder.load_identity() if folder.config.is_file() else None
     if identity is None:
         return
-    written = identity_in(read_head(folder.journal))
+    head = read_head(folder.journal)
+    format_of(head, folder.journal)  # first: another format may say more than this one knows
+    written = identity_in(head)
     if written is not None and written.run != identity.run:
         raise ConfigError(
             f"{folder.journal} is of another run ({written.run[:8]}) than {folder.config.name} "

@@ -42,7 +42,7 @@ SOUND = {
     "snapshot": lambda samples: samples.shape == (2, 2),
     "data.json": lambda opened: opened[0](1, 0).shape == (1, 2),
     "config.yaml": lambda opened: opened[0](1, 0).shape == (1, 2),
-    "tracking.json": lambda record: record._state["logged"] == 3,
+    "tracking.json": lambda record: record._state.logged == 3,
     "outcome.json": lambda outcome: outcome == {"status": "finished", "error": None},
     "evaluations": lambda records: records[0]["values"] == {"fid-pixels-9": 1.5},
     "generator": lambda sampler: sampler(3, 0).shape == (3, 2),

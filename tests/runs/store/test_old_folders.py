@@ -17,6 +17,7 @@ from runs.common.errors import ConfigError
 from runs.common.formats import FORMAT, STAMP
 from runs.display.inspection import inspect_run
 from runs.store.folder import RunFolder
+from runs.store.identity import digests
 from runs.store.journal import Entry, read_head, read_journal, seal
 from runs.store.snapshots import MANIFEST, snapshots, verify
 from runs.study.folder import StudyFolder
@@ -206,7 +207,8 @@ def test_a_newer_study_is_refused(tmp_path):
 def test_whatever_is_written_names_format_and_version(images_run, tmp_path):
     folder = RunFolder(images_run)
     run = folder.load_identity().run
-    assert read_head(folder.journal) == {**STAMP, "run": run}
+    decides = digests(folder.load_config())
+    assert read_head(folder.journal) == {**STAMP, "run": run, "decides": decides}
     config = yaml.safe_load(folder.config.read_text())
     assert {key: config[key] for key in ("format", "version", "run")} == {**STAMP, "run": run}
     assert json.loads(folder.data.read_text()).items() >= STAMP.items()

@@ -36,7 +36,7 @@ def folder(tmp_path) -> RunFolder:
 def snapshot(folder: RunFolder, generation: int) -> None:
     arrays = {"x": np.full(3, generation, np.float32)}
     write_snapshot(
-        folder.snapshots, ExportedState(arrays, generation, {"x": 1}), f"s{generation}", 9
+        folder.snapshots, ExportedState(arrays, generation, {"x": 1}), f"c{generation}", 9
     )
 
 
@@ -77,7 +77,7 @@ def test_a_snapshot_at_the_end_of_the_journal_needs_no_replay(folder):
     snapshot(folder, 4)
     journal(folder, *map(line, range(4)))
     assert replayed(folder) == [4, 4]
-    assert read_past(folder).checksum == "s4"
+    assert read_past(folder).checksum == "c4"
 
 
 def test_a_snapshot_that_is_ahead_of_the_journal_is_taken(folder):
