@@ -90,8 +90,10 @@ def test_the_display_shows_scores_survivors_and_failures():
         assert part in shown
 
 
-def test_closing_a_display_that_never_began_is_nothing():
-    LiveDisplay(Console(file=io.StringIO())).close()
+def test_closing_a_display_that_never_began_shows_nothing():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    LiveDisplay(console).close()
+    assert console.file.getvalue() == ""
 
 
 def test_in_a_terminal_a_preparation_has_a_bar_and_later_stages_have_lines(monkeypatch):
