@@ -9,7 +9,8 @@ import torch
 
 from egan.backbones import Rows
 from egan.backbones.progressive.growth import Stage
-from egan.backbones.stylegan.networks import Latents, layers, make_truncated, tracked_mean
+from egan.backbones.stylegan.networks import Latents, layers
+from egan.backbones.stylegan.styles import make_truncated, tracked_mean
 from egan.data.pixels import to_uint8
 from egan.determinism import send
 from egan.games import NoiseGame

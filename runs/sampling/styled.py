@@ -9,16 +9,9 @@ from torch import Tensor
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.progressive.networks import check_stage
-from egan.backbones.stylegan.networks import (
-    Generator,
-    every_layer,
-    layers,
-    map_latents,
-    synthesise,
-    tracked_mean,
-    truncate,
-)
+from egan.backbones.stylegan.networks import Generator, every_layer, layers
 from egan.backbones.stylegan.noise import noise_images
+from egan.backbones.stylegan.styles import map_latents, synthesise, tracked_mean, truncate
 from egan.state import Weights
 from runs.common.errors import ConfigError
 from runs.sampling.sampler import BATCH, PIXELS, Sampler

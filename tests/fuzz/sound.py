@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from egan.backbones.stylegan import networks as stylegan
-from egan.backbones.stylegan.ports import published_origins
+from egan.backbones.stylegan.layouts import published_origins
 from egan.data import prepare
 from fitness.features.classifier import ClassifierSpace, SmallClassifier
 from runs.config.loading import load_config

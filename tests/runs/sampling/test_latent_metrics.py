@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from egan.backbones.stylegan.networks import Latents, map_latents
+from egan.backbones.stylegan.networks import Latents
+from egan.backbones.stylegan.styles import map_latents
 from egan.state import Weights
 from egan.streams import Purpose
 from fitness.features.pixels import PixelSpace
@@ -85,8 +86,9 @@ def lengths_by_hand(sampler, space, full, count, seed):
 
 
 def image_of(sampler, function, weights, space, point, seeds):
-    from egan.backbones.stylegan.networks import every_layer, layers, synthesise
+    from egan.backbones.stylegan.networks import every_layer, layers
     from egan.backbones.stylegan.noise import noise_images
+    from egan.backbones.stylegan.styles import synthesise
 
     w = map_latents(function, weights, point) if space == "z" else point
     styles = every_layer(w, layers(16))

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from egan import gradients
 from egan.backbones.progressive.growth import Stage, at_stage, first_generation, introduced
-from egan.backbones.stylegan.networks import map_latents
+from egan.backbones.stylegan.styles import map_latents
 from egan.config import GameConfig
 from egan.data import ImageSource
 from egan.data.draws import Draws

@@ -14,6 +14,7 @@ from egan.backbones.progressive.growth import Stage
 from egan.backbones.stylegan import networks as stylegan
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.ports import backbone_of, convert, read_port
+from egan.backbones.stylegan.styles import map_latents, synthesise, tracked_mean
 
 LATENT, CHANNELS, MAPPING = 6, {4: 8, 8: 8, 16: 4, 32: 4, 64: 4, 128: 2}, 8
 
@@ -128,10 +129,10 @@ def test_the_progression_layouts_images_come_out_the_same(step, stream):
     z, seeds = torch.randn(3, LATENT, generator=stream), torch.arange(3)
     noise = noise_images(seeds, 16)[::2]  # the port's layers share a block's noise
     side = 4 << step
-    w = stylegan.map_latents(generator, weights, z)
+    w = map_latents(generator, weights, z)
     styles = stylegan.every_layer(w, 2 * (step + 1))
     shared = [image for image in noise for _ in range(2)]
-    images = stylegan.synthesise(generator, weights, styles, shared, Stage(side))
+    images = synthesise(generator, weights, styles, shared, Stage(side))
     torch.testing.assert_close(
         images, progression_images(tensors, z, noise, step), rtol=1e-3, atol=1e-3
     )
@@ -260,8 +261,8 @@ def test_the_mean_of_w_is_that_of_many_latents(stream):
     generator = network(16).generator
     weights = convert(progression_file(stream), generator, torch.Generator().manual_seed(0))
     z = torch.randn(20_000, LATENT, generator=stream)
-    w = stylegan.map_latents(generator, weights, z)
-    error = (stylegan.tracked_mean(weights) - w.mean(0)).abs()
+    w = map_latents(generator, weights, z)
+    error = (tracked_mean(weights) - w.mean(0)).abs()
     assert (error < 5 * w.std(0) / sqrt(4096)).all()
 
 

@@ -7,6 +7,7 @@ import torch
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.stylegan import networks as stylegan
 from egan.backbones.stylegan.noise import noise_images
+from egan.backbones.stylegan.styles import map_latents, synthesise, tracked_mean, truncate
 from egan.determinism import send
 from egan.state import Weights
 
@@ -26,13 +27,13 @@ def test_the_mapping_is_its_paper_in_numpy(generator, lively, stream):
         scale = 0.01 * np.sqrt(2 / weight.shape[1])
         w = w @ (weight * scale).T + 0.01 * named[f"mapping.layers.{index}.bias"]
         w = np.maximum(w, 0.2 * w)
-    np.testing.assert_allclose(stylegan.map_latents(generator, weights, z), w, atol=1e-5)
+    np.testing.assert_allclose(map_latents(generator, weights, z), w, atol=1e-5)
 
 
 def test_z_counts_by_its_direction_alone(generator, lively, stream):
     weights, z = lively(generator), torch.randn(3, 6, generator=stream)
-    near = stylegan.map_latents(generator, weights, z)
-    torch.testing.assert_close(stylegan.map_latents(generator, weights, 5 * z), near)
+    near = map_latents(generator, weights, z)
+    torch.testing.assert_close(map_latents(generator, weights, 5 * z), near)
 
 
 def test_mixing_takes_the_second_style_from_the_crossover_on():
@@ -70,11 +71,11 @@ def test_in_training_an_image_mixes_the_styles_of_its_two_latents(generator, liv
         crossover=torch.tensor([0.0, 0.5]),
     )
     images, _ = generator(weights, latents)
-    first, second = (stylegan.map_latents(generator, weights, z) for z in (latents.z, latents.z2))
+    first, second = (map_latents(generator, weights, z) for z in (latents.z, latents.z2))
     styles = stylegan.every_layer(first, 8).clone()  # 32 pixels: 8 layers
     styles[0, 1:], styles[1, 4:] = second[0], second[1]
     noise = noise_images(latents.seeds, 32)
-    assert torch.equal(images, stylegan.synthesise(generator, weights, styles, noise))
+    assert torch.equal(images, synthesise(generator, weights, styles, noise))
 
 
 def test_out_of_training_each_image_has_one_style(generator, lively, stream, style_config):
@@ -88,7 +89,7 @@ def test_out_of_training_each_image_has_one_style(generator, lively, stream, sty
 def test_training_tracks_the_mean_of_w(generator, lively, stream, style_config):
     weights, latents = lively(generator), stylegan.draw_latents(16, style_config, stream)
     _, buffers = generator(weights, latents)
-    mean = stylegan.map_latents(generator, weights, latents.z).double().mean(0)
+    mean = map_latents(generator, weights, latents.z).double().mean(0)
     torch.testing.assert_close(buffers["mapping.mean"].double(), 0.005 * mean)
     _, buffers = generator(Weights(weights.params, buffers), latents)
     torch.testing.assert_close(buffers["mapping.mean"].double(), (1 - 0.995**2) * mean)
@@ -98,27 +99,27 @@ def test_truncation_moves_the_first_layers_towards_the_mean(stream):
     styles, mean = torch.randn(3, 8, 5, generator=stream), torch.randn(5, generator=stream)
     expected = styles.double().numpy().copy()
     expected[:, :4] = mean.double().numpy() + 0.7 * (expected[:, :4] - mean.double().numpy())
-    truncated = stylegan.truncate(styles, mean, 0.7, cutoff=4)
+    truncated = truncate(styles, mean, 0.7, cutoff=4)
     np.testing.assert_allclose(truncated, expected, atol=1e-6)
-    assert torch.equal(stylegan.truncate(styles, mean, 0.0)[1], mean.expand(8, 5))
-    torch.testing.assert_close(stylegan.truncate(styles, mean, 1.0), styles)
+    assert torch.equal(truncate(styles, mean, 0.0)[1], mean.expand(8, 5))
+    torch.testing.assert_close(truncate(styles, mean, 1.0), styles)
     with pytest.raises(ValueError, match="from 0 to 8, not 9"):
-        stylegan.truncate(styles, mean, 0.7, cutoff=9)
+        truncate(styles, mean, 0.7, cutoff=9)
 
 
 def test_truncation_needs_a_mean_of_w(pro_networks, stream):
     weights = pro_networks.generator.initialise(stream)
     with pytest.raises(ValueError, match="only a stylegan generator"):
-        stylegan.tracked_mean(weights)
+        tracked_mean(weights)
     with pytest.raises(ValueError, match=r"only backbone\.name=stylegan has styles"):
-        stylegan.map_latents(pro_networks.generator, weights, torch.zeros(1, 6))
+        map_latents(pro_networks.generator, weights, torch.zeros(1, 6))
 
 
 def test_styles_that_do_not_fit_the_stage_are_refused(generator, stream):
     weights = generator.initialise(stream)
     noise = noise_images(torch.arange(2), 16)
     with pytest.raises(ValueError, match=r"16 pixels take styles of 6 layers, \(N, 6, style\)"):
-        stylegan.synthesise(generator, weights, torch.zeros(2, 8, 5), noise, Stage(16))
+        synthesise(generator, weights, torch.zeros(2, 8, 5), noise, Stage(16))
 
 
 def test_an_image_depends_on_its_own_row_alone(generator, lively, stream, style_config):
@@ -189,5 +190,5 @@ def test_synthesis_is_its_paper_layer_by_layer(generator, lively, stream):
     x = styled(x, "8.first", 2)
     x = styled(conv(x, "blocks.8.conv", he), "8.second", 3)
     expected = conv(x, "to_rgb.8", 1.0) + named["synthesis.to_rgb.8.bias"][:, None, None]
-    images = stylegan.synthesise(generator, weights, styles, noise, Stage(8))
+    images = synthesise(generator, weights, styles, noise, Stage(8))
     np.testing.assert_allclose(images, expected, atol=2e-4)
