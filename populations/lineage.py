@@ -1,4 +1,4 @@
-"""What became of the population: statistics, the best ever, and which mutations win."""
+"""What became of the population: statistics, the best ever, and which operators win."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ def same_child(one: Individual, other: Individual) -> bool:
 class Lineage:
     """A running account of an evolution, fed with every generation's children and survivors.
 
-    `logbook` and `hall_of_fame` are DEAP's. A fitness is relative to its generation's
-    discriminator, so the hall of fame ranks how far children were ahead of D, not their absolute
+    `logbook` and `hall_of_fame` are DEAP's. A fitness is relative to what judged its
+    generation, so the hall of fame ranks how far children were ahead of that, not their absolute
     worth.
     """
 
@@ -53,6 +53,6 @@ class Lineage:
             self.logbook.pop(0)
 
     def shares(self) -> dict[str, float]:
-        """Return each mutation's share of all survivors so far."""
+        """Return each operator's share of all survivors so far."""
         total = self.wins.total()
         return {name: count / total for name, count in sorted(self.wins.items())}

@@ -160,7 +160,7 @@ class Round:
         }
         slowest = max(sum(each.values()) for each in spent.values())
         seconds["messages"] = max(0.0, wall - slowest)
-        # A replica that joined in this generation did not train its discriminator itself.
+        # A replica that joined in this generation has no report of the last advance.
         outcomes = [outcome for _, outcome in self._outcomes]
         first = next((outcome for outcome in outcomes if outcome.training), outcomes[0])
         return replace(first, scores=scores, seconds=seconds, events=tuple(self._events))
