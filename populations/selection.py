@@ -1,7 +1,7 @@
 """Selection: which children are made, and which of them survive. All operators are DEAP's.
 
-Survivors are chosen among the children alone (comma selection): what judges them has moved since the
-parents were scored, so their old scores mean nothing. Ties go to the lower index.
+Survivors are chosen among the children alone (comma selection): what judges them has moved since
+the parents were scored, so their old scores mean nothing. Ties go to the lower index.
 """
 
 from collections import defaultdict, deque
