@@ -1,1 +1,1 @@
-"""Where GANs meet evolution: state, engine, mutations, networks, data."""
+"""Evolutionary GANs: state, engine, games, mutations, critics, networks, data."""

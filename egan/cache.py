@@ -1,7 +1,7 @@
-"""What is costly to make, kept between runs in the user's cache folder.
+"""Results that are slow to compute, kept between runs in the user's cache folder.
 
-A run needs no cache. Where a file cannot be read or written there, its content is made again, and
-a warning says so once.
+A run does not need the cache. If a file cannot be read or written there, its content is computed
+again, and one warning says so.
 """
 
 import logging

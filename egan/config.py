@@ -1,4 +1,4 @@
-"""The game's configuration: everything that decides the result's bits besides the selection."""
+"""The configuration of a game: every key that decides the bits, except those of selection."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What one generation is played with: the game at its stage, its reals, its random streams."""
+"""What one generation is computed with: the game, the stage, the reals, the random streams."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from egan.streams import Purpose, torch_stream
 
 @dataclass(frozen=True)
 class Context:
-    """One generation's view of the game.
+    """Everything that the computations of one generation share.
 
     Attributes:
         generation: its number.
         stage: how far the networks are grown; None: they do not grow.
-        batch: fakes of a mutation's step, and of one of a critic's.
-        shown: reals that the critics have been trained on before.
+        batch: number of fakes in a step of a mutation, and in a step of a critic.
+        shown: number of reals that the critics were trained on before.
         game: what is generated from what.
-        draws: the reals.
-        device: where all of it is computed.
+        draws: gives the reals.
+        device: where everything is computed.
     """
 
     generation: int
@@ -52,10 +52,10 @@ class Context:
         return reals if self.stage is None else self.game.at_stage(reals, self.stage)
 
     def inputs(self, count: int, stream: torch.Generator, reals: Batch) -> Batch:
-        """Return what `count` fakes are made from; some games take a part of it from `reals`."""
+        """Return the inputs of `count` fakes; their conditions, if any, come from `reals`."""
         drawn = send(self.game.inputs(count, stream), self.device)
         return {**drawn, **self.game.conditions(reals)}
 
     def stream(self, purpose: Purpose, *index: int) -> torch.Generator:
-        """Return the random stream of a purpose in this generation, the run's seed's."""
+        """Return the random stream of a purpose in this generation."""
         return torch_stream(self.draws.seed, self.generation, purpose, *index)

@@ -1,4 +1,4 @@
-"""The critics' turn: they are trained on what survived."""
+"""Training of the critics, on reals and on fakes of the survivors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -20,7 +20,7 @@ Run = Callable[..., Any]  # calls one of `egan.gradients` in a context
 
 
 class Diverged(RuntimeError):
-    """A critic's training became non-finite; the last snapshot is intact."""
+    """A critic's loss or weights became non-finite; the last snapshot is intact."""
 
 
 def train_critics(
@@ -39,7 +39,7 @@ def train_critics(
         parents: the survivors.
         config: the game's, with the settings of the state.
         run: calls one of `egan.gradients` in a context.
-        before: each critic's steps before its layers came in, see `egan.optimizer.adam`.
+        before: each critic's `steps_before_introduction`, see `egan.optimizer.adam`.
 
     Returns:
         The new critics, and their mean loss.

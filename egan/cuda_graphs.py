@@ -1,10 +1,10 @@
 """Functions of tensors, recorded once and replayed: CUDA graphs.
 
-A small network on a GPU waits for its hundreds of kernels to be launched one by one; a graph
-launches them all at once. They are the kernels of the plain call, so the bits are, too, and that is
-seen to, not trusted: a recording is in use only after it has given the plain call's bits for
-different arguments, twice. What cannot be recorded (a mutation that reads its loss on the host, for
-one) is called plainly for good.
+On a GPU a small network spends its time on launching hundreds of kernels one by one; a graph
+launches all of them at once. They are the kernels of the plain call, so the bits are the same. This
+is checked: a recording is used only after two replays with different arguments have given the bits
+of the plain call. A function that cannot be recorded (such as one with a mutation that reads its
+loss on the host) is always called plainly.
 """
 
 import logging
@@ -23,20 +23,20 @@ Replay = Callable[[Tensors], Tensors]
 Result = TypeVar("Result")
 Recorder = Callable[[Callable[[Tensors], Tensors], Tensors], Replay]
 
-PROOFS = 2  # calls whose bits a recording has to give before it is believed
+PROOFS = 2  # calls whose bits a recording must reproduce before it is used
 WARM_UP = 3  # calls on a side stream before a capture, as torch's documentation has it
 MOST = 64  # recordings; each holds a copy of its arguments
 
 
 def recorder(device: torch.device) -> Recorder | None:
-    """Return what records functions on `device`; None: there, launching a kernel costs nothing."""
+    """Return what records functions on `device`; None on a CPU, where nothing is launched."""
     return CudaRecorder() if device.type == "cuda" else None
 
 
 class CudaRecorder:
-    """Captures CUDA graphs, on one stream and in one pool of memory: none runs beside another.
+    """Captures CUDA graphs on one stream, with one memory pool, so that no two run concurrently.
 
-    Beside each other they gave other bits, and hung: cuBLAS has one scratch memory for all that is
+    Concurrent graphs gave other bits, and hung: cuBLAS has one workspace for everything that is
     captured on a stream, and kernels that wait for their whole grid can wait for each other.
     """
 
@@ -48,7 +48,7 @@ class CudaRecorder:
         """Return `function` as a graph's replay.
 
         Raises:
-            RuntimeError: the function does what a graph cannot hold.
+            RuntimeError: the function does something that a graph cannot contain.
         """
         own = copies(arguments)
         current, side = torch.cuda.current_stream(), self._stream
@@ -77,7 +77,7 @@ class CudaRecorder:
 
 @dataclass
 class _Recording:
-    """A function's replay, the shape of its result, and how often it has given the plain bits."""
+    """A function's replay, the form of its result, and how often its bits were right."""
 
     replay: Replay
     result: Any
@@ -85,7 +85,7 @@ class _Recording:
 
 
 class Recordings:
-    """Calls functions, by a recording where there is one."""
+    """Calls functions, as a recorded graph where there is one."""
 
     def __init__(self, record: Recorder | None) -> None:
         self._record = record
@@ -94,7 +94,7 @@ class Recordings:
 
     @property
     def in_use(self) -> int:
-        """Return the number of recordings that have proved themselves."""
+        """Return the number of recordings that have passed their checks."""
         return sum(entry is not None and entry.proofs >= PROOFS for entry in self._known.values())
 
     def __call__(
@@ -103,7 +103,7 @@ class Recordings:
         """Return `function(*arguments)`.
 
         Args:
-            key: says all that the function's result depends on besides `arguments`.
+            key: everything that the result depends on besides `arguments`.
             function: pure, of trees of tensors (in dicts, sequences and dataclasses) to such trees.
             arguments: its arguments; nothing changes them in place afterwards.
         """
@@ -136,7 +136,7 @@ class Recordings:
         arguments: Tensors,
         plain: object,
     ) -> None:
-        """Record the function if it is not yet, and hold a replay against the plain result."""
+        """Record the function unless it is recorded, and compare a replay with the plain result."""
         assert self._record is not None
         try:
             expected = leaves(plain)

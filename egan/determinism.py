@@ -1,4 +1,4 @@
-"""A process's device: what decides the bits of its arithmetic, its memory, the way there."""
+"""The device of a process: what makes its bits reproducible, its memory, copies to it."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 def send(tree: Tree, device: torch.device) -> Tree:
     """Return a tree of the host's tensors on `device`.
 
-    A GPU is not waited for: the copy, out of pinned memory, takes its turn behind the work at hand.
+    The host does not wait for a GPU: the copy, from pinned memory, is queued behind running work.
     """
 
     def sent(tensor: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def send(tree: Tree, device: torch.device) -> Tree:
 
 
 def prepare_device(device: str, threads: int, precision: str = "float32") -> torch.device:
-    """Fix what decides the bits of arithmetic in this process, and return the torch device.
+    """Set all that affects the bits of arithmetic in this process; return the torch device.
 
     Another number of threads, or an algorithm that cuDNN picks by timing, gives other bits.
     """
@@ -43,7 +43,7 @@ def prepare_device(device: str, threads: int, precision: str = "float32") -> tor
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Else each new tensor is first filled, by a kernel more; no step reads what none wrote.
+        # Otherwise another kernel fills each new tensor first; no step reads unwritten memory.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(device)
 
@@ -61,10 +61,10 @@ def bfloat16_unit() -> str | None:
 
 
 def _keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next activations.
+    """Make the C library keep freed memory for the next activations.
 
-    Where it gives large blocks back to the system, each new one costs a page fault for every 4 KiB:
-    a sixth of a large generation on a CPU. The process stays at the most that it has ever needed.
+    If it returns large blocks to the system, each new block costs a page fault per 4 KiB: a sixth
+    of the time of a large generation on a CPU. The process then stays at its peak memory.
     """
     if sys.platform != "linux":
         return

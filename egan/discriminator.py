@@ -1,4 +1,4 @@
-"""The shared discriminator's objective: its loss and its regularisers."""
+"""The objective of a critic: losses and regularisers, with the paper of each."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
-    """How the discriminator is trained in every generation, on what survived."""
+    """How every critic is trained in each generation, on the survivors' fakes."""
 
     updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
     loss: Literal["bce", "least_squares", "hinge"] = "bce"
@@ -23,7 +23,7 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     gradient_penalty: Weight = Field(0.0, description="weight of WGAN-GP's penalty")
 
     def due(self, update: int) -> "DiscriminatorConfig":
-        """Return what regularises the run's `update`-th step, counted from 0.
+        """Return the config of the run's `update`-th step (from 0): with R1 or without.
 
         Lazy regularisation (Karras et al., 1912.04958, section 3.1): every k-th step, k times R1.
         """

@@ -10,7 +10,7 @@ Siblings share the parent's forward pass and the critics'; each mutation is one 
 product from there, bit-equal to making the children one at a time. The critics on the evaluation
 reals, and their gradients, are computed once for all children.
 
-Which networks there are, and what they see, is the game's business (`egan/games/`).
+Which networks there are, and what each of them gets, is defined by the game (`egan/games/`).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -91,7 +91,7 @@ class Engine:
         }
 
     def context(self, generation: int) -> Context:
-        """Return what a generation is played with."""
+        """Return what a generation is computed with."""
         schedule = self._schedule
         batch = schedule.batch(generation)
         return Context(
@@ -197,7 +197,7 @@ class Engine:
     # ------------------------------------------------------------------------------------ variation
 
     def _family(self, job: Job) -> tuple[int, ...]:
-        """Return what decides a child's noise: siblings of one family share their forward pass."""
+        """Return the key of a child's family, which has equal noise and shares forward passes."""
         return (*job.parents, job.index if self.config.population.noise == "fresh" else -1)
 
     def _vary_parent(self, context: Context, state: EvolutionState, jobs: list[Job]) -> list[Child]:
@@ -317,7 +317,7 @@ class Engine:
     # --------------------------------------------------------------------------------------- common
 
     def _config_in(self, state: EvolutionState) -> GameConfig:
-        """Return the config with what has changed since the run began."""
+        """Return the config with the settings of the state."""
         return with_settings(self.config, state.settings)
 
     def _run(
@@ -327,7 +327,7 @@ class Engine:
         *arguments: object,
         **constants: Hashable,
     ) -> Result:
-        """Call one of `egan.gradients`, by a recording where there is one."""
+        """Call one of `egan.gradients`, as a recorded CUDA graph where there is one."""
         call = partial(function, context, **constants)
         if context.stage is not None and context.stage.alpha < 1:  # another one every generation
             return call(*arguments)
@@ -335,7 +335,7 @@ class Engine:
         return self._recordings(key, call, *arguments)
 
     def _draws_in(self, batch: int) -> Draws:
-        """Return the draws of the generations with this batch, the latest ones kept."""
+        """Return the draws for generations of this batch; those of the last batch are kept."""
         if batch not in self._draws:
             counts = {
                 Purpose.EVALUATION_DATA: self.config.fitness.batch,
@@ -349,7 +349,7 @@ class Engine:
     def _inputs(
         self, context: Context, purpose: Purpose, job: Job, reals: Batch, step: int
     ) -> Batch:
-        """Draw a child's inputs: the generation's own, or the child's where noise is fresh."""
+        """Draw a child's inputs: shared by the generation, or its own where noise is fresh."""
         fresh = self.config.population.noise == "fresh"
         index = (step, 1 + job.index) if fresh else (step, 0)
         evaluation = purpose is Purpose.EVALUATION_NOISE

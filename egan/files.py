@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: temporary name, fsync, rename; hashes, locks."""
+"""Atomic files: temporary name, fsync, rename; also hashes and locks."""
 
 import fcntl
 import hashlib

@@ -1,7 +1,7 @@
 """The arithmetic of a generation: pure functions of tensors, on the networks of a context.
 
-The engine draws their arguments and judges their results. None reads a number back from the device
-or draws at random, so that a GPU may run each of them as one graph (`egan/cuda_graphs.py`).
+The engine draws the arguments and checks the results. No function here reads a number back from the
+device or draws at random, so a GPU can run each of them as one graph (`egan/cuda_graphs.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def descents(
     reals: Batch,
     mutations: Sequence[Mutation],
 ) -> tuple[list[Descent], Buffers]:
-    """Return where each mutation would take a parent, and the parent's buffers after the call.
+    """Return each mutation's loss and gradients, and the parent's buffers after the call.
 
     Siblings share the fakes, the critics' forward passes and the gradient of the game's fixed loss;
     a mutation adds one vector-Jacobian product. `reals` is empty where nothing asks for them.

@@ -36,9 +36,9 @@ def adam(
 ) -> tuple[Tensor, Moments]:
     """Return the parameters (P,) and moments after one step along `gradient` (P,).
 
-    `steps_before_introduction` (P,) is for networks that grow: the steps before a parameter's layer
-    came in, during which its gradients were zero. Its bias correction counts from there, as if the
-    layer had an optimiser of its own.
+    `steps_before_introduction` (P,) is for networks that grow: the number of steps before a
+    parameter's layer was introduced, in which its gradients were zero. Its bias correction counts
+    from there, as if the layer had an optimiser of its own.
     """
     beta1, beta2 = betas
     t = moments.step + 1

@@ -120,14 +120,14 @@ class EngineReplica:
         return checksum(self.state)
 
     def _advance(self, survivors: Survivors) -> None:
-        """Adopt children it has, make again those that another replica made."""
+        """Adopt the survivors; make those again that another replica made."""
         missing = [job for job in dict.fromkeys(survivors) if job not in self._children]
         made = {child.job: child for child in self._engine.vary(self.state, missing)}
         chosen = [self._children.get(job) or made[job] for job in survivors]
         self._enter(*self._engine.advance(self.state, chosen))
 
     def _enter(self, state: EvolutionState, training: dict[str, float]) -> None:
-        """Take a state, and forget what was kept of the one before."""
+        """Take a state, and drop what was cached for the previous one."""
         self._held = state, training
         self._children, self._checksum, self._gradients_real = {}, None, None
 
@@ -136,8 +136,8 @@ class EngineReplica:
 class ReplicaFactory:
     """Builds a replica wherever it is called; small enough to be sent to any worker.
 
-    The mutations travel as functions, so that a program's own ones reach workers that do not have
-    the program.
+    The mutations are sent as functions, so that a user's own ones reach workers that do not have
+    the user's program.
     """
 
     config: GameConfig

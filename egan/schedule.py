@@ -2,8 +2,8 @@
 
 Networks that grow (Karras et al., arXiv 1710.10196) compute at a stage that follows from the images
 shown so far; the reals, the batch and the age of every layer follow from it. For networks that do
-not grow every generation is alike. There is no state: a resumed run, a replica or a sampler asks
-for any generation.
+not grow every generation is alike. There is no state, so a resumed
+run, a replica or a sampler can ask for any generation.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Schedule:
 
     @classmethod
     def counting(cls, config: GameConfig) -> "Schedule":
-        """Return a schedule of the batches and the images shown alone; it needs no data."""
+        """Return a schedule that only counts batches and images; it needs no data."""
         size = config.population.batch
         return cls(size, config.discriminator.updates, config.backbone.counted(size))
 
@@ -57,13 +57,13 @@ class Schedule:
         return stage(self.shown(generation), self.growth)
 
     def batch(self, generation: int) -> int:
-        """Return the fakes of a mutation's step, and of one of a critic's."""
+        """Return the number of fakes in a step of a mutation, and in a step of a critic."""
         if self.growth is None:
             return self.size
         return self.growth.batches[stage(self.shown(generation), self.growth).resolution]
 
     def shown(self, generation: int) -> int:
-        """Return the reals that the critics have been trained on before a generation."""
+        """Return the number of reals that the critics were trained on before a generation."""
         if self.growth is None:
             return generation * self.updates * self.size
         return images_shown(generation, self.growth, self.updates)
@@ -71,9 +71,9 @@ class Schedule:
     def steps_before_introduction(
         self, function: NetworkFunction, steps: int, device: torch.device
     ) -> Tensor | None:
-        """Return for each parameter (P,) the optimiser's steps before its layer came in.
+        """Return for each parameter (P,) the optimiser steps before its layer was introduced.
 
-        `steps` is how many the network takes per generation. None: all are there from the start.
+        `steps` is the number per generation. None: all layers compute from the start.
         """
         if self.growth is None:
             return None

@@ -1,4 +1,4 @@
-"""Trees of tensors (dicts, sequences and dataclasses, tensors for leaves), and lists of them."""
+"""Trees of tensors: dicts, sequences and dataclasses whose leaves are tensors."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ def leaves(tree: object) -> Tensors:
     """Return the tensors of a tree, in order.
 
     Raises:
-        TypeError: it holds something else than tensors.
+        TypeError: it holds something that is no tensor.
     """
     found: Tensors = []
     _gather(tree, found)
@@ -46,7 +46,7 @@ def mapped(tree: Any, function: Callable[[Tensor], object]) -> Any:
     """Return the tree with `function` of each tensor in its place.
 
     Raises:
-        TypeError: it holds something else than tensors.
+        TypeError: it holds something that is no tensor.
     """
     if isinstance(tree, Tensor):
         return function(tree)

@@ -1,1 +1,1 @@
-"""Tensors in, numbers out: the scores of a generator."""
+"""Tensors in, numbers out: children's objectives, feature spaces, metrics."""

@@ -1,1 +1,1 @@
-"""Evolution, ignorant of what evolves: individuals, selection, seeding, executors."""
+"""Evolution of anything: individuals, selection, seeding, lineage, executors."""

@@ -1,7 +1,7 @@
 """Individuals as plain values: which child, of which parents, by which operator, how good.
 
-What evolves never enters here: an individual is a handle of a few bytes, so DEAP may copy it freely
-and it travels to any worker.
+An individual does not hold what evolves. It has a few bytes, so DEAP may copy it freely, and it can
+be sent to any worker.
 """
 
 import math

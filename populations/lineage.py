@@ -1,4 +1,4 @@
-"""What became of the population: statistics, the best ever, and which operators win."""
+"""The evolution so far: statistics, the best children, and which operators win."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def same_child(one: Individual, other: Individual) -> bool:
 
 
 class Lineage:
-    """A running account of an evolution, fed with every generation's children and survivors.
+    """Statistics of an evolution, updated with every generation's children and survivors.
 
     `logbook` and `hall_of_fame` are DEAP's. A fitness is relative to what judged its
     generation, so the hall of fame ranks how far children were ahead of that, not their absolute

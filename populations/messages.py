@@ -2,5 +2,5 @@
 
 
 def one_line(error: object, longest: int | None = None) -> str:
-    """Return an error's text as one line, of at most `longest` letters."""
+    """Return an error's text as one line, of at most `longest` characters."""
     return " ".join(str(error).split())[:longest]

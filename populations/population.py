@@ -1,8 +1,8 @@
 """The population as the loop sees it: choose the survivors, advance to them, evaluate children.
 
-A choice is made here, and the replicas hear of it when they advance: they adopt the survivors and
-train on them. That happens on the way to the next evaluation, so a generation costs each worker one
-round trip; before a snapshot or at the end, `advance` does it alone.
+`choose` only notes the survivors. The replicas adopt them, and train on them, when they advance.
+They do so in the same call as the next evaluation, so a generation costs each worker one round
+trip; before a snapshot or at the end, `advance` does it alone.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Population:
         return [self.outcome.scores[job.index] for job in jobs]
 
     def choose(self, survivors: Survivors) -> None:
-        """Take the survivors as the next generation's parents, best first; it begins here."""
+        """Note the survivors, best first, as parents of the next generation, which begins here."""
         self._chosen = survivors
         self.generation += 1
 

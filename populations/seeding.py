@@ -1,7 +1,7 @@
 """Random streams derived from (run seed, generation, purpose, index), never a global generator.
 
-Every stream is a function of those values alone, so any worker can make it again and no two
-purposes share one. A purpose is a number: whoever evolves something gives each of its own.
+Every stream is a function of these values alone, so any worker can make it again, and no two
+purposes share one. A purpose is a number; whoever evolves something defines its own.
 """
 
 import numpy as np

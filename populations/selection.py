@@ -1,7 +1,7 @@
 """Selection: which children are made, and which of them survive. All operators are DEAP's.
 
-Survivors are chosen among the children alone (comma selection): what judges them has moved since
-the parents were scored, so their old scores mean nothing. Ties go to the lower index.
+Survivors are chosen among the children alone (comma selection): what judges them has changed
+since the parents were scored, so their old scores are out of date. Ties go to the lower index.
 """
 
 from collections import defaultdict, deque
@@ -34,8 +34,8 @@ class NoFiniteChild(RuntimeError):
 class Selection:
     """A policy: which jobs of the full grid are made, what is compared, and who survives.
 
-    Unless `ranked`, the survivors are all children, in the order of their index: so where there is
-    nothing to choose, whether children are scored decides nothing.
+    Unless `ranked`, all children survive, in the order of their index. So where there is nothing to
+    choose, the result does not depend on whether children are scored.
     """
 
     name: str
@@ -122,7 +122,7 @@ def every_child(grid: list[Job], survivors: int, seed: int, generation: int) -> 
 
 
 def random_children(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:
-    """Make only as many children as survive, picked without looking at anything."""
+    """Make only as many children as survive, drawn at random."""
     stream = numpy_stream(seed, generation, PROPOSAL)
     return [grid[i] for i in sorted(stream.choice(len(grid), survivors, replace=False).tolist())]
 

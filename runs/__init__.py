@@ -1,4 +1,4 @@
-"""Runs on disk and in MLflow: configuration, driver, journal, snapshots, tracking, command line.
+"""Runs on disk and in MLflow: configuration, training, journal, snapshots, tracking, commands.
 
 As a library:
 

@@ -1,7 +1,7 @@
 """A torch module as a pure function of a flat parameter vector.
 
-The module itself stays on torch's `meta` device: it is the shape of a computation and holds no
-weights, so one skeleton serves every genome of a population.
+The module stays on torch's `meta` device and holds no weights: it only describes a computation, so
+one module serves every genome of a population.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +22,10 @@ Initialiser = Callable[[nn.Module, torch.Generator], None]
 
 
 class NetworkFunction:
-    """`module` as a function of `Weights`; `initialise` fills one real copy from a generator.
+    """`module` as a function of `Weights`; `initialise` fills a real copy from a generator.
 
-    `direct` says that weights of two dimensions and more go into products as they are, so that
-    they may be brought into the form that products want beforehand.
+    `direct` says that the module uses weights of two or more dimensions only as operands of
+    products, so that they may be cast and laid out for these beforehand.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class NetworkFunction:
         return dict(zip(names, self.places(params), strict=True))
 
     def operands(self, params: Tensor) -> Iterator[Tensor]:
-        """Yield the parameters as a GPU's module takes them: views, or what products read fastest.
+        """Yield the parameters for a module on a GPU: views, or copies that products read fastest.
 
-        Else it transposes a weight anew for every convolution, and casts it by another kernel.
+        Otherwise each convolution transposes its weight again, and another kernel casts it.
         """
         for view in self.places(params):
             if not self._direct or view.dim() < 2:
@@ -119,10 +119,10 @@ class NetworkFunction:
 
 
 class _Unpack(Function):
-    """A flat vector as a network's parameters on a GPU, and their gradients as a flat vector again.
+    """On a GPU: a flat vector as a network's parameters; backward, their gradients as one vector.
 
-    What torch's own views and casts would do; but there each undoes itself by a pass of its own,
-    and here one copy puts a gradient into its place, whatever its layout and type.
+    Torch's own views and casts would do the same, but with a backward pass for each of them. Here
+    one copy puts a gradient into its place, whatever its layout and type.
     """
 
     @staticmethod
@@ -169,8 +169,8 @@ def _slot(module: nn.Module, name: str) -> Slot:
 def _filled(slots: Sequence[Slot], tensors: Sequence[Tensor]) -> Iterator[None]:
     """Put tensors into a module's slots for one call.
 
-    What `torch.func.functional_call` does, without looking up every name at every call: that took
-    longer than a small network's own arithmetic.
+    It does what `torch.func.functional_call` does, without looking up every name in every call,
+    which took longer than the arithmetic of a small network.
     """
     own = [table[key] for table, key in slots]
     try:

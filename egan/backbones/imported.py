@@ -53,7 +53,7 @@ def _class_of(name: str) -> type[Backbone]:
 
 
 def check_networks(name: str, networks: Any, shape: tuple[int, ...]) -> Networks:
-    """Return a user's networks after two samples made and judged by them.
+    """Return a user's networks if they can make and judge two samples.
 
     Raises:
         ValueError: they are no networks for samples of `shape`; the message says what they gave.

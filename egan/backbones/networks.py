@@ -26,7 +26,7 @@ class Rows(Protocol):
 
 
 class Backbone(BaseModel, extra="forbid", frozen=True):
-    """A backbone's config: what it says of a game before the data are known.
+    """A backbone's config: what is known of its networks before the data are.
 
     A class of a user's own is named by its import path and gives its networks by `build`.
     """
@@ -42,11 +42,11 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
         """
 
     def batches(self, batch: int) -> Mapping[str, int]:
-        """Return the batches of a run by the keys that set them, `batch` being population.batch."""
+        """Return a run's batch sizes by the keys that set them; `batch` is population.batch."""
         return {"population.batch": batch}
 
     def counted(self, batch: int) -> GrowthSchedule | None:
-        """Return a schedule that counts the images shown; None: every batch is `batch`."""
+        """Return a schedule that counts the images shown; None: every batch has size `batch`."""
         return None
 
     def check_batch(self, key: str, batch: int) -> None:
@@ -76,7 +76,7 @@ class Networks:
         return torch.randn(count, self.latent, generator=generator)
 
     def growth(self, batch: int) -> GrowthSchedule | None:
-        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        """Return the schedule of growing networks, or None; see `egan.games.Game.growth`."""
         return None
 
 

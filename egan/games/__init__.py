@@ -1,4 +1,4 @@
-"""What is generated from what: the games that the engine plays."""
+"""Games: what is generated from what, by which generators, judged by which critics."""
 
 from egan.backbones import BackboneConfig, build_networks
 from egan.games.game import Batch, Buffers, Game, Genes, Samples, joined, rows

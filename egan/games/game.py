@@ -1,4 +1,4 @@
-"""What is generated from what: the protocol that the engine plays.
+"""The protocol of a game: what is generated from what, and who judges it.
 
 A game is pure. It holds the networks' functions and what is known of the data, no weights and no
 state: weights, random streams and reals are arguments. `egan.games.noise` is the first one.
@@ -50,7 +50,10 @@ class Game(Protocol):
         """See above."""
 
     def growth(self, batch: int) -> GrowthSchedule | None:
-        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        """Return the schedule of growing networks, or None if they do not grow.
+
+        `batch` is the batch of stages whose batch the config does not give.
+        """
 
     def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
         """Return a generation's real samples for a purpose, with what belongs to them."""

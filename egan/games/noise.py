@@ -25,7 +25,7 @@ class NoiseGame:
         self.critics: Mapping[str, NetworkFunction] = {"discriminator": networks.discriminator}
 
     def growth(self, batch: int) -> GrowthSchedule | None:
-        """Return how the networks grow, on batches of `batch` where none is named; None: not."""
+        """Return the schedule of growing networks, or None; see `Game.growth`."""
         return self.networks.growth(batch)
 
     def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:

@@ -1,8 +1,8 @@
-"""The one call path: what a replica does, and what an executor makes of replicas.
+"""Interfaces: what a replica does, and how an executor calls replicas.
 
 A replica holds the whole state. `step` brings it to a generation (by adopting the survivors of the
-one before), makes jobs there and scores them; it is idempotent in the first part, so a job may be
-sent again to any replica. In process and on Ray alike, only these small values travel.
+one before), makes jobs there and scores them; the first part is idempotent, so a job may be
+sent again to any replica. In process and on Ray alike, only these small values are passed.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,11 +71,11 @@ class PlacementConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class WorkerLost(RuntimeError):
-    """The workers are lost, or the cluster's head, for good; the run can be resumed."""
+    """All workers, or the cluster's head, are lost for good; the run can be resumed."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether memory was short, on a host or on a device; torch is not imported here."""
+    """Return whether a host or a device was out of memory; torch is not imported here."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"  # torch's, or Ray's
@@ -101,7 +101,7 @@ class Replica(Protocol):
 
     @property
     def hardware(self) -> str:
-        """Return the device as a person knows it, such as an accelerator's model."""
+        """Return the device's name for people, such as a GPU's model."""
 
     def step(
         self,
@@ -124,7 +124,7 @@ class Replica(Protocol):
 
 @dataclass(frozen=True)
 class Origin:
-    """From where a lost population is made again: a state, and the survivors since."""
+    """What a lost population is rebuilt from: a state, and the survivors since."""
 
     exported: Exported | None
     history: Sequence[Survivors]

@@ -34,7 +34,7 @@ class LocalExecutor:
         return self._replica.export()
 
     def held(self) -> Exported | None:
-        """Return the replica's state: whole at any moment, for it is never changed in place."""
+        """Return the replica's state: complete at any moment, as it is never changed in place."""
         return self._replica.export()
 
     def restore(self, origin: Origin) -> str:

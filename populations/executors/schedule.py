@@ -1,4 +1,4 @@
-"""Who does what, for how long, and who is believed: the Ray executor's decisions, without Ray."""
+"""The Ray executor's decisions, without Ray: jobs of a call, deadlines, majority of checksums."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -15,20 +15,20 @@ SMOOTHING = 0.5  # weight of a new measurement of an operator's cost
 
 
 class Costs:
-    """Seconds that a child of each operator took lately."""
+    """Recent seconds per child of each operator."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
     def measured(self, jobs: Sequence[Job], seconds: float) -> None:
-        """Take note of the time of a call that made `jobs`."""
+        """Note the time of a call that made `jobs`."""
         for job in jobs:
             each = seconds / len(jobs)
             known = self._seconds.get(job.operator, each)
             self._seconds[job.operator] = known + SMOOTHING * (each - known)
 
     def longest_first(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return the jobs, the costliest parents' first, and of each the costliest child first.
+        """Return the jobs, those of the slowest parents first, and of each the slowest child first.
 
         Siblings stay together, for those of one call share their parent's forward pass.
         """
@@ -42,9 +42,9 @@ class Costs:
 def take(queue: "deque[Job]", workers: int, total: int) -> tuple[Job, ...]:
     """Take the next call's jobs off the queue, which began with `total`: guided self-scheduling.
 
-    Polychronopoulos and Kuck (IEEE Transactions on Computers 36, 1987): large pieces first, for the
-    few calls; small ones at the end, so that nobody waits long for the slowest. Half their size,
-    since workers may differ in speed; and never so small that calls outnumber `CALLS` a worker.
+    Polychronopoulos and Kuck (IEEE Transactions on Computers 36, 1987): many jobs at first, for few
+    calls; few at the end, so that no worker waits long for the slowest. Here half as many, since
+    workers may differ in speed, and never so few that a worker gets more than `CALLS` calls.
     """
     if workers == 1:
         count = len(queue)
@@ -68,23 +68,23 @@ class Deadline:
         return max(FLOOR, SLACK * max(self._measured)) if self._measured else FIRST_DEADLINE
 
     def answered(self, seconds: float) -> None:
-        """Take note of a call that came back."""
+        """Note the time of a call that was answered."""
         self._measured.append(seconds)
 
     def missed(self) -> None:
-        """Take note of a call that did not. It may only be long: the next has twice as much."""
+        """Note a call without an answer. It may only be slow, so the next deadline is doubled."""
         self._measured.append(2 * self.seconds / SLACK)
 
 
 def agreed(checksums: Iterable[tuple[str, bool]]) -> str:
-    """Return the checksum that most have: of those that proved themselves, else of all.
+    """Return the majority's checksum: of the proven replicas, or of all if none is proven.
 
-    A draw goes to the one that comes first, so it must not be the fastest that does.
+    A tie goes to the first, so the order must not be that of arrival.
 
     Args:
-        checksums: each replica's, and whether it agreed before on a generation that it advanced to
-            itself. A newcomer has no vote: else nodes of other hardware, once they are the
-            majority, would take over a run that others began.
+        checksums: each replica's, and whether it is proven: it has agreed before on a generation
+            that it advanced to itself. A new replica has no vote; otherwise nodes of other
+            hardware could take over a run as soon as they are the majority.
     """
     answers = list(checksums)
     voters = [checksum for checksum, proven in answers if proven] or [c for c, _ in answers]

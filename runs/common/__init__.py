@@ -1,1 +1,1 @@
-"""What every part of `runs` uses: errors, whole files, locks, signals."""
+"""Shared by all packages of `runs`: errors, atomic files, formats, locks, signals."""

@@ -1,1 +1,1 @@
-"""Scores of a run, or of any images, against real data."""
+"""Metrics of a run, or of any images, against real data."""

@@ -1,1 +1,1 @@
-"""The loop, and all that keeps it going."""
+"""Training: the loop, resuming, forking, stopping, and where replicas run."""

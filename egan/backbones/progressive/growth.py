@@ -1,8 +1,8 @@
-"""Progressive growing (Karras et al., arXiv 1710.10196) as a pure function of what was shown.
+"""Progressive growing (Karras et al., arXiv 1710.10196) as a function of the images shown.
 
 A network has the parameters of all its resolutions from the beginning; a `Stage` says which of them
-compute. Those that do not yet, receive gradients of exactly zero, so that neither they nor their
-moments move. Nothing here has state: a resumed run, or a replica, asks for any generation.
+compute. The others receive gradients of exactly zero, so that neither they nor their moments
+change. Nothing here has state: a resumed run, or a replica, can ask for any generation.
 """
 
 from collections.abc import Iterator, Mapping

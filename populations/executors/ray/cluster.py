@@ -1,4 +1,4 @@
-"""What the Ray executor asks of Ray: to join or start a cluster, its room, its head, its errors."""
+"""The Ray executor's use of Ray: joining or starting a cluster, its room, its head, its errors."""
 
 import logging
 import os
@@ -74,10 +74,10 @@ def connect(config: PlacementConfig, code: Sequence[Path] = ()) -> None:
 
 
 def _knock(address: str) -> None:
-    """Ask whether anybody listens at HOST:PORT, for Ray would try for minutes.
+    """Check that something listens at HOST:PORT, because Ray would try for minutes.
 
     Raises:
-        OSError: nobody does.
+        OSError: nothing does.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
@@ -90,7 +90,7 @@ def is_joined() -> bool:
 
 
 def leave() -> None:
-    """Leave the cluster, or end the one that was started here; a lost head is no hindrance."""
+    """Leave the cluster, or stop the one that was started here, even if its head is lost."""
     bounded(ray.shutdown, CLOSE_TIMEOUT)
 
 
@@ -121,7 +121,7 @@ def choose_device(config: PlacementConfig) -> str:
 
 
 def worker_count(config: PlacementConfig, device: str, children: int) -> int:
-    """Return how many workers there will be on what is there now.
+    """Return how many workers fit on the nodes that are there now.
 
     Raises:
         ValueError: the number asked for does not fit.
@@ -159,19 +159,19 @@ def _check_labels(wanted: Mapping[str, str]) -> None:
 
 
 def places(have: dict[str, float], options: dict[str, Any]) -> int:
-    """Return for how many actors resources suffice, if no node's border lies between them."""
+    """Return how many actors the resources suffice for, borders between nodes ignored."""
     needs = {"CPU": options["num_cpus"], "GPU": options.get("num_gpus", 0)}
     needs |= options.get("resources", {})
     return min(int(have.get(name, 0) / need + 1e-9) for name, need in needs.items() if need)
 
 
 def cpus_of(config: PlacementConfig) -> float:
-    """Return the CPUs that Ray keeps for a worker."""
+    """Return the CPUs reserved per worker."""
     return config.cpus or config.threads
 
 
 def actor_options(config: PlacementConfig, device: str) -> dict[str, Any]:
-    """Return what a worker asks Ray for."""
+    """Return the options of a worker's actor: the resources that it reserves."""
     options: dict[str, Any] = {"num_cpus": cpus_of(config), "concurrency_groups": {HELD: 1}}
     if device == "cuda":
         options["num_gpus"] = config.gpus
@@ -183,7 +183,7 @@ def actor_options(config: PlacementConfig, device: str) -> dict[str, Any]:
 
 
 def unit(config: PlacementConfig, device: str) -> str:
-    """Return what a worker takes, in words."""
+    """Return the resources of a worker, in words."""
     parts = [f"{config.gpus:g} GPU"] if device == "cuda" else []
     parts.append(f"{cpus_of(config):g} CPU")
     parts += [f"{amount:g} {name}" for name, amount in config.resources.items()]
@@ -202,12 +202,12 @@ def get(reference: Any) -> Any:
 
 
 def is_ready(reference: Any) -> bool:
-    """Return whether a call has ended, well or not."""
+    """Return whether a call has ended, with a result or an error."""
     return bool(ray.wait([reference], timeout=0)[0])
 
 
 def is_loss(error: BaseException) -> bool:
-    """Return whether another worker, or the same anew, may do what this one could not."""
+    """Return whether an error is a loss: another or a restarted worker may succeed."""
     return isinstance(error, LOST) or out_of_memory(error)
 
 
@@ -217,12 +217,12 @@ def tells_of_lost_node(error: BaseException) -> bool:
 
 
 def short_of_memory(error: BaseException) -> bool:
-    """Return whether memory was short, or Ray ended the worker before it was."""
+    """Return whether memory was short, or Ray ended the worker to prevent that."""
     return out_of_memory(error) or "memory_usage_threshold" in str(error)  # of its advice
 
 
 def reason_to_replace(error: Exception) -> Exception:
-    """Return an error that costs a worker; raise one that is the replica's own, or the run's."""
+    """Return an error that calls for a new worker; raise one of the replica or of the run."""
     if not is_loss(error):
         raise error
     return error
@@ -239,7 +239,7 @@ def advice(error: BaseException) -> str:
 
 
 def raise_mistake(error: BaseException) -> None:
-    """Raise what a user can put right, if that is why a worker could not start.
+    """Raise an error that a user can correct, if that is why a worker could not start.
 
     Raises:
         ValueError: the code is not on the node.
@@ -256,7 +256,7 @@ def raise_mistake(error: BaseException) -> None:
 
 
 def bounded(action: Callable[[], Any], seconds: float) -> Any:
-    """Return an action's result; None if it fails, or waits too long for a lost head."""
+    """Return an action's result; None if it fails, or takes too long, as with a lost head."""
     results: list[Any] = []
 
     def act() -> None:
@@ -272,7 +272,7 @@ def bounded(action: Callable[[], Any], seconds: float) -> Any:
 
 
 class Head:
-    """Looks at the cluster's head from a thread of its own, since a lost one answers no call."""
+    """Watches the cluster's head from a thread of its own, since a lost head answers no call."""
 
     def __init__(self) -> None:
         self._address = ray.get_runtime_context().gcs_address
@@ -312,7 +312,7 @@ class Head:
             return node in self._gone
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._closed = True
         self._wanted.set()
         self._thread.join(LOOK)  # Ray must not be left in the middle of a look

@@ -1,4 +1,4 @@
-"""The Ray executor's workers: asked for, joined with the state, replaced when lost."""
+"""The Ray executor's workers: they are requested, get the state, and are replaced if lost."""
 
 import os
 import platform
@@ -71,7 +71,7 @@ class ReplicaActor:
     """What runs in a worker process; `start` builds the replica, so that its errors can be read."""
 
     def place(self) -> Place:
-        """Return where this is; the answer says that the worker has its place."""
+        """Return where this worker runs; an answer means that the worker has been placed."""
         return Place(ray.get_runtime_context().get_node_id(), platform.node(), os.getpid())
 
     def start(self, factory: Callable[[], Replica]) -> str:
@@ -100,7 +100,7 @@ class ReplicaActor:
 
 @dataclass
 class Worker:
-    """One slot: its present actor, and how it fared."""
+    """One worker slot: its present actor and its history."""
 
     slot: int
     actor: Any
@@ -129,7 +129,7 @@ class Worker:
 
 
 class Crew:
-    """The workers: asked for, joined with the state, replaced when lost."""
+    """All workers: they are requested, get the state, and are replaced if lost."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class Crew:
         return None
 
     def status(self) -> tuple[Event, ...]:
-        """Return where each replica is and how it fares."""
+        """Return each replica's location, state and restarts."""
         return tuple(
             {
                 "worker": worker.slot,
@@ -221,7 +221,7 @@ class Crew:
         return [worker for worker in self._workers if worker.state in states]
 
     def _look(self, first: bool) -> list[Event]:
-        """Take note of workers that got a place, have started, failed or hang in starting.
+        """Update the state of workers that were placed, have started, have failed, or hang.
 
         Raises:
             Exception: what a replica's building raised, if it is the `first` time.
@@ -258,14 +258,14 @@ class Crew:
         return events
 
     def _assemble(self, expected: int, first: bool = False) -> list[Event]:
-        """Wait until workers have started: a first one, and those that have a place now.
+        """Wait until workers have started: at least one, and all that are placed by then.
 
         Args:
-            expected: how many there may be places for.
+            expected: the number of workers that there may be room for.
             first: a replica's own error is the user's to read.
 
         Raises:
-            WorkerLost: none got a place in time.
+            WorkerLost: no worker was placed in time.
         """
         events: list[Event] = []
         begin = news = time.monotonic()
@@ -299,7 +299,7 @@ class Crew:
         return f"free in the cluster: {listed}"
 
     def _tell_waiting(self) -> list[Event]:
-        """Report those that wait for a place, each once."""
+        """Report waiting workers, each once."""
         now = time.monotonic()
         new = [w for w in self._in("waiting") if not w.told and now - w.since > SETTLE]
         for worker in new:
@@ -313,11 +313,11 @@ class Crew:
     def replace(self, worker: Worker, error: BaseException) -> list[Event]:
         """Put a new actor in a lost worker's slot; it joins when it has started.
 
-        A node that went away is no fault of the worker's. One on which a worker is lost again and
-        again is avoided from then on, as long as others live.
+        If its node went away, the worker is not blamed. A node on which a worker is lost repeatedly
+        is avoided from then on, as long as there are others.
 
         Raises:
-            WorkerLost: that was once too often, and no other is left.
+            WorkerLost: it was lost too often, and no other worker is left.
         """
         ray.kill(worker.actor)
         reason = one_line(error, 300)
@@ -349,10 +349,10 @@ class Crew:
         return events
 
     def _blamed(self, worker: Worker, patience: float) -> int:
-        """Return how many of a worker's losses in a row its nodes' going away does not explain.
+        """Return how many of a worker's consecutive losses are not explained by a lost node.
 
-        The head knows of a vanished node some seconds after its workers' silence. They are waited
-        for only where they decide.
+        The head notices a lost node some seconds after its workers fall silent. This waits for
+        it only where it makes a difference.
         """
         end = time.monotonic() + patience
         while True:
@@ -382,7 +382,7 @@ class Crew:
         return [event | {"seconds": seconds, "bytes": size}]
 
     def disagreed(self, worker: Worker, generation: int) -> list[Event]:
-        """Give a replica that differs the majority's state; avoid a node where it is the rule."""
+        """Give a replica that differs the majority's state; avoid its node if that recurs."""
         events = self.synchronise(worker, "replica-resynced")
         if not worker.joined:
             return events
@@ -399,7 +399,7 @@ class Crew:
         return events
 
     def rebuild(self) -> list[Event]:
-        """Make the population again when every replica is lost: newest snapshot, then replay."""
+        """Rebuild the population when every replica is lost: newest snapshot, then replay."""
         events: list[Event] = []
         if self._avoided:  # nobody is left to disagree with
             self._avoided.clear()
@@ -449,7 +449,7 @@ class Crew:
             ray.kill(worker.actor)
 
     def _avoid(self, worker: Worker, reason: str) -> Event:
-        """Let nobody start on a worker's node any more, nor those that wait for a place."""
+        """Keep all new and waiting workers away from a worker's node."""
         if worker.place:
             self._avoided.add(worker.place.node_id)
             for other in self._in("waiting"):

@@ -1,11 +1,11 @@
-"""Replicas on Ray workers, one actor each: an accelerator's or a CPU share's.
+"""Replicas on Ray workers, one actor each, on a GPU or on CPU cores.
 
 Every worker holds the whole state. In a generation each gets the last survivors with its first
 call, and children as it asks for them; it answers with scores and a checksum: a few hundred bytes
 whatever the model's size. Weights move only when a replica joins: from a healthy replica, through
 the object store.
 
-A run starts with the workers that have a place; the others stay asked for, which is what an
+A run starts with the workers that there is room for; the others stay requested, which is what an
 autoscaler sees, and join between generations. A lost worker's children go to the others.
 """
 
@@ -58,8 +58,8 @@ class RayExecutor:
             factory_for: see above.
             config: where and how many.
             children: of a generation: more workers than that help nothing.
-            recover: gives from where a lost population is made again.
-            say: is told what a wait is for.
+            recover: gives what a lost population is rebuilt from.
+            say: called with the reason of a wait.
             code: packages and modules to send where `execution.ship_code` is set.
 
         Raises:
@@ -129,7 +129,7 @@ class RayExecutor:
         self._disconnect()
 
     def processes(self) -> list[int]:
-        """Return the process numbers of the workers that hold the state."""
+        """Return the process ids of the workers that hold the state."""
         return [worker.place.process for worker in self._crew.joined() if worker.place]
 
     def _disconnect(self) -> None:

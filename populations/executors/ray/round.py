@@ -1,4 +1,4 @@
-"""A generation on the Ray executor's workers: children to whoever is idle, again if it is lost."""
+"""One generation on Ray workers: idle workers get jobs; jobs of a lost worker are sent again."""
 
 import time
 from collections import Counter, deque
@@ -16,7 +16,7 @@ from populations.messages import one_line
 
 @dataclass
 class Call:
-    """A call under way: whose, what for, since when."""
+    """A call that is not answered yet: its worker, its jobs, its start."""
 
     worker: Worker
     jobs: tuple[Job, ...]
@@ -24,7 +24,7 @@ class Call:
 
 
 class Round:
-    """One generation's calls: children to whoever is idle, again if the worker is lost."""
+    """The calls of one generation; see above."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Round:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        """Give every idle worker its next children; with no worker left, make them again."""
+        """Give every idle worker its next jobs; if no worker is left, rebuild the population."""
         while not self._crew.joined():
             self._events += self._crew.rebuild()
             self._called.clear()  # the state may be that of the generation before
