@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from math import comb
 
 import numpy as np
 from scipy import stats
@@ -22,6 +21,7 @@ Values = Sequence[float] | np.ndarray
 ALPHA = 0.05
 POWER = 0.8  # "would have been seen": in so many of repetitions
 SIMULATED = 4000  # repetitions in a simulation of power
+FARTHEST = 10.0  # standard deviations: no result of one is below any of the other
 PERMUTATIONS = 10_000  # where ties forbid the exact distribution; all of them, if they are fewer
 
 
@@ -233,70 +233,26 @@ def smallest_detectable(
         power: the share of simulations in which the difference is found.
         seed: of the simulation.
     """
-    critical = _critical_signed_rank(n, alpha) if m is None else _critical_u(n, m, alpha)
-    if critical is None:
+    if not n or m == 0:
         return None
     stream = np.random.default_rng(seed)
     x = stream.standard_normal((SIMULATED, n))
     y = stream.standard_normal((SIMULATED, n if m is None else m))
 
     def found(distance: float) -> float:
-        statistic = _signed_rank(x + distance - y) if m is None else _u(x + distance, y)
-        return float((statistic <= critical).mean())
+        if m is None:
+            test = stats.wilcoxon(x + distance - y, axis=1, method="exact")
+        else:
+            test = stats.mannwhitneyu(x + distance, y, axis=1, method="exact")
+        return float((test.pvalue <= alpha).mean())
 
-    low, high = 0.0, 10.0  # at 10 no result of one is below any of the other
+    if found(FARTHEST) < power:
+        return None
+    low, high = 0.0, FARTHEST
     for _ in range(30):
         middle = (low + high) / 2
         low, high = (low, middle) if found(middle) >= power else (middle, high)
     return float(stats.norm.cdf(high / np.sqrt(2)))
-
-
-def _signed_rank(differences: np.ndarray) -> np.ndarray:
-    """Return Wilcoxon's statistic, the smaller sum of signed ranks, of each row (S, n)."""
-    ranks = np.abs(differences).argsort(axis=1).argsort(axis=1) + 1
-    positive = (ranks * (differences > 0)).sum(axis=1)
-    smaller: np.ndarray = np.minimum(positive, ranks.sum(axis=1) - positive)
-    return smaller
-
-
-def _u(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return Mann and Whitney's statistic, the smaller U, of each row of (S, n) and (S, m)."""
-    wins = (x[:, :, None] > y[:, None, :]).sum(axis=(1, 2))
-    smaller: np.ndarray = np.minimum(wins, x.shape[1] * y.shape[1] - wins)
-    return smaller
-
-
-def _critical_signed_rank(n: int, alpha: float) -> int | None:
-    """Return the largest statistic that is significant: P(W <= w) counted over all 2^n signs."""
-    ways = [1] + [0] * (n * (n + 1) // 2)  # of reaching a sum with the ranks 1..k
-    for rank in range(1, n + 1):
-        for total in range(len(ways) - 1, rank - 1, -1):
-            ways[total] += ways[total - rank]
-    return _critical(ways, 2**n, alpha)
-
-
-def _critical_u(n: int, m: int, alpha: float) -> int | None:
-    """Return the largest U that is significant, P(U <= u) counted over all orders."""
-    if not n or not m:
-        return None
-
-    ways = [1] + [0] * (n * m)  # the Gaussian binomial's coefficients, one factor at a time
-    for k in range(1, n + 1):
-        for total in range(n * m, m + k - 1, -1):  # times 1 - q^(m + k)
-            ways[total] -= ways[total - m - k]
-        for total in range(k, n * m + 1):  # over 1 - q^k
-            ways[total] += ways[total - k]
-    return _critical(ways, comb(n + m, n), alpha)
-
-
-def _critical(ways: Sequence[int], total: int, alpha: float) -> int | None:
-    cumulated, critical = 0, None
-    for statistic, count in enumerate(ways):
-        cumulated += count
-        if 2 * cumulated / total > alpha:
-            break
-        critical = statistic
-    return critical
 
 
 # ------------------------------------------------------------------------------ selection's signal
