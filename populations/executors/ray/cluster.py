@@ -271,6 +271,14 @@ def bounded(action: Callable[[], Any], seconds: float) -> Any:
     return results[0] if results else None
 
 
+def free_resources() -> str:
+    """Say what is free in the cluster, as far as its head answers."""
+    free = bounded(ray.available_resources, LOOK) or {}
+    names = sorted(k for k in free if not k.startswith(("node:", "object_store", "memory")))
+    listed = ", ".join(f"{free[name]:g} {name}" for name in names) or "nothing"
+    return f"free in the cluster: {listed}"
+
+
 class Head:
     """Watches the cluster's head from a thread of its own, since a lost head answers no call."""
 
@@ -302,6 +310,20 @@ class Head:
                 f"the Ray cluster's head at {self._address} has not answered for {silent:.0f} s. "
                 "Start the cluster again, then resume the run"
             )
+
+    def wait(self, references: Sequence[Any], patience: float) -> list[Any]:
+        """Return the first of the references that is ready, if any is in time.
+
+        Raises:
+            WorkerLost: the head is lost meanwhile.
+        """
+        end = time.monotonic() + patience
+        while True:
+            self.check()
+            left = end - time.monotonic()
+            ready, _ = ray.wait(list(references), num_returns=1, timeout=max(0.0, min(LOOK, left)))
+            if ready or left <= LOOK:
+                return list(ready)
 
     def is_gone(self, node: str) -> bool:
         """Return whether a node has gone away, as far as the head knows now."""

@@ -1,11 +1,8 @@
 """The Ray executor's workers: they are requested, get the state, and are replaced if lost."""
 
-import os
-import platform
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -14,33 +11,26 @@ from ray import exceptions
 from populations.executors.base import (
     Exported,
     Origin,
-    Outcome,
     PlacementConfig,
     Recover,
     Replica,
-    Survivors,
     WorkerLost,
 )
 from populations.executors.ray.cluster import (
     HELD,
-    LOOK,
-    NODE,
     Head,
-    actor_options,
     advice,
-    bounded,
+    free_resources,
     get,
     is_loss,
     is_ready,
-    places,
     raise_mistake,
     reason_to_replace,
     short_of_memory,
     tells_of_lost_node,
-    unit,
 )
+from populations.executors.ray.worker import Launcher, Worker
 from populations.executors.schedule import Costs, Deadline
-from populations.individual import Job
 from populations.messages import one_line
 
 START_TIMEOUT = 300.0  # seconds for a placed worker to open its data and build its replica
@@ -51,81 +41,6 @@ DISAGREEMENTS = 3  # of a node's replicas within so many generations, then the n
 DISAGREEMENT_WINDOW = 100
 Event = dict[str, Any]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a worker runs."""
-
-    node_id: str
-    host: str
-    process: int
-
-    @property
-    def node(self) -> str:
-        """The node's name: one host may hold several."""
-        return f"{self.host} ({self.node_id[:8]})"
-
-
-class ReplicaActor:
-    """What runs in a worker process; `start` builds the replica, so that its errors can be read."""
-
-    def place(self) -> Place:
-        """Return where this worker runs; an answer means that the worker has been placed."""
-        return Place(ray.get_runtime_context().get_node_id(), platform.node(), os.getpid())
-
-    def start(self, factory: Callable[[], Replica]) -> str:
-        """Build the replica and return its hardware's name."""
-        self._replica = factory()
-        return self._replica.hardware
-
-    def step(
-        self,
-        generation: int,
-        survivors: Survivors | None,
-        jobs: Sequence[Job],
-        scored: bool = True,
-    ) -> Outcome:
-        """Call the replica's `step`."""
-        return self._replica.step(generation, survivors, jobs, scored)
-
-    def export(self) -> Exported:
-        """Call the replica's `export`."""
-        return self._replica.export()
-
-    def restore(self, exported: Exported | None, history: Sequence[Survivors]) -> tuple[str, int]:
-        """Call the replica's `restore`; return the checksum, and the bytes that came."""
-        return self._replica.restore(exported, history), getattr(exported, "nbytes", 0)
-
-
-@dataclass
-class Worker:
-    """One worker slot: its present actor and its history."""
-
-    slot: int
-    actor: Any
-    placed: Any  # the reference of the call `place`
-    started: Any  # the reference of the call `start`
-    # waiting (for a place), starting, started (without the state), joined, lost, given up
-    state: str = "waiting"
-    place: Place | None = None
-    hardware: str = ""
-    since: float = 0.0  # when its successor was asked for, or got its place
-    told: bool = False  # that it waits
-    proven: bool = False  # it agreed on a generation that it advanced to itself
-    lost_on: list[str] = field(default_factory=list)  # nodes, since it last answered
-    restarts: int = 0
-    resyncs: int = 0
-
-    @property
-    def joined(self) -> bool:
-        """Return whether it holds the state."""
-        return self.state == "joined"
-
-    @property
-    def node(self) -> str:
-        """Return its node's name, as far as it has one."""
-        return self.place.node if self.place else "no node yet"
 
 
 class Crew:
@@ -148,15 +63,11 @@ class Crew:
         self._patience = config.patience
         self._recover = recover
         self._say = say
-        self._factory = ray.put(factory)
-        self._options = actor_options(config, device)
-        self._unit = unit(config, device)
-        self._avoided: set[str] = set()  # nodes
+        self._launcher = Launcher(factory, config, device)
         self._disagreements: dict[str, deque[int]] = {}  # by node: the generations
-        self._workers = [Worker(slot, *self._launch()) for slot in range(count)]
+        self._workers = [self._launcher.launch(slot) for slot in range(count)]
         try:
-            room = places(ray.cluster_resources(), self._options)
-            self.unreported += self._assemble(min(count, room), first=True)
+            self.unreported += self._assemble(min(count, self._launcher.room()), first=True)
         except BaseException:
             self.dismiss()  # else a joined cluster's share stays taken
             raise
@@ -164,7 +75,7 @@ class Crew:
             worker.state = "joined" if worker.state == "started" else worker.state
         waiting = count - len(self.joined())
         more = f"; {waiting} more asked for" if waiting else ""
-        self.description = f"on {count - waiting} Ray worker(s), {self._unit} each{more}"
+        self.description = f"on {count - waiting} Ray worker(s), {self._launcher.unit} each{more}"
 
     # ---------------------------------------------------------------------------- who is there
 
@@ -178,7 +89,7 @@ class Crew:
         calls = [export.remote() for export in exports]
         give_up = time.monotonic() + HELD_TIMEOUT
         while calls:
-            ready = self.wait(calls, give_up - time.monotonic())
+            ready = self.head.wait(calls, give_up - time.monotonic())
             if not ready:
                 break
             calls.remove(ready[0])
@@ -281,22 +192,18 @@ class Crew:
             if started and not starting and settled:
                 return events
             if not here and now - news > SETTLE and not told:
-                self._say(f"waiting for a place for a worker: {self._unit}; {self._free()}")
+                unit = self._launcher.unit
+                self._say(f"waiting for a place for a worker: {unit}; {free_resources()}")
                 told = True
             if not here and now - begin > self._patience:
                 raise WorkerLost(
-                    f"no worker got a place within {self._patience:g} s: each needs {self._unit}, "
-                    f"and {self._free()}. Ask for smaller ones (execution.cpus, execution.gpus), "
-                    "add nodes, or wait longer (execution.patience)"
+                    f"no worker got a place within {self._patience:g} s: each needs "
+                    f"{self._launcher.unit}, and {free_resources()}. Ask for smaller ones "
+                    "(execution.cpus, execution.gpus), add nodes, or wait longer "
+                    "(execution.patience)"
                 )
             missing = [w.placed for w in self._in("waiting")] + [w.started for w in starting]
-            self.wait(missing, 0.5)
-
-    def _free(self) -> str:
-        free = bounded(ray.available_resources, LOOK) or {}
-        names = sorted(k for k in free if not k.startswith(("node:", "object_store", "memory")))
-        listed = ", ".join(f"{free[name]:g} {name}" for name in names) or "nothing"
-        return f"free in the cluster: {listed}"
+            self.head.wait(missing, 0.5)
 
     def _tell_waiting(self) -> list[Event]:
         """Report waiting workers, each once."""
@@ -306,7 +213,8 @@ class Crew:
             worker.told = True
         if not new:
             return []
-        return [{"event": "workers-waiting", "workers": [w.slot for w in new], "for": self._unit}]
+        slots = [worker.slot for worker in new]
+        return [{"event": "workers-waiting", "workers": slots, "for": self._launcher.unit}]
 
     # ------------------------------------------------------------------------- joining and losing
 
@@ -345,7 +253,7 @@ class Crew:
                 worker.state = "given up"
                 return events
         worker.restarts += 1
-        self._relaunch(worker)
+        self._launcher.relaunch(worker)
         return events
 
     def _blamed(self, worker: Worker, patience: float) -> int:
@@ -395,17 +303,17 @@ class Crew:
             reason = f"its bits differed {DISAGREEMENTS} times in {DISAGREEMENT_WINDOW} generations"
             events.append(self._avoid(worker, f"{reason} ({worker.hardware})"))
             ray.kill(worker.actor)
-            self._relaunch(worker)
+            self._launcher.relaunch(worker)
         return events
 
     def rebuild(self) -> list[Event]:
         """Rebuild the population when every replica is lost: newest snapshot, then replay."""
         events: list[Event] = []
-        if self._avoided:  # nobody is left to disagree with
-            self._avoided.clear()
+        if self._launcher.avoided:  # nobody is left to disagree with
+            self._launcher.avoided.clear()
             for worker in self._in("waiting", "given up"):
                 ray.kill(worker.actor)
-                self._relaunch(worker)
+                self._launcher.relaunch(worker)
         while not self._in("started"):
             events += self._assemble(sum(not w.told for w in self._workers))
         origin = self._recover()
@@ -451,43 +359,16 @@ class Crew:
     def _avoid(self, worker: Worker, reason: str) -> Event:
         """Keep all new and waiting workers away from a worker's node."""
         if worker.place:
-            self._avoided.add(worker.place.node_id)
+            self._launcher.avoided.add(worker.place.node_id)
             for other in self._in("waiting"):
                 ray.kill(other.actor)
                 told = other.told
-                self._relaunch(other)
+                self._launcher.relaunch(other)
                 other.told = told
         event = {"event": "node-avoided", "worker": worker.slot, "node": worker.node}
         return event | {"reason": reason}
 
-    def _relaunch(self, worker: Worker) -> None:
-        worker.state, worker.place, worker.hardware = "waiting", None, ""
-        worker.proven, worker.since, worker.told = False, time.monotonic(), False
-        worker.actor, worker.placed, worker.started = self._launch()
-
-    def _launch(self) -> tuple[Any, Any, Any]:
-        options = dict(self._options)
-        if self._avoided:
-            labels = options.get("label_selector", {})
-            options["label_selector"] = labels | {NODE: f"!in({','.join(sorted(self._avoided))})"}
-        actor = ray.remote(**options)(ReplicaActor).remote()
-        return actor, actor.place.remote(), actor.start.remote(self._factory)
-
     # ------------------------------------------------------------------------------------ waiting
-
-    def wait(self, references: Sequence[Any], patience: float) -> list[Any]:
-        """Return the first of the references that is ready, if any is in time.
-
-        Raises:
-            WorkerLost: the cluster's head is lost meanwhile.
-        """
-        end = time.monotonic() + patience
-        while True:
-            self.head.check()
-            left = end - time.monotonic()
-            ready, _ = ray.wait(list(references), num_returns=1, timeout=max(0.0, min(LOOK, left)))
-            if ready or left <= LOOK:
-                return list(ready)
 
     def result(self, reference: Any, patience: float | None = None) -> Any:
         """Return a call's result within `patience` seconds, by default the deadline.
@@ -497,6 +378,6 @@ class Crew:
             Exception: what the call raised.
         """
         patience = self.deadline.seconds if patience is None else max(0.0, patience)
-        if not self.wait([reference], patience):
+        if not self.head.wait([reference], patience):
             raise exceptions.GetTimeoutError(f"no answer in {patience:g} s")
         return get(reference)

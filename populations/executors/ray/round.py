@@ -8,7 +8,8 @@ from typing import Any
 
 from populations.executors.base import Outcome, Survivors, WorkerLost
 from populations.executors.ray.cluster import advice, get, reason_to_replace
-from populations.executors.ray.crew import Crew, Worker
+from populations.executors.ray.crew import Crew
+from populations.executors.ray.worker import Worker
 from populations.executors.schedule import agreed, take
 from populations.individual import Job, Score
 from populations.messages import one_line
@@ -88,7 +89,7 @@ class Round:
         crew = self._crew
         oldest = min(self._calls, key=lambda reference: self._calls[reference].since)
         patience = self._calls[oldest].since + crew.deadline.seconds - time.monotonic()
-        ready = crew.wait(list(self._calls), patience)
+        ready = crew.head.wait(list(self._calls), patience)
         reference = ready[0] if ready else oldest
         call = self._calls.pop(reference)
         worker, spent = call.worker, time.monotonic() - call.since
