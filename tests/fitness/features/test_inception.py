@@ -109,8 +109,9 @@ def test_grey_images_are_images_with_equal_channels(space):
     torch.testing.assert_close(space(grey), space(grey.expand(-1, 3, -1, -1).contiguous()))
 
 
-def test_how_images_are_batched_does_not_matter(space):
-    batch = images(11)
+def test_how_images_are_batched_does_not_matter(space, monkeypatch):
+    monkeypatch.setattr(space, "chunk_on_cpu", 2)
+    batch = images(3)
     torch.testing.assert_close(
         space(batch), torch.cat([space(one[None]) for one in batch]), rtol=1e-4, atol=1e-3
     )

@@ -208,7 +208,7 @@ def test_inspect_of_a_failed_child_gives_its_reason(own_modules, points_yaml, in
 
 
 def test_a_run_that_memory_is_short_for_says_what_to_change_and_goes_on_later(
-    own_modules, points_yaml, invoke, tmp_path
+    own_modules, points_yaml, invoke, without_pictures, tmp_path
 ):
     import greedy  # the user's module, importable here
 
