@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from runs.store.journal import Event, read_journal
-from runs.store.snapshots import snapshots
+from runs.store.snapshots import MANIFEST, _seal, snapshots
 
 
 def copy_of(folder: Path, tmp_path: Path) -> Path:
@@ -43,3 +43,10 @@ def kinds(folder: Path) -> list[str]:
 def checksum(output: str) -> str:
     """Return the checksum that the command printed."""
     return output.rsplit("checksum ", 1)[1].split()[0]
+
+
+def without_id(snapshot: Path) -> None:
+    """Make a snapshot one as a version before 0.2 wrote it: it does not say of which run it is."""
+    manifest = json.loads((snapshot / MANIFEST).read_text())
+    del manifest["run"], manifest["seal"]
+    (snapshot / MANIFEST).write_text(json.dumps(manifest | {"seal": _seal(manifest)}))

@@ -153,6 +153,8 @@ def swapped(growing_yaml, grown, tmp_path):
     evolve(small, tmp_path / "small")
     shutil.rmtree(tmp_path / "small" / "snapshots")
     shutil.copytree(grown / "snapshots", tmp_path / "small" / "snapshots")
+    for snapshot in (tmp_path / "small" / "snapshots").iterdir():
+        without_id(snapshot)
     return tmp_path / "small"
 
 

@@ -1,6 +1,5 @@
 """What lies in a run's folder is the run's own, or is refused, or passed over."""
 
-import json
 import shutil
 
 import pytest
@@ -9,8 +8,8 @@ from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
 from runs.store.folder import RunFolder
 from runs.store.identity import changed, digests
-from runs.store.snapshots import MANIFEST, _seal, snapshots
-from tests.runs.copies import interrupted
+from runs.store.snapshots import snapshots
+from tests.runs.copies import interrupted, without_id
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +43,8 @@ def exchanged(run, other, tmp_path, with_id=True):
         if snapshot.generation > 20:
             continue
         to = shutil.copytree(snapshot.path, copy / "snapshots" / snapshot.path.name)
-        if not with_id:  # as a version before 0.2 wrote it
-            manifest = json.loads((to / MANIFEST).read_text())
-            del manifest["run"], manifest["seal"]
-            (to / MANIFEST).write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+        if not with_id:
+            without_id(to)
     return copy
 
 
