@@ -17,6 +17,7 @@ from runs.sampling.opening import open_sampler, sample
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import newest
 from runs.training.driver import evolve, resume
+from tests.runs.copies import without_id
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
