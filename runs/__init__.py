@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from runs.config.loading import load_config
     from runs.config.schema import RunConfig
     from runs.sampling.opening import sample
-    from runs.training.driver import Result, evolve, fork, resume
+    from runs.training.driver import evolve, fork, resume
+    from runs.training.session import Result
 
 _HOMES = {
     "ConfigError": "runs.common.errors",
     "RunConfig": "runs.config.schema",
     "load_config": "runs.config.loading",
-    "Result": "runs.training.driver",
+    "Result": "runs.training.session",
     "evolve": "runs.training.driver",
     "fork": "runs.training.driver",
     "resume": "runs.training.driver",

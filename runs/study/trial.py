@@ -27,7 +27,8 @@ from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
 from runs.study.folder import StudyFolder
 from runs.study.records import read_outcome, write_outcome
-from runs.training.driver import Result, evolve, resume
+from runs.training.driver import evolve, resume
+from runs.training.session import Result
 
 DONE, FAILED, STOPPED = 0, 1, 3
 INTERVAL = 0.5  # seconds between reports

@@ -14,8 +14,9 @@ from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run
 from runs.store.folder import RunFolder
 from runs.tracking.preflight import check_store
-from runs.training.driver import Result, go_on, start
+from runs.training.driver import go_on, start
 from runs.training.forking import Fork
+from runs.training.session import Result
 
 # What may differ between a run and the config that continues it: nothing here changes what it is.
 FREE = ("generations", "execution", "checkpoint", "tracking")

@@ -18,10 +18,11 @@ from runs.store.folder import RunFolder
 from runs.store.journal import Entry, Journal, Scoring, read_head, read_journal
 from runs.store.snapshots import STATE, newest, snapshots
 from runs.tracking.params import tags_of
-from runs.training import driver
+from runs.training import scoring
 from runs.training.continuing import evolve_or_resume
-from runs.training.driver import Run, evolve, resume
+from runs.training.driver import evolve, resume
 from runs.training.forking import plan_fork
+from runs.training.scoring import Scorer
 from tests.runs.copies import copy_of, record
 
 from .conftest import FORK
@@ -109,13 +110,15 @@ def test_an_alarm_that_forks_is_said(wanted, told, tmp_path):
 def test_a_best_snapshot_that_cannot_be_read_ends_the_run_with_the_reason(
     wanted, tmp_path, monkeypatch
 ):
-    keep = Run._keep_best
+    keep = Scorer._keep_best
 
-    def spoilt(run, exported, checksum):
-        keep(run, exported, checksum)
-        (run._folder.best / f"generation-{exported.generation:08d}" / STATE).write_bytes(b"")
+    def spoilt(scorer, exported, checksum):
+        keep(scorer, exported, checksum)
+        (scorer._info.folder.best / f"generation-{exported.generation:08d}" / STATE).write_bytes(
+            b""
+        )
 
-    monkeypatch.setattr(Run, "_keep_best", spoilt)
+    monkeypatch.setattr(Scorer, "_keep_best", spoilt)
     with pytest.raises(OSError, match=r"best snapshot, of generation 20.*is not forked"):
         evolve(wanted, tmp_path / "run")
 
@@ -206,12 +209,13 @@ def test_killed_at_any_moment_of_a_fork_a_run_is_resumed_to_the_bit(
 
 PROGRAM = """\
 import os, signal, sys
-import runs.training.driver
+import runs.training.saving
+import runs.training.session
 from runs import evolve, load_config
 from runs.store.folder import RunFolder
 
 moment, config, folder = sys.argv[1:]
-runs.training.driver.draw_plots = runs.training.driver.save_samples = lambda *_: None
+runs.training.session.draw_plots = runs.training.saving.save_samples = lambda *_: None
 write = RunFolder.write_config
 def mortal(folder, *rest):
     due = folder.path.name == "run-fork1"
@@ -265,7 +269,7 @@ def test_without_forks_a_lost_best_snapshot_costs_nothing(config, tmp_path, told
 
 def test_killed_before_the_best_was_kept_it_is_kept_on_resume(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_keep_best", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr(Scorer, "_keep_best", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             evolve(config("points", generations=12), tmp_path / "run")
     resume(tmp_path / "run")
@@ -279,8 +283,8 @@ def test_a_best_snapshot_that_cannot_be_written_is_a_warning(config, told, tmp_p
             raise OSError("no space left")
         return written(folder, *rest, **keywords)
 
-    written = driver.write_snapshot
-    monkeypatch.setattr(driver, "write_snapshot", full)
+    written = scoring.write_snapshot
+    monkeypatch.setattr(scoring, "write_snapshot", full)
     assert evolve(config("points", generations=10), tmp_path / "run", told).finished
     assert "could not be written (no space left)" in told
 

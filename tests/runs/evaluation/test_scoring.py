@@ -16,7 +16,8 @@ from runs import ConfigError, sample
 from runs.sampling.states import sampler_of, survivors_of
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import STATE, newest, snapshots
-from runs.training.driver import EVALUATION_SEED, evolve, resume
+from runs.training.driver import evolve, resume
+from runs.training.scoring import EVALUATION_SEED
 from tests.runs.copies import kinds
 
 

@@ -76,11 +76,11 @@ def test_a_start_that_evolved_nothing_leaves_nothing(points_yaml, invoke, monkey
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("runs.training.driver.build_executor", lost)
+        patch.setattr("runs.training.session.build_executor", lost)
         assert invoke("train", points_yaml, "--output", folder).exit_code == 1
     assert not folder.exists()
     assert invoke("train", points_yaml, "--output", folder).exit_code == 0
     with monkeypatch.context() as patch:
-        patch.setattr("runs.training.driver.build_executor", lost)
+        patch.setattr("runs.training.session.build_executor", lost)
         assert invoke("train", points_yaml, "--output", folder).exit_code == 2
     assert (folder / "config.yaml").is_file()

@@ -366,7 +366,7 @@ def test_a_full_disk_costs_the_snapshots_and_not_the_run(points_yaml, tmp_path, 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("runs.training.driver.write_snapshot", full)
+    monkeypatch.setattr("runs.training.saving.write_snapshot", full)
     said: list[str] = []
 
     class Listener:

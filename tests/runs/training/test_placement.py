@@ -185,3 +185,11 @@ def test_bfloat16_is_offered_where_the_processor_has_it(
     assert (line is not None) == advised
     if line:
         assert f"({unit}): --set execution.precision=bfloat16" in line
+
+
+@pytest.mark.parametrize("unit", ["AMX", None])
+def test_a_run_that_could_use_bfloat16_says_so(unit, images_yaml, invoke, monkeypatch, tmp_path):
+    monkeypatch.setattr("runs.training.placement.bfloat16_unit", lambda: unit)
+    options = ("--set", "generations=1", "--set", "execution.device=cpu")
+    said = invoke("train", images_yaml, *options, "--output", tmp_path / "run").output
+    assert ("note: this processor multiplies bfloat16 (AMX)" in said) == (unit is not None)

@@ -1,0 +1,17 @@
+"""What is known of a run before anything is opened."""
+
+from dataclasses import dataclass
+
+from runs.config.schema import RunConfig
+from runs.store.folder import RunFolder
+from runs.store.identity import Identity
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Where a run lies, what it does, the shape of one sample, and which run it is."""
+
+    folder: RunFolder
+    config: RunConfig
+    shape: tuple[int, ...]
+    identity: Identity

@@ -1,0 +1,133 @@
+"""The record of a run as it goes on: lines of the journal, and what a person is told."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from populations.executors.base import Outcome
+from populations.individual import Individual
+from populations.lineage import Lineage
+from populations.population import Population
+from populations.selection import Selection
+from runs.common.files import write_json
+from runs.display.progress import Progress
+from runs.store.journal import Entry, Event, Journal, Line, Scoring
+from runs.store.replay import replay_lineage
+
+
+class Record:
+    """Writes what happens to a run into its journal, and shows it.
+
+    Attributes:
+        lineage: the account of all generations so far.
+    """
+
+    def __init__(self, journal: Journal, progress: Progress, replicas: Path) -> None:
+        """Write to an open journal; `replicas` is the file that says where the replicas are."""
+        self.lineage = Lineage()
+        self._journal = journal
+        self._progress = progress
+        self._replicas = ReplicaStatus(replicas)
+        self._written = 0  # generations that the journal has
+        self._clock = time.perf_counter()
+
+    def replay(self, selection: Selection, lines: Iterable[Line], end: int) -> None:
+        """Bring the lineage to where the journal ends, at generation `end`."""
+        replay_lineage(self.lineage, selection, lines)
+        self._written = end
+
+    def generation(
+        self, population: Population, children: list[Individual], survivors: list[Individual]
+    ) -> None:
+        """Write and show a generation that was evaluated, and who survives it."""
+        outcome = population.outcome
+        assert outcome is not None
+        now = time.perf_counter()
+        seconds = outcome.seconds | {"total": now - self._clock}
+        self._clock = now
+        self.note(outcome)
+        entry = Entry(
+            outcome.generation,
+            time.time(),
+            outcome.checksum,
+            tuple(child.job for child in children),
+            tuple(child.score for child in children),
+            tuple(survivor.job for survivor in survivors),
+            outcome.training,
+            seconds,
+        )
+        self._journal.append(entry)
+        self._written = outcome.generation + 1
+        self.lineage.update(children, survivors)
+        self._progress.generation(entry, self.lineage)
+
+    def note(self, outcome: Outcome) -> None:
+        """Report what befell the replicas, and where they are now."""
+        for event in outcome.events:
+            self.report(event, describe(event))
+        self._replicas.show(outcome)
+
+    def scoring(self, scoring: Scoring) -> None:
+        """Write a scoring, so that it outlives the machine."""
+        self._journal.append(scoring)
+        self._journal.sync()
+
+    def report(self, event: dict[str, Any], text: str) -> None:
+        """Tell of an event, here and in the journal; any thread may call it."""
+        details = {key: value for key, value in event.items() if key != "event"}
+        with suppress(OSError):  # of a full disk, say: the next generation's line ends the run
+            self._journal.append(Event(self._written, time.time(), event["event"], details))
+        self.say(text)
+
+    def snapshot_failed(self, error: OSError | None) -> None:
+        """Report a snapshot that could not be written; None: it could."""
+        if error is not None:
+            self.report(
+                {"event": "snapshot-failed", "reason": str(error)},
+                f"warning: a snapshot could not be written ({error}); the run goes on, and the "
+                "snapshots before it are intact",
+            )
+
+    def say(self, text: str) -> None:
+        """Show a line that stays; it is not written down."""
+        self._progress.message(text)
+
+    def sync(self) -> None:
+        """Force the journal's lines to the disk."""
+        self._journal.sync()
+
+
+class ReplicaStatus:
+    """The file that says where the replicas are, for `inspect` to show."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._shown: tuple[dict[str, Any], ...] = ()
+
+    def show(self, outcome: Outcome) -> None:
+        """Write down where the replicas are, if that has changed."""
+        if outcome.replicas == self._shown:
+            return
+        self._shown = outcome.replicas
+        try:
+            write_json(
+                self._path,
+                {"generation": outcome.generation, "replicas": list(outcome.replicas)},
+            )
+        except OSError:  # such as a full disk, which the next snapshot tells of
+            self._shown = ()
+
+
+def advance(population: Population, record: Record) -> str:
+    """Let every replica train D on the survivors, if it has not; return the checksum."""
+    outcome = population.advance()
+    record.note(outcome)
+    return outcome.checksum
+
+
+def describe(event: dict[str, Any]) -> str:
+    """Return an event of the journal as a line to read."""
+    details = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
+    return f"note: {event['event'].replace('-', ' ')} ({details})"

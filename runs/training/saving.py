@@ -1,0 +1,82 @@
+"""Snapshots of a run's state and their sample grids, written while the next generations run."""
+
+from functools import partial
+
+from egan.replica import ExportedState, exported_checksum
+from populations.executors.base import Executor
+from populations.population import Population
+from runs.common.background import Background
+from runs.mirror.copying import Mirror
+from runs.sampling.opening import mixture_centres
+from runs.sampling.pictures import save_samples
+from runs.sampling.states import sampler_of
+from runs.store.snapshots import write_snapshot
+from runs.training.info import RunInfo
+from runs.training.record import Record, advance
+
+GRID = 100  # samples in a grid; of points, ten times as many
+GRID_SEED = 0
+
+
+class SnapshotWriter:
+    """Writes snapshots in a thread of its own, one after the other.
+
+    Attributes:
+        saved: the generation of the newest snapshot; -1: there is none.
+    """
+
+    def __init__(self, info: RunInfo, record: Record, mirror: Mirror, saved: int) -> None:
+        self.saved = saved
+        self._info = info
+        self._record = record
+        self._mirror = mirror
+        self._background = Background()
+        self._centres = mixture_centres(info.config.data)
+
+    def save(self, population: Population) -> str:
+        """Begin to write a snapshot and a sample grid; return the state's checksum."""
+        checksum = advance(population, self._record)
+        if population.generation != self.saved:
+            self._record.sync()
+            self._begin(population.export(), checksum)
+            self.saved = population.generation
+        return checksum
+
+    def save_held(self, executor: Executor) -> tuple[int, str]:
+        """Save what a replica holds of a generation that was given up.
+
+        It may be one generation behind the journal, which `resume` replays.
+
+        Returns:
+            The generation and checksum of what the run goes on from.
+        """
+        held = executor.held()
+        if held is None:
+            self._record.say("no worker answers: `resume` goes on from the snapshot before")
+            return max(self.saved, 0), ""
+        checksum = exported_checksum(held)
+        if held.generation > self.saved:
+            self._begin(held, checksum)
+        return held.generation, checksum
+
+    def wait(self) -> None:
+        """Wait until the last snapshot is written."""
+        self._record.snapshot_failed(self._background.wait())
+
+    def close(self) -> None:
+        """End the thread, after the snapshot that it writes."""
+        self._background.close()
+
+    def _begin(self, exported: ExportedState, checksum: str) -> None:
+        write = partial(self._write, exported, checksum)
+        self._record.snapshot_failed(self._background.submit(write))
+
+    def _write(self, exported: ExportedState, checksum: str) -> None:
+        info = self._info
+        folder, keep = info.folder, info.config.checkpoint.keep
+        write_snapshot(folder.snapshots, exported, checksum, keep, info.identity.run)
+        self._mirror.update()
+        sampler = sampler_of(info.config, info.shape, exported)
+        count = GRID if sampler.images else GRID * 10
+        path = folder.samples / f"generation-{exported.generation:08d}.png"
+        save_samples(sampler(count, GRID_SEED), path, self._centres)

@@ -1,0 +1,208 @@
+"""One process's part in a run: what is opened for it, and closed whatever happens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from populations.executors.base import Executor, WorkerLost, out_of_memory
+from populations.population import Population
+from runs.common.hints import hint
+from runs.common.memory import memory_advice
+from runs.common.signals import Stop, same_handlers
+from runs.display.plots import draw_plots
+from runs.display.progress import Progress
+from runs.mirror.copying import Mirror, NoMirror, open_mirror
+from runs.store.folder import RunFolder
+from runs.store.identity import alarms_behind
+from runs.store.journal import Journal
+from runs.store.replay import Past, past_lines, read_origin
+from runs.tracking.run_logger import Tracker, open_tracker
+from runs.training.info import RunInfo
+from runs.training.interruption import InterruptibleExecutor
+from runs.training.loop import Loop
+from runs.training.placement import (
+    Choice,
+    build_executor,
+    check_device,
+    check_networks,
+    choose_executor,
+    precision_advice,
+)
+from runs.training.record import Record
+from runs.training.recovery import (
+    check_end,
+    mend_journal,
+    restored,
+    saved_generation,
+    sound_past,
+)
+from runs.training.saving import SnapshotWriter
+from runs.training.scoring import Scorer, make_evaluator
+from runs.training.watch import Watch
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: where it lies, how far it came, and the checksum of its state there."""
+
+    path: Path
+    generation: int
+    checksum: str
+    finished: bool
+    stopped_by: str | None = None
+
+
+class Session:
+    """What is open while a process has a part in a run.
+
+    It is closed in one order, whatever was opened: the display; what computes and writes; the
+    mirror, then MLflow's record, which read what was written; the journal last, with the lock.
+
+    Attributes:
+        journal: the run's, which no other process can write to now.
+        status: MLflow's word for how the run ends.
+    """
+
+    def __init__(self, info: RunInfo, progress: Progress) -> None:
+        """Take the run.
+
+        Raises:
+            RunBusy: another process writes to it.
+        """
+        self.journal = Journal(info.folder.journal, info.identity)
+        self.executor: Executor | None = None
+        self.writer: SnapshotWriter | None = None
+        self.mirror: Mirror = NoMirror()
+        self.tracker: Tracker | None = None
+        self.status = "FAILED"
+        self._folder = info.folder
+        self._progress = progress
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.close()
+        if self.writer is not None:
+            self.writer.close()
+        if self.executor is not None:
+            self.executor.close()
+        if not isinstance(error, KeyboardInterrupt):  # a second one: be gone
+            self.mirror.finish()
+            if self.tracker is not None:
+                self._end_record(self.tracker)
+        self._folder.replicas.unlink(missing_ok=True)
+        self.journal.close()
+
+    def _end_record(self, tracker: Tracker) -> None:
+        """Draw the plots and close the record."""
+        try:
+            draw_plots(self._folder)
+        except OSError as error:
+            self._progress.message(f"warning: the plots could not be drawn: {error}")
+        tracker.finish(self.status)
+
+
+def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | None]:
+    """Run to the end, or to a signal; a `fresh` run was made by this process.
+
+    Returns:
+        How it ended; and where an alarm ended it that forks it, the generation to fork it from.
+    """
+    with Session(info, progress) as session, _with_advice(info.folder):
+        loop, population = _prepare(session, info, progress, fresh)
+        stop, watch = loop.stop, loop.scorer.watch
+        with stop.listen():
+            progress.start(info.config, population.generation)
+            generation, checksum = loop.run(population)
+            loop.writer.wait()
+        whole = generation >= info.config.generations or bool(watch.stopped)
+        finished = whole and not (stop.abandoned or (watch.forked and stop.signal))
+        session.status = "FINISHED" if finished else "KILLED"
+        result = Result(info.folder.path, generation, checksum, finished, stop.signal)
+        return result, watch.best if watch.forked and finished else None
+
+
+def _prepare(
+    session: Session, info: RunInfo, progress: Progress, fresh: bool
+) -> tuple[Loop, Population]:
+    """Open what a run needs, and bring its population to where it goes on from."""
+    config, folder = info.config, info.folder
+    selection, stop = config.policy(), Stop(config.checkpoint.grace)
+    record = Record(session.journal, progress, folder.replicas)
+    folder.sweep()
+    past = sound_past(info)
+    for note in past.notes:
+        progress.message(note)
+    mend_journal(session.journal, folder, past)
+    check_end(info, past)
+    watch = Watch(config.evaluation, past.scorings, alarms_behind(info.identity))
+    record.replay(selection, past_lines(folder, past.end), past.end)
+
+    choice = choose_executor(config.execution)
+    check_device(config.execution, choice)
+    check_networks(config, info.shape)
+    scorer = Scorer(info, record, watch, make_evaluator(info, progress), stop)
+    executor = session.executor = _open_executor(info, choice, stop, progress)
+    session.mirror = open_mirror(folder, config.checkpoint.mirror, fresh, record.report)
+    if not fresh:  # not before: a mistake must leave the run as it was
+        folder.write_config(config, info.identity)
+    progress.message(
+        f"{config.name}: {config.generations} generations, {executor.description}"
+        f"{choice.reason}; folder {folder.path}"
+    )
+    if advice := precision_advice(config.execution, config.backbone.name):
+        progress.message(f"note: {advice}")
+
+    saved = saved_generation(folder, past)
+    writer = session.writer = SnapshotWriter(info, record, session.mirror, saved)
+    goes_on = not fresh and past.end < config.generations and not watch.stopped
+    told = _whence(info, past, fresh)
+    population = restored(executor, past, record, told, resumed=goes_on)
+    session.tracker = open_tracker(folder, config, progress.message)
+    session.mirror.update()
+    return Loop(config, selection, record, scorer, writer, executor, stop), population
+
+
+def _open_executor(
+    info: RunInfo, choice: Choice, stop: Stop, progress: Progress
+) -> InterruptibleExecutor:
+    """Return the executor of a run, whose steps `stop` may give up."""
+    recover = partial(read_origin, info.folder)
+    with same_handlers():
+        replicas = build_executor(info.config, choice, recover, progress.message)
+    return InterruptibleExecutor(replicas, stop)
+
+
+def _whence(info: RunInfo, past: Past, fresh: bool) -> str:
+    """Return the line that says where a run goes on from; a `fresh` one is a fork."""
+    parent = info.identity.parent
+    if fresh and parent is not None:
+        return f"forked from generation {past.end} of {parent.folder}"
+    return f"resumed at generation {past.end}"
+
+
+@contextmanager
+def _with_advice(folder: RunFolder) -> Iterator[None]:
+    """Say how to go on where the workers or their memory are lost.
+
+    Raises:
+        WorkerLost: they are.
+    """
+    advice = f"Go on with: {hint('resume', folder.path)}"
+    try:
+        yield
+    except WorkerLost as error:
+        raise WorkerLost(f"{error}. {advice}") from error
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise WorkerLost(f"{memory_advice(error)}. {advice}") from error
