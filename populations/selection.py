@@ -34,8 +34,8 @@ class NoFiniteChild(RuntimeError):
 class Selection:
     """A policy: which jobs of the full grid are made, what is compared, and who survives.
 
-    Unless `ranked`, all children survive, in the order of their index. So where there is nothing to
-    choose, the result does not depend on whether children are scored.
+    Unless `ranked`, all children survive, in the order in which they were proposed. So where there
+    is nothing to choose, the result does not depend on whether children are scored.
     """
 
     name: str
@@ -48,7 +48,8 @@ class Selection:
     def propose(self, operators: Sequence[Operator], seed: int, generation: int) -> list[Job]:
         """Return the generation's jobs: variation of the parents by the policy's choice."""
         grid = all_jobs(operators, self.survivors)
-        return self.propose_from(grid, self.survivors, seed, generation)
+        jobs = self.propose_from(grid, self.survivors, seed, generation)
+        return sorted(jobs, key=lambda job: job.index) if self.ranked else jobs
 
     def may_survive(self, score: Score) -> bool:
         """Return whether a child could be made and, where children are ranked, can be."""
@@ -81,7 +82,7 @@ class Selection:
         ]
 
     def select(self, individuals: Sequence[Individual]) -> list[Individual]:
-        """Return the survivors, best first; `individuals` come in the order of their index.
+        """Return the survivors, best first; `individuals` come in the order of their jobs.
 
         A failed child never survives: where fewer than the wanted number are finite, the chosen
         ones are repeated.
@@ -124,7 +125,7 @@ def every_child(grid: list[Job], survivors: int, seed: int, generation: int) -> 
 def random_children(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:
     """Make only as many children as survive, drawn at random."""
     stream = numpy_stream(seed, generation, PROPOSAL)
-    return [grid[i] for i in sorted(stream.choice(len(grid), survivors, replace=False).tolist())]
+    return [grid[i] for i in stream.choice(len(grid), survivors, replace=False).tolist()]
 
 
 def build_selection(

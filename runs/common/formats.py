@@ -86,9 +86,9 @@ def _config_1(values: Value) -> Value:
 
 
 def _always_scored(values: Value) -> Value:
-    """Children were always scored. A config that a run wrote, and no user, has all sections."""
-    fitness = values.get("fitness")
-    if not isinstance(fitness, dict) or not {"selection", "execution", "checkpoint"} <= set(values):
+    """Children were always scored. Only a config that a run wrote names keys such as ship_code."""
+    fitness, execution = values.get("fitness"), values.get("execution")
+    if not (isinstance(fitness, dict) and isinstance(execution, dict) and "ship_code" in execution):
         return values
     return values | {"fitness": {"every": 1, **fitness}}
 

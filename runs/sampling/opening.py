@@ -112,11 +112,12 @@ def chosen_snapshot(folder: RunFolder, which: str | int = BEST) -> tuple[Exporte
 def _of_generation(folder: RunFolder, generation: int) -> tuple[ExportedState, str]:
     """Return the state of a generation's snapshot, be it one of the newest or the best."""
     there = [*snapshots(folder.snapshots), *snapshots(folder.best)]
-    reasons = []
+    identity, reasons = folder.load_identity(), []
     for snapshot in there:
         if snapshot.generation == generation:
             try:
-                return read_snapshot(snapshot)[0], f"snapshot of generation {generation}"
+                run = identity.run if identity else None
+                return read_snapshot(snapshot, run)[0], f"snapshot of generation {generation}"
             except SnapshotError as error:
                 reasons.append(str(error))
     if reasons:

@@ -32,6 +32,10 @@ class SnapshotError(ValueError):
     """A snapshot does not verify; the message says what is wrong with it."""
 
 
+class NewerSnapshot(SnapshotError):
+    """A newer version wrote a snapshot: it is whole, and not to be replaced."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A snapshot's folder and the generation in its name; nothing is verified yet."""
@@ -108,7 +112,7 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
     except SnapshotError:
         raise
     except ConfigError as error:
-        raise SnapshotError(str(error)) from None
+        raise NewerSnapshot(str(error)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{MANIFEST} is damaged: {error}") from None
     if actual != expected:
@@ -153,6 +157,9 @@ def newest(
         folder: of snapshots.
         run: the id of the run that they must be of; None: of any.
         checksums: those that the run's journal has, by generation: a state must have its own.
+
+    Raises:
+        ConfigError: a newer version wrote one.
     """
     passed_over = []
     for snapshot in snapshots(folder):
@@ -160,6 +167,8 @@ def newest(
             state, checksum = read_snapshot(snapshot, run)
             if (checksums or {}).get(snapshot.generation, checksum) != checksum:
                 raise SnapshotError("its checksum is not the journal's of that generation")
+        except NewerSnapshot as error:
+            raise ConfigError(f"{snapshot.path}: {error}") from None
         except SnapshotError as error:
             passed_over.append((snapshot, str(error)))
             continue

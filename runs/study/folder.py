@@ -124,6 +124,8 @@ class StudyFolder:
 def _deciding(config: RunConfig) -> dict[str, Any]:
     """Return the part of a config that decides a run's result."""
     values = config.model_dump(mode="json", exclude={"seed", "execution", "tracking"})
+    if config.choosing or config.population.survivors == 1:
+        del values["fitness"]["every"]  # which decides the order of several survivors alone
     return values | {"execution": {"threads": config.execution.threads}}
 
 

@@ -177,6 +177,8 @@ def mann_whitney(x: np.ndarray, y: np.ndarray) -> float:
     if np.ptp(np.concatenate([x, y])) == 0:
         return 1.0
     tied = np.unique(np.concatenate([x, y])).size < x.size + y.size
+    if tied and min(x.size, y.size) < 2:
+        return 1.0  # one result, and it is no other than some of the others
     method = _permutations() if tied else "exact"
     return float(stats.mannwhitneyu(x, y, method=method).pvalue)
 

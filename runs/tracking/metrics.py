@@ -54,7 +54,8 @@ class MetricsReader:
             return Row("events", self._events, line.generation, line.time, faults)
         self._spent.add(line)
         metrics = metrics_of(line, self._lineage, self._selection, self._config)
-        if line.generation % self._config.tracking.every:
+        for_the_record = not self._config.choosing and any(s.values for s in line.scores)
+        if line.generation % self._config.tracking.every and not for_the_record:
             metrics = {}
         return Row("logged", line.generation, line.generation, line.time, metrics)
 

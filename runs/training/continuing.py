@@ -18,7 +18,8 @@ from runs.training.driver import go_on, start
 from runs.training.forking import Fork
 from runs.training.session import Result
 
-# What may differ between a run and the config that continues it: nothing here changes what it is.
+# What may differ between a run and the config that continues it: nothing here changes what it is,
+# but for the precision, which decides the bits.
 FREE = ("generations", "execution", "checkpoint", "tracking")
 
 
@@ -78,14 +79,16 @@ def check_same(kept: RunConfig, config: RunConfig, where: str) -> None:
     """
     differing = [
         f"  {key}: {_shown(there)} there, {_shown(here)} here"
-        for key, there, here in differences(
-            kept.model_dump(mode="json", exclude=set(FREE)),
-            config.model_dump(mode="json", exclude=set(FREE)),
-        )
+        for key, there, here in differences(_deciding(kept), _deciding(config))
     ]
     if differing:
         message = f"{where} holds a run of another config; choose another --output. They differ in:"
         raise ConfigError("\n".join([message, *differing]))
+
+
+def _deciding(config: RunConfig) -> dict[str, Any]:
+    values = config.model_dump(mode="json", exclude=set(FREE))
+    return values | {"execution": {"precision": config.execution.precision}}
 
 
 def _shown(value: Any) -> str:

@@ -81,15 +81,17 @@ def _split(place: str) -> tuple[str, str]:
 
 
 def _chosen(folder: RunFolder, which: str) -> tuple[ExportedState, str]:
+    identity = folder.load_identity()
+    run = identity.run if identity else None
     if which.isdecimal():
         for snapshot in (*snapshots(folder.snapshots), *snapshots(folder.best)):
             if snapshot.generation == int(which):
                 try:
-                    return read_snapshot(snapshot)
+                    return read_snapshot(snapshot, run)
                 except SnapshotError as error:
                     raise ConfigError(f"{snapshot.path}: {error}") from None
     else:
-        state, checksum, passed_over = newest(folder.best if which else folder.snapshots)
+        state, checksum, passed_over = newest(folder.best if which else folder.snapshots, run)
         if state is not None:
             return state, checksum
         if passed_over:
@@ -136,7 +138,8 @@ def plan_alarm_fork(folder: RunFolder, config: RunConfig, alarms: int, best: int
     Raises:
         OSError: the snapshot cannot be read.
     """
-    state, checksum, _ = newest(folder.best)
+    identity = folder.load_identity()
+    state, checksum, _ = newest(folder.best, identity.run if identity else None)
     if state is None or state.generation != best:
         raise OSError(
             f"the best snapshot, of generation {best}, cannot be read from {folder.best}, so the "

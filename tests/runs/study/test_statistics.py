@@ -254,3 +254,9 @@ def test_a_failed_child_is_left_out_and_a_lone_one_tells_nothing():
     assert signal_of(fitness).agreement == 1.0
     assert signal_of(fitness[:, :2]) is None
     assert signal_of(fitness[:1]) is None
+
+
+def test_a_single_result_that_ties_is_no_difference():
+    assert mann_whitney(np.array([2.0]), np.array([1.0, 2.0, 3.0])) == 1.0
+    assert mann_whitney(np.array([1.0, 2.0, 3.0]), np.array([2.0])) == 1.0
+    assert mann_whitney(np.array([0.0]), np.array([1.0, 2.0, 3.0])) == 0.5

@@ -30,7 +30,7 @@ def test_scoring_for_the_record_decides_nothing(settings, points_yaml, without_p
         scored = {e.generation for e in entries(tmp_path / str(every)) if e.scores[0].values}
         assert scored == set(range(0, 30, every))
         for entry in entries(tmp_path / str(every)):
-            assert [job.index for job in entry.survivors] == sorted(j.index for j in entry.jobs)
+            assert entry.survivors == entry.jobs
     assert ends[3] == ends[100]
     copy = interrupted(tmp_path / "3", tmp_path / "copy", 17)
     assert resume(copy).checksum == ends[3]
@@ -47,6 +47,9 @@ def test_a_choice_is_always_scored(points_yaml, without_pictures, tmp_path):
 def test_the_record_holds_what_was_scored(points_yaml, without_pictures, tmp_path):
     config = load_config(points_yaml, [*ONE, "fitness.every=10"])
     evolve(config, tmp_path / "run")
+    seldom = load_config(points_yaml, [*ONE, "fitness.every=10", "tracking.every=7"])
+    rows = [MetricsReader(seldom).row(entry) for entry in entries(tmp_path / "run")]
+    assert [row.generation for row in rows if row.metrics] == [0, 7, 10, 14, 20, 21, 28]
     reader, scored = MetricsReader(config), Counter()
     for entry in entries(tmp_path / "run"):
         metrics = reader.row(entry).metrics
@@ -68,3 +71,14 @@ def test_a_child_that_fails_unscored_does_not_survive(points_yaml):
     lineage = Lineage()
     lineage.update(children, survivors)
     assert lineage.shares() == {jobs[1].operator: 1.0} and not lineage.logbook
+
+
+def test_no_place_among_random_survivors_prefers_a_mutation_or_a_parent(points_yaml):
+    config = load_config(points_yaml, BLIND)
+    policy, first = config.policy(), Counter()
+    for generation in range(3000):
+        jobs = policy.propose(config.population.operators, 1, generation)
+        first[jobs[0].operator] += 1
+        first[jobs[0].parents] += 1
+    assert all(abs(first[name] - 1000) < 100 for name in config.population.mutations)
+    assert abs(first[(0,)] - 1500) < 110
