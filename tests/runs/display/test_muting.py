@@ -56,7 +56,11 @@ def test_a_lost_connection_stops_a_run_like_sigterm(
     points_yaml, points_run, start, until_lines, invoke, tmp_path
 ):
     folder = tmp_path / "run"
-    process = start("train", points_yaml, "--output", folder, PAUSE="0.05")
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        process = start("train", points_yaml, "--output", folder, PAUSE="0.05")
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
     until_lines(process, folder, 3)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGHUP)  # the shell's, after the terminal's
