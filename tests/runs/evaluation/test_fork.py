@@ -23,7 +23,7 @@ from runs.training.continuing import evolve_or_resume
 from runs.training.driver import evolve, resume
 from runs.training.forking import plan_fork
 from runs.training.scoring import Scorer
-from tests.runs.copies import copy_of, record
+from tests.runs.copies import copy_of, record, without_id
 
 from .conftest import FORK
 
@@ -359,6 +359,8 @@ def test_the_same_command_does_not_continue_another_runs_fork(long_run, points_r
     text = (other / "config.yaml").read_text()
     run = RunFolder(long_run).load_identity().run
     (other / "config.yaml").write_text(text.replace(run, "b" * 32))
+    for snapshot in (other / "snapshots").iterdir():
+        without_id(snapshot)
     planned = plan_fork(f"{other}@21")
     with pytest.raises(ConfigError, match="holds a run that is no fork of"):
         evolve_or_resume(planned.config, tmp_path / "fork", None, planned)
