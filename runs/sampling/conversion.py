@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from egan.backbones import StyleGANConfig, build_networks
 from egan.backbones.stylegan.ports import backbone_of, convert, read_port
 from egan.games.noise import NoiseGame
-from egan.streams import Purpose
-from populations.seeding import torch_seed
+from egan.streams import Purpose, torch_stream
 from runs.common.errors import ConfigError
 from runs.common.files import atomic_folder
 from runs.sampling.generators import write_generator
@@ -44,7 +41,7 @@ def convert_port(weights: Path, out: Path, resolution: int | None = None) -> Con
         tensors = read_port(weights)
         backbone, shape = backbone_of(tensors, resolution)
         networks = build_networks(backbone, shape)
-        stream = torch.Generator().manual_seed(torch_seed(SEED, 0, Purpose.INITIALISE))
+        stream = torch_stream(SEED, 0, Purpose.INITIALISE)
         converted = convert(tensors, networks.generator, stream)
     except ValueError as error:
         raise ConfigError(f"convert: {error}") from None

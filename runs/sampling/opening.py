@@ -99,8 +99,7 @@ def chosen_snapshot(folder: RunFolder, which: str | int = BEST) -> tuple[Exporte
     for place, name in ((folder.best, BEST), (folder.snapshots, NEWEST)):
         if name == BEST and which == NEWEST:
             continue
-        identity = folder.load_identity()
-        exported, _, damaged = newest(place, identity.run if identity else None)
+        exported, _, damaged = newest(place, folder.run)
         if exported is not None:
             why = f" (the best one is damaged: {passed_over[0]})" if passed_over else ""
             return exported, f"{name} snapshot, generation {exported.generation}{why}"
@@ -112,12 +111,13 @@ def chosen_snapshot(folder: RunFolder, which: str | int = BEST) -> tuple[Exporte
 def _of_generation(folder: RunFolder, generation: int) -> tuple[ExportedState, str]:
     """Return the state of a generation's snapshot, be it one of the newest or the best."""
     there = [*snapshots(folder.snapshots), *snapshots(folder.best)]
-    identity, reasons = folder.load_identity(), []
+    reasons = []
     for snapshot in there:
         if snapshot.generation == generation:
             try:
-                run = identity.run if identity else None
-                return read_snapshot(snapshot, run)[0], f"snapshot of generation {generation}"
+                return read_snapshot(snapshot, folder.run)[
+                    0
+                ], f"snapshot of generation {generation}"
             except SnapshotError as error:
                 reasons.append(str(error))
     if reasons:

@@ -240,6 +240,12 @@ class RunFolder:
         named = parse_config(self._config_text(), str(self.config))[1]
         return named or identity_in(read_head(self.journal))
 
+    @property
+    def run(self) -> str | None:
+        """The run's id; None: it has none, see `load_identity`, or the folder holds no run."""
+        identity = self.load_identity() if self.config.is_file() else None
+        return identity.run if identity else None
+
     def write_config(self, config: RunConfig, identity: Identity) -> None:
         """Write the run's configuration, with its identity at the head."""
         head = yaml.safe_dump(STAMP | identity.to_json(), sort_keys=False)

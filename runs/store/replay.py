@@ -49,7 +49,7 @@ def read_past(folder: RunFolder) -> Past:
     past = _walk(folder)
     if not (past.scorings and past.scorings[-1].best and past.scored == past.end):
         return past
-    best, _, _ = newest(folder.best, _run_of(folder))
+    best, _, _ = newest(folder.best, folder.run)
     if best is not None and best.generation == past.end:
         return past
     # The process was killed just before it kept the best: scored again at once, it is kept.
@@ -70,7 +70,7 @@ def _walk(folder: RunFolder) -> Past:
     for line in lines:
         if isinstance(line, Entry):
             checksums.setdefault(line.generation, line.checksum)
-    run = _run_of(folder)
+    run = folder.run
     exported, checksum, passed_over = newest(folder.snapshots, run, checksums)
     if exported is None:
         exported, checksum, more = newest(folder.origin, run, checksums)
@@ -110,11 +110,6 @@ def _lines_from(folder: RunFolder, generation: int) -> list[Entry | Scoring | Da
         if isinstance(line, Scoring | Damage)
         or (isinstance(line, Entry) and line.generation >= generation)
     ]
-
-
-def _run_of(folder: RunFolder) -> str | None:
-    identity = folder.load_identity() if folder.config.is_file() else None
-    return identity.run if identity else None
 
 
 def _check_belonging(folder: RunFolder) -> None:

@@ -81,17 +81,17 @@ def _split(place: str) -> tuple[str, str]:
 
 
 def _chosen(folder: RunFolder, which: str) -> tuple[ExportedState, str]:
-    identity = folder.load_identity()
-    run = identity.run if identity else None
     if which.isdecimal():
         for snapshot in (*snapshots(folder.snapshots), *snapshots(folder.best)):
             if snapshot.generation == int(which):
                 try:
-                    return read_snapshot(snapshot, run)
+                    return read_snapshot(snapshot, folder.run)
                 except SnapshotError as error:
                     raise ConfigError(f"{snapshot.path}: {error}") from None
     else:
-        state, checksum, passed_over = newest(folder.best if which else folder.snapshots, run)
+        state, checksum, passed_over = newest(
+            folder.best if which else folder.snapshots, folder.run
+        )
         if state is not None:
             return state, checksum
         if passed_over:
@@ -106,9 +106,8 @@ def _chosen(folder: RunFolder, which: str) -> tuple[ExportedState, str]:
 
 
 def _parent(folder: RunFolder, state: ExportedState, checksum: str, alarms: int = 0) -> Parent:
-    identity = folder.load_identity()
     return Parent(
-        run=identity.run if identity else None,
+        run=folder.run,
         folder=str(folder.path),
         generation=state.generation,
         checksum=checksum,
@@ -138,8 +137,7 @@ def plan_alarm_fork(folder: RunFolder, config: RunConfig, alarms: int, best: int
     Raises:
         OSError: the snapshot cannot be read.
     """
-    identity = folder.load_identity()
-    state, checksum, _ = newest(folder.best, identity.run if identity else None)
+    state, checksum, _ = newest(folder.best, folder.run)
     if state is None or state.generation != best:
         raise OSError(
             f"the best snapshot, of generation {best}, cannot be read from {folder.best}, so the "
