@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from egan.backbones.stylegan.noise import noise_images, normals, philox
+from egan.backbones.philox import philox
+from egan.backbones.stylegan.noise import noise_images, normals
 
 SEEDS = torch.tensor([0, 1, 2**62 - 1, 123456789012345])
 

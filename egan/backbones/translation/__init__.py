@@ -1,0 +1,1 @@
+"""Networks of image translation: U-Net and ResNet generators, PatchGAN critics."""
