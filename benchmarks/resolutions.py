@@ -112,7 +112,7 @@ class Program:
             self.fakes(self.state.parents[0].networks["generator"].weights)
 
     def logits(self, critic: Weights, images: Tensor) -> Tensor:
-        return self.engine.context(0).judge("discriminator", critic, {"x": images}, {})[0]
+        return self.engine.context(0).judge("discriminator", critic, {"x": images}, {})[0]["logits"]
 
     def judge(self, images: Tensor) -> None:
         """Judge a batch of images, and differentiate by the discriminator's weights."""

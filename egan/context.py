@@ -9,7 +9,7 @@ from torch import Tensor
 from egan.backbones.progressive.growth import Stage
 from egan.data.draws import Draws
 from egan.determinism import send
-from egan.games.game import Batch, Buffers, Game, Genes, Samples
+from egan.games.game import Batch, Buffers, Game, Genes, Samples, Verdict
 from egan.state import Weights
 from egan.streams import Purpose, torch_stream
 
@@ -42,19 +42,35 @@ class Context:
 
     def judge(
         self, role: str, critic: Weights, samples: Batch, inputs: Batch
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return a critic's logits (N, ...), and its buffers after the call."""
+    ) -> tuple[Verdict, Mapping[str, Tensor]]:
+        """Return a critic's verdict of samples, and its buffers after the call."""
         return self.game.judge(role, critic, samples, inputs, self.stage)
 
     def reals(self, purpose: Purpose) -> Batch:
         """Return the generation's reals for a purpose."""
         reals = send(self.game.reals(self.draws, self.generation, purpose), self.device)
-        return reals if self.stage is None else self.game.at_stage(reals, self.stage)
+        return self.game.at_stage(reals, self.stage, self.shown)
 
-    def inputs(self, count: int, stream: torch.Generator, reals: Batch) -> Batch:
-        """Return the inputs of `count` fakes; their conditions, if any, come from `reals`."""
-        drawn = send(self.game.inputs(count, stream), self.device)
-        return {**drawn, **self.game.conditions(reals)}
+    def inputs(
+        self,
+        count: int,
+        purpose: Purpose,
+        index: tuple[int, ...],
+        reals: Batch,
+        own: tuple[int, ...] | None = None,
+    ) -> Batch:
+        """Return the inputs of `count` fakes; conditions that belong to reals come from `reals`.
+
+        `index` tells which fakes of the purpose they are, and `own`, if given, whose noise it is:
+        siblings with noise of their own have the same conditions.
+        """
+        noise = self.game.inputs(count, self.stream(purpose, *(own or index)))
+        marginal = self.game.marginal(self.draws, self.generation, purpose, index, count)
+        drawn = send({**noise, **marginal}, self.device)
+        return {
+            **self.game.at_stage(drawn, self.stage, self.shown),
+            **self.game.conditions(reals),
+        }
 
     def stream(self, purpose: Purpose, *index: int) -> torch.Generator:
         """Return the random stream of a purpose in this generation."""

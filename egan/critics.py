@@ -125,8 +125,8 @@ def _fakes_of(
     fakes, inputs, start = [], [], 0
     for index, parent in enumerate(parents):
         count = share + ((index + step) % len(parents) < remainder)
-        stream = context.stream(Purpose.DISCRIMINATOR_NOISE, update, index)
-        own = context.inputs(count, stream, rows(real, slice(start, start + count)))
+        share_of_reals = rows(real, slice(start, start + count))
+        own = context.inputs(count, Purpose.DISCRIMINATOR_NOISE, (update, index), share_of_reals)
         fakes.append(run(gradients.fakes, context, weights_of(parent.networks), own))
         inputs.append(own)
         start += count

@@ -351,10 +351,10 @@ class Engine:
     ) -> Batch:
         """Draw a child's inputs: shared by the generation, or its own where noise is fresh."""
         fresh = self.config.population.noise == "fresh"
-        index = (step, 1 + job.index) if fresh else (step, 0)
+        own = (step, 1 + job.index) if fresh else None
         evaluation = purpose is Purpose.EVALUATION_NOISE
         count = self.config.fitness.batch if evaluation else context.batch
-        return context.inputs(count, context.stream(purpose, *index), reals)
+        return context.inputs(count, purpose, (step, 0), reals, own)
 
 
 def _untrained(weights: Weights) -> Network:

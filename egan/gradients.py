@@ -40,13 +40,17 @@ def descents(
     params = [weights.params for weights in genes.values()]
     judges = {role: replace(w, params=w.params.detach()) for role, w in critics.items()}
     fakes, buffers = context.generate(genes, inputs)
-    logits = {role: context.judge(role, judge, fakes, inputs)[0] for role, judge in judges.items()}
+    verdicts = {
+        role: context.judge(role, judge, fakes, inputs)[0] for role, judge in judges.items()
+    }
+    logits = {role: verdict["logits"] for role, verdict in verdicts.items()}
     logits_real: Mapping[str, Tensor] = {}
     if any(map(takes_reals, mutations)):
         logits_real = {
-            role: context.judge(role, judge, reals, reals)[0] for role, judge in judges.items()
+            role: context.judge(role, judge, reals, reals)[0]["logits"]
+            for role, judge in judges.items()
         }
-    fixed = context.game.fixed_loss(genes, inputs, fakes, context.stage)
+    fixed = context.game.fixed_loss(genes, inputs, fakes, verdicts, context.stage)
     shared = None if fixed is None else torch.autograd.grad(fixed, params, retain_graph=True)
     found: list[Descent] = []
     for mutation in mutations:
@@ -94,7 +98,7 @@ def objectives(
     qualities, gradients = [], []
     for role, weights in critics.items():
         critic = _leaf(weights)
-        logits, _ = context.judge(role, critic, made, inputs)
+        logits = context.judge(role, critic, made, inputs)[0]["logits"]
         (gradient,) = torch.autograd.grad(softplus(logits).mean(), critic.params)
         qualities.append(quality(logits.detach()).double())
         gradients.append(gradients_real[role] + gradient)
@@ -106,7 +110,7 @@ def gradients_on_reals(context: Context, critics: Critics, reals: Batch) -> dict
     found = {}
     for role, weights in critics.items():
         critic = _leaf(weights)
-        logits, _ = context.judge(role, critic, reals, reals)
+        logits = context.judge(role, critic, reals, reals)[0]["logits"]
         (found[role],) = torch.autograd.grad(softplus(-logits).mean(), critic.params)
     return found
 
@@ -132,13 +136,15 @@ def critic_gradient(
     `inputs` are what the fakes were made from.
     """
     critic = _leaf(weights)
-    logits_real, buffers = context.judge(role, critic, real, real)
-    logits_fake, buffers = context.judge(role, Weights(critic.params, buffers), fake, inputs)
-    loss = LOSSES[config.loss](logits_real, logits_fake)
+    of_real, buffers = context.judge(role, critic, real, real)
+    of_fake, buffers = context.judge(role, Weights(critic.params, buffers), fake, inputs)
+    loss = LOSSES[config.loss](of_real["logits"], of_fake["logits"])
     loss = loss + penalties(
-        lambda samples, own: context.judge(role, critic, samples, own)[0],
+        lambda samples, own: context.judge(role, critic, samples, own)[0]["logits"],
         config, real, fake, inputs, mix,
     )  # fmt: skip
+    own = context.game.critic_loss(role, real, of_real, inputs, of_fake)
+    loss = loss if own is None else loss + own
     (gradient,) = torch.autograd.grad(loss, critic.params)
     return loss.detach(), gradient, buffers
 

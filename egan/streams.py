@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     SAMPLE = 9
     PENALTY = 10
     PATH = 11
+    CONDITION = 12
 
 
 def torch_stream(seed: int, generation: int, purpose: Purpose, *index: int) -> torch.Generator:

@@ -1,7 +1,7 @@
 """Games: what is generated from what, by which generators, judged by which critics."""
 
 from egan.backbones import BackboneConfig, build_networks
-from egan.games.game import Batch, Buffers, Game, Genes, Samples, joined, rows
+from egan.games.game import Batch, Buffers, Game, Genes, Samples, Verdict, joined, rows
 from egan.games.noise import NoiseGame
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Genes",
     "NoiseGame",
     "Samples",
+    "Verdict",
     "build_game",
     "joined",
     "rows",

@@ -23,6 +23,7 @@ from egan.tensor_tree import filled, leaves
 
 Batch = Mapping[str, Rows]  # aligned rows by name: x | noise | label | a, b
 Samples = Mapping[str, Tensor]  # a batch of what critics judge
+Verdict = Mapping[str, Tensor]  # what a critic says of samples: `logits` (N, ...), and what else
 Genes = Mapping[str, Weights]  # a genome's networks, by role
 AnyBatch = TypeVar("AnyBatch", bound=Mapping)
 Buffers = Mapping[str, Mapping[str, Tensor]]  # networks' buffers, by role
@@ -58,11 +59,22 @@ class Game(Protocol):
     def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
         """Return a generation's real samples for a purpose, with what belongs to them."""
 
-    def at_stage(self, reals: Batch, stage: Stage) -> Batch:
-        """Return reals as they are at a stage of networks that grow."""
+    def at_stage(self, batch: Batch, stage: Stage | None, shown: int) -> Batch:
+        """Return what reals and the marginal gave as it is at a point of the training.
+
+        `stage` is that of networks that grow, `shown` the number of reals that critics have seen.
+        """
 
     def inputs(self, count: int, stream: torch.Generator) -> Batch:
-        """Draw what `count` fakes are made from, on the CPU."""
+        """Draw the noise that `count` fakes are made from, on the CPU."""
+
+    def marginal(
+        self, draws: Draws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
+    ) -> Batch:
+        """Draw what `count` fakes take from the data at large, such as a label; {}: nothing.
+
+        `purpose` and `index` tell which fakes of a generation they are.
+        """
 
     def conditions(self, reals: Batch) -> Batch:
         """Return what fakes take from as many rows of reals; {}: nothing."""
@@ -79,18 +91,37 @@ class Game(Protocol):
         samples: Batch,
         inputs: Batch,
         stage: Stage | None = None,
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return a critic's logits (N, ...) of samples, and its buffers after the call.
+    ) -> tuple[Verdict, Mapping[str, Tensor]]:
+        """Return a critic's verdict of samples, and its buffers after the call.
 
         `inputs` holds the samples' conditions. Reals are their own: there it is `samples` again.
         """
 
     def fixed_loss(
-        self, genes: Genes, inputs: Batch, fakes: Samples, stage: Stage | None = None
+        self,
+        genes: Genes,
+        inputs: Batch,
+        fakes: Samples,
+        verdicts: Mapping[str, Verdict],
+        stage: Stage | None = None,
     ) -> Tensor | None:
         """Return a loss () that every child descends beside its mutation's; None: there is none.
 
-        Reconstruction, cycle and identity terms are of this kind. Siblings share its gradient.
+        Reconstruction, cycle and identity terms are of this kind, and what a classifier says of the
+        fakes: `verdicts` are the critics', by role. Siblings share its gradient.
+        """
+
+    def critic_loss(
+        self,
+        role: str,
+        real: Batch,
+        verdict_real: Verdict,
+        inputs: Batch,
+        verdict_fake: Verdict,
+    ) -> Tensor | None:
+        """Return a loss () that a critic descends beside its adversarial one; None: there is none.
+
+        `inputs` are what the fakes were made from.
         """
 
 

@@ -9,7 +9,7 @@ from egan.backbones import Networks
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import GrowthSchedule, Stage, at_stage
 from egan.data.draws import Draws
-from egan.games.game import Batch, Buffers, Genes, Samples
+from egan.games.game import Batch, Buffers, Genes, Samples, Verdict
 from egan.state import Weights
 from egan.streams import Purpose
 
@@ -32,15 +32,23 @@ class NoiseGame:
         """Return a generation's real samples for a purpose, `x` (N, ...)."""
         return {"x": draws(generation, purpose)}
 
-    def at_stage(self, reals: Batch, stage: Stage) -> Batch:
+    def at_stage(self, batch: Batch, stage: Stage | None, shown: int) -> Batch:
         """Return reals in a stage's resolution."""
-        images = reals["x"]
+        if stage is None or "x" not in batch:
+            return batch
+        images = batch["x"]
         assert isinstance(images, Tensor)
-        return {"x": at_stage(images, stage)}
+        return {**batch, "x": at_stage(images, stage)}
 
     def inputs(self, count: int, stream: torch.Generator) -> Batch:
         """Draw the `noise` of `count` fakes, on the CPU."""
         return {"noise": self.networks.noise(count, stream)}
+
+    def marginal(
+        self, draws: Draws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
+    ) -> Batch:
+        """Return nothing: fakes take nothing from the data."""
+        return {}
 
     def conditions(self, reals: Batch) -> Batch:
         """Return nothing: fakes take nothing from reals."""
@@ -63,12 +71,29 @@ class NoiseGame:
         samples: Batch,
         inputs: Batch,
         stage: Stage | None = None,
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return the discriminator's logits (N,), and its buffers after the call."""
-        return self.critics[role](critic, samples["x"], stage=stage)
+    ) -> tuple[Verdict, Mapping[str, Tensor]]:
+        """Return the discriminator's `logits` (N,), and its buffers after the call."""
+        logits, buffers = self.critics[role](critic, samples["x"], stage=stage)
+        return {"logits": logits}, buffers
 
     def fixed_loss(
-        self, genes: Genes, inputs: Batch, fakes: Samples, stage: Stage | None = None
+        self,
+        genes: Genes,
+        inputs: Batch,
+        fakes: Samples,
+        verdicts: Mapping[str, Verdict],
+        stage: Stage | None = None,
     ) -> Tensor | None:
         """Return None: a child descends its mutation's loss alone."""
+        return None
+
+    def critic_loss(
+        self,
+        role: str,
+        real: Batch,
+        verdict_real: Verdict,
+        inputs: Batch,
+        verdict_fake: Verdict,
+    ) -> Tensor | None:
+        """Return None: the discriminator descends its adversarial loss alone."""
         return None

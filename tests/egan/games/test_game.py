@@ -51,8 +51,12 @@ class PairGame:
         a = draws(generation, purpose)
         return {"a": a, "b": a.flip(1)}
 
-    def at_stage(self, reals, stage):
-        raise AssertionError("these networks do not grow")
+    def at_stage(self, batch, stage, shown):
+        assert stage is None
+        return batch
+
+    def marginal(self, draws, generation, purpose, index, count):
+        return {}
 
     def inputs(self, count, stream):
         return {"noise": torch.randn(count, 1, generator=stream)}
@@ -71,10 +75,14 @@ class PairGame:
         seen = samples.get("again", samples.get("a"))
         if role == "judge_b":
             seen = torch.cat([inputs["a"], samples["b"]], 1)
-        return self.critics[role](critic, seen)
+        logits, buffers = self.critics[role](critic, seen)
+        return {"logits": logits}, buffers
 
-    def fixed_loss(self, genes, inputs, fakes, stage=None):
+    def fixed_loss(self, genes, inputs, fakes, verdicts, stage=None):
         return (fakes["again"] - inputs["a"]).abs().mean()
+
+    def critic_loss(self, role, real, verdict_real, inputs, verdict_fake):
+        return None
 
 
 @pytest.fixture
@@ -96,7 +104,7 @@ def engine(monkeypatch):
 
 def logits_of(engine, state, samples, inputs):
     return {
-        role: engine.game.judge(role, critic.weights, samples, inputs)[0]
+        role: engine.game.judge(role, critic.weights, samples, inputs)[0]["logits"]
         for role, critic in state.critics.items()
     }
 
@@ -107,7 +115,7 @@ def test_a_childs_gradient_is_the_sum_over_critics_and_the_fixed_loss(engine):
         update={"population": engine.config.population.model_copy(update={"steps": 1})}
     )
     reals = rows(context.reals(Purpose.TRAIN_DATA), slice(0, 8))
-    inputs = context.inputs(8, context.stream(Purpose.TRAIN_NOISE, 0, 0), reals)
+    inputs = context.inputs(8, Purpose.TRAIN_NOISE, (0, 0), reals)
     for child in engine.vary(state, JOBS):
         genes = {
             role: replace(network.weights, params=network.weights.params.clone().requires_grad_())
@@ -133,14 +141,15 @@ def test_quality_is_the_mean_over_critics_and_diversity_of_their_joint_gradient(
     (child,) = engine.vary(state, JOBS[:1])
     score = engine.evaluate(state, [child])[0]
     reals = context.reals(Purpose.EVALUATION_DATA)
-    inputs = context.inputs(6, context.stream(Purpose.EVALUATION_NOISE, 0, 0), reals)
+    inputs = context.inputs(6, Purpose.EVALUATION_NOISE, (0, 0), reals)
     genes = {role: network.weights for role, network in child.networks.items()}
     fakes, _ = engine.game.generate(genes, inputs)
     qualities, squares = [], 0.0
     for role, critic in state.critics.items():
         own = replace(critic.weights, params=critic.weights.params.clone().requires_grad_())
         fake, real = (
-            engine.game.judge(role, own, *pair)[0] for pair in ((fakes, inputs), (reals, reals))
+            engine.game.judge(role, own, *pair)[0]["logits"]
+            for pair in ((fakes, inputs), (reals, reals))
         )
         loss = softplus(-real).mean() + softplus(fake).mean()
         (gradient,) = torch.autograd.grad(loss, own.params)

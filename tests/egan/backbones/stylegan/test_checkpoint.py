@@ -90,8 +90,8 @@ def kept_bytes(engine: Engine) -> int:
         inputs = engine.game.inputs(8, torch.Generator().manual_seed(0))
         fakes, _ = context.generate({"generator": leaf}, inputs)
         critic = state.critics["discriminator"].weights
-        logits, _ = context.judge("discriminator", critic, fakes, inputs)
-    assert logits.requires_grad
+        verdict, _ = context.judge("discriminator", critic, fakes, inputs)
+    assert verdict["logits"].requires_grad
     return sum(sizes.values())
 
 
@@ -108,10 +108,10 @@ def test_a_penalty_on_the_slope_has_the_same_bits():
         weights = engine.initial_state().critics["discriminator"].weights
         params = weights.params.detach().requires_grad_()
         images = torch.from_numpy(IMAGES[:8]).float().div(127.5).sub(1).requires_grad_()
-        logits, _ = engine.context(0).judge(
+        verdict, _ = engine.context(0).judge(
             "discriminator", replace(weights, params=params), {"x": images}, {}
         )
-        (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+        (slope,) = torch.autograd.grad(verdict["logits"].sum(), images, create_graph=True)
         penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
         gradients.append(torch.autograd.grad(penalty, params)[0])
     assert torch.equal(*gradients) and gradients[0].any()
