@@ -6,8 +6,10 @@ it compare runs on the same data only; the space's identity, a hash of the train
 that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from math import ceil
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from fitness.features.base import FeatureSpace, Progress
 
 RECIPE = 2  # to be raised with any change of architecture or training, which gives another space
 EPOCHS = 4
+LEAST_STEPS = 300  # of `fitted_classifier`: a few hundred images are shown more than EPOCHS times
 BATCH = 128
 RATE = 2e-3
 TRAINING = "training the classifier space"  # the stage's name for a progress callback
@@ -107,6 +110,58 @@ def train_classifier(
     order = torch.randperm(len(images), generator=generator)
     held = order[: max(1, int(HELD_OUT * len(images)))]
     rest = order[len(held) :]
+    report = None if progress is None else partial(progress, TRAINING)
+    _fit(network, images, labels, rest, generator, epochs, report)
+    return network, float((predicted(network, images[held]) == labels[held]).double().mean())
+
+
+def fitted_classifier(
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    *,
+    seed: int = 0,
+    report: Callable[[int, int], None] | None = None,
+) -> SmallClassifier:
+    """Train a `SmallClassifier` on all of the images, on one thread; none is held out.
+
+    Args:
+        images: (N, C, H, W), uint8.
+        labels: (N,), integers from 0.
+        classes: how many there are, though the images may lack some.
+        seed: of the first values and the order of images.
+        report: called as `report(steps done, steps in all)`.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        ValueError: as `train_classifier`.
+    """
+    check_labelled(images, labels)
+    generator = torch.Generator().manual_seed(seed)
+    network = _initial(images.shape[1], classes, generator)
+    everyone = torch.arange(len(images))
+    epochs = max(EPOCHS, ceil(LEAST_STEPS / (len(images) // min(BATCH, len(images)))))
+    _fit(network, images, labels, everyone, generator, epochs, report)
+    return network
+
+
+def predicted(network: SmallClassifier, images: Tensor) -> Tensor:
+    """The most probable class (N,) of each of the byte images (N, C, H, W)."""
+    return torch.cat([network(part)[1].argmax(dim=1) for part in torch.split(images, BATCH)])
+
+
+def _fit(
+    network: SmallClassifier,
+    images: Tensor,
+    labels: Tensor,
+    rest: Tensor,
+    generator: torch.Generator,
+    epochs: int,
+    report: Callable[[int, int], None] | None,
+) -> None:
+    """Train on the images at the places `rest` (M,), and leave the network in evaluation mode."""
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     # A last, smaller batch is left out: its statistics would spoil the running ones.
     batch = min(BATCH, len(rest))
@@ -124,13 +179,9 @@ def train_classifier(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            if progress is not None:
-                progress(TRAINING, step + 1, total)
+            if report is not None:
+                report(step + 1, total)
     network.eval().requires_grad_(False)
-    right = [
-        network(images[part])[1].argmax(dim=1) == labels[part] for part in torch.split(held, BATCH)
-    ]
-    return network, float(torch.cat(right).double().mean())
 
 
 def check_labelled(images: Tensor, labels: Tensor) -> int:

@@ -78,6 +78,14 @@ def mixture_scores(
     )
 
 
+def nearest_modes(
+    samples: np.ndarray, centres: np.ndarray, deviation: float | np.ndarray
+) -> np.ndarray:
+    """The mode (N,), int64, that each of the samples (N, D) is nearest to, in its deviations."""
+    deviations = np.broadcast_to(np.asarray(deviation, np.float64), (len(centres),))
+    return _nearest_modes(samples, centres, deviations)[1]
+
+
 def _nearest_modes(
     samples: np.ndarray, centres: np.ndarray, deviations: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

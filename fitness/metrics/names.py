@@ -17,7 +17,7 @@ from typing import Literal
 
 from fitness.suggestion import nearest
 
-Need = Literal["statistics", "features", "logits", "pairs", "points", "latents"]
+Need = Literal["statistics", "features", "logits", "pairs", "points", "latents", "classes"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,13 @@ METRICS: dict[str, Metric] = {
         Metric("modes", "points", True, True, 1),
         Metric("high-quality", "points", True, True, 1),
         Metric("kl", "points", False, True, 1),
+        # Of samples that were asked for by class, in `fitness.classes`; of points, by mode.
+        Metric("ifid", "classes", False, True, 2),
+        Metric("ikid", "classes", False, True, 2),
+        Metric("gan-train", "classes", True, True, 40),
+        Metric("gan-test", "classes", True, True, 40),
+        Metric("class-accuracy", "classes", True, True, 2),
+        Metric("mode-accuracy", "points", True, True, 1),
         # Of a generator, not of images: its latent space, Z or W (Karras et al. 2018, section 4).
         Metric("ppl-z-full", "latents", False, False, 1),
         Metric("ppl-z-end", "latents", False, False, 1),
@@ -73,6 +80,7 @@ METRICS: dict[str, Metric] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "prdc": ("precision", "recall", "density", "coverage"),
     "mixture": ("modes", "high-quality", "kl"),
+    "by-class": ("ifid", "ikid", "gan-train", "gan-test", "class-accuracy"),
     "ppl": ("ppl-z-full", "ppl-z-end", "ppl-w-full", "ppl-w-end"),
     "ppl-z": ("ppl-z-full", "ppl-z-end"),
     "ppl-w": ("ppl-w-full", "ppl-w-end"),

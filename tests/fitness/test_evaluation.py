@@ -304,7 +304,7 @@ def test_points_of_a_mixture_can_be_compared_by_every_metric_of_features():
 
 
 def test_every_metric_of_images_can_be_computed(digits, classifier):
-    others = ("points", "pairs", "latents")
+    others = ("points", "pairs", "latents", "classes")
     of_images = [m.name for m in METRICS.values() if m.need not in others]
     found = scores(digits[0], digits[0], of_images, classifier, 100)
     assert list(found) == of_images
