@@ -19,12 +19,12 @@ A mutation may look at the logits of as many reals, too, as relativistic losses 
 import inspect
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from egan.imports import import_named
 from fitness.suggestion import nearest
 
 Mutation = Callable[..., Tensor]  # of the logits of fakes, or of fakes and reals
@@ -113,12 +113,7 @@ def resolve(name: str) -> Mutation:
     if name in MUTATIONS:
         return MUTATIONS[name]
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found = getattr(import_module(module), attribute)
-        except Exception as error:  # a user's module may raise anything while it is imported
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"mutation {name!r} cannot be imported: {reason}") from error
+        found = import_named(name)
         if not callable(found):
             raise ValueError(f"mutation {name!r} is a {type(found).__name__}, not a function")
         takes_reals(found)

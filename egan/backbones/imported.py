@@ -4,13 +4,13 @@ The class is a `Backbone`: its fields are the section's keys, `build(shape)` giv
 """
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from egan.backbones.networks import Backbone, Networks
+from egan.imports import import_named
 from egan.tensor_tree import leaves
 
 
@@ -35,15 +35,7 @@ def import_backbone(values: Any, built_in: Callable[[Any], Any]) -> Any:
 
 
 def _class_of(name: str) -> type[Backbone]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(
-            f"{name!r} cannot be imported: {reason}; the module must be on PYTHONPATH, on every "
-            "machine with a worker"
-        ) from error
+    found = import_named(name)
     if not (isinstance(found, type) and issubclass(found, Backbone)):
         raise ValueError(
             f"{name!r} is no backbone: it must be a class derived from "

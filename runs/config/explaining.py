@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fitness.suggestion import nearest
+from fitness.suggestion import near, nearest
 from runs.common.errors import ConfigError
-from runs.config.fields import field_of, locate, named_values, options
+from runs.config.fields import field_of, leaf_keys, locate, named_values, options
 from runs.config.values import Mistyped, typed
 
 BRIEF = Repr()  # aliases can make a short text a value that no memory holds
@@ -70,8 +70,8 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{key}: {_shown(value)} is not allowed: {value.reason}"
     if detail["type"] == "extra_forbidden":
         allowed = sorted(f.alias or n for n, f in holder.model_fields.items()) if holder else []
-        last = str(detail["loc"][-1])
-        return f"{key}: unknown key{nearest(last, allowed)} Allowed here: {', '.join(allowed)}"
+        meant = _meant(key, allowed, model)
+        return f"{key}: unknown key{meant} Allowed here: {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{key}: is required"
     if detail["type"] == "union_tag_invalid":
@@ -90,6 +90,19 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
         names = map(str, named_values(options(field.annotation))) if field else ()
         return f"{key}: {_shown(value)} is not allowed{nearest(str(value)[:60], names)} {message}"
     return f"{key}: {_shown(value)} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _meant(key: str, allowed: list[str], model: type[BaseModel]) -> str:
+    """Return the end of a sentence that names the key that was meant, here or elsewhere."""
+    section, _, name = key.rpartition(".")
+    everywhere = list(leaf_keys(model))
+    if key in everywhere:
+        return f"; other kinds of the section {section} have it."
+    found = near(name, [*allowed, *(known.rpartition(".")[2] for known in everywhere)])
+    if found is None or found in allowed:
+        return nearest(name, allowed)
+    keys = [repr(known) for known in everywhere if known.rpartition(".")[2] == found]
+    return f"; did you mean {' or '.join(keys)}?"
 
 
 def _shown(value: Any) -> str:

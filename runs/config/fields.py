@@ -103,6 +103,19 @@ def locate(
     return ".".join(parts), holder
 
 
+def leaf_keys(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the dotted keys of a model that are no sections, each once."""
+    seen = set()
+    for name, field in model.model_fields.items():
+        own = field.alias or name
+        sections = [option for option in options(field.annotation) if is_model(option)]
+        inside = [f"{own}.{key}" for section in sections for key in leaf_keys(section)]
+        for key in inside or [own]:
+            if key not in seen:
+                seen.add(key)
+                yield key
+
+
 def named_values(allowed: Sequence[Any]) -> Iterator[Any]:
     """Yield the values that types name one by one, as `Literal` does."""
     for option in allowed:

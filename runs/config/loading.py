@@ -99,7 +99,7 @@ def _as_typed(values: Mapping[str, Any], key: str, text: str) -> Any:
     """Return an override's value: YAML only where the key takes a list or a mapping."""
     allowed = types_at(RunConfig, key, values)
     if allowed is not None and is_text(allowed):
-        return Plain(text) if NoneType in allowed else str(text)
+        return Plain(text) if NoneType in allowed or text == "null" else str(text)
     bare = text.strip()
     takes_parts = allowed is None or has_parts(allowed)
     if not (takes_parts and bare.startswith(("[", "{"))):

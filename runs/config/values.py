@@ -128,7 +128,10 @@ def _scalar(text: str, allowed: Sequence[Any]) -> Any:
         return text.lower() in TRUE
     if is_text(allowed):
         if plain and text in NULL:
-            return Mistyped(str(text), 'a text is needed; for the text null write "null"')
+            return Mistyped(
+                str(text),
+                'a text is needed; a YAML file may have the text null as "null", in quotes',
+            )
         return str(text)
     if kind := _number_kind(allowed):
         number = to_number(text)
@@ -138,9 +141,27 @@ def _scalar(text: str, allowed: Sequence[Any]) -> Any:
         return Mistyped(str(text), number or f"{kind}{others} is needed")
     if Any in allowed:
         return text
-    if any(get_origin(option) in (list, tuple) for option in allowed):
-        return resolved(text)
+    if form := _form_of_parts(text, allowed):
+        return Mistyped(str(text), form)
     return None if plain and text in NULL else str(text)
+
+
+def _form_of_parts(text: str, allowed: Sequence[Any]) -> str:
+    """Return what is needed where a key takes a list, a mapping or a section; nothing if none."""
+    models = [option for option in allowed if is_model(option)]
+    if models:
+        named = [[f.alias or n for n, f in model.model_fields.items()] for model in models]
+        keys = [key for key in named[0] if all(key in others for others in named)]
+        return f"this is a section; set one of its keys: {', '.join(keys)}"
+    for option in allowed:
+        if get_origin(option) is dict:
+            return "a mapping is needed, such as {name: value}"
+        if get_origin(option) in (list, tuple):
+            kinds = get_args(option)
+            item = "a" if text in NULL else text
+            items = [item] * (1 if Ellipsis in kinds else len(kinds))
+            return f"a list is needed, such as [{', '.join(items)}]"
+    return ""
 
 
 def _number_kind(allowed: Sequence[Any]) -> str:

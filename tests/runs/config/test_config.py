@@ -121,6 +121,19 @@ def test_an_override_cannot_put_a_key_into_a_number(refusal):
 
 
 @pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("survivors=2", "did you mean 'population.survivors' or 'evaluation.survivors'?"),
+        ("gama=2", "did you mean 'fitness.gamma'?"),
+        ("fitness.learning_rate=2", "did you mean 'optimizer.learning_rate'?"),
+        ("data.channels=1", "other kinds of the section data have it."),
+    ],
+)
+def test_a_key_of_another_section_is_told_its_section(override, said, refusal):
+    assert f"{override.partition('=')[0]}: unknown key; {said} Allowed here: " in refusal(override)
+
+
+@pytest.mark.parametrize(
     ("override", "key", "hint"),
     [
         ("generatons=3", "generatons", "generations"),

@@ -20,7 +20,7 @@ LITERAL = [
     "[x]",
     "{x}",
     "010",
-    "null",
+    "NULL",
     "a: b",
     "&a",
 ]
@@ -119,7 +119,7 @@ def test_in_a_file_a_text_that_yaml_takes_apart_is_refused_with_how_to_quote_it(
     for text, kind in (("[x]", "brackets"), ("{x: 1}", "braces")):
         with pytest.raises(ConfigError, match=f"tracking.experiment: .*{kind} in quotes"):
             validate(parse_yaml(whole_yaml(f"tracking: {{experiment: {text}}}"), "x"), "x")
-    with pytest.raises(ConfigError, match='write "null"'):
+    with pytest.raises(ConfigError, match='text null as "null"'):
         validate(parse_yaml(whole_yaml("tracking: {experiment: null}"), "x"), "x")
     read = validate(parse_yaml(whole_yaml('tracking: {experiment: "null"}'), "x"), "x")
     assert read.tracking.experiment == "null"
@@ -153,3 +153,26 @@ def test_the_keys_of_networks_by_import_path_are_read_as_what_they_look_like(tmp
     assert own.model_dump(exclude={"name"}) == {"width": None, "sizes": (2, 3), "deep": True}
     text = whole_yaml("backbone: {name: 'networks_of_mine:Own', width: 7}")
     assert validate(parse_yaml(text, "x"), "x").backbone.width == 7
+
+
+def test_null_is_no_text_and_no_path(refusal):
+    assert "name: 'null' is not allowed: a text is needed" in refusal("name=null")
+    assert "data.path" in refusal("data.source=images", "data.path=null")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("population.mutations=heuristic", "a list is needed, such as [heuristic]"),
+        ("population.mutations=null", "a list is needed"),
+        ("optimizer.betas=0.5", "a list is needed, such as [0.5, 0.5]"),
+        ("evaluation=null", "this is a section; set one of its keys: every, metrics"),
+        ("evaluation.collapse=warn", "this is a section; set one of its keys: metric, factor"),
+        ("backbone=dcgan", "this is a section; set one of its keys: name"),
+        ("execution.labels=gpu", "a mapping is needed, such as {name: value}"),
+    ],
+)
+def test_one_value_in_the_place_of_several_is_told_their_form(override, said, refusal):
+    (line,) = refusal(override).splitlines()[1:]
+    key, _, value = override.partition("=")
+    assert line.strip().startswith(f"{key}: {value!r} is not allowed: {said}")
