@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from egan.data.annotations import Annotations
 from egan.data.config import ArrayConfig
 from egan.data.npz import ArrayError, array_members, read_header, read_member
 from egan.data.resize import resize_images
@@ -20,7 +21,8 @@ def open_array(config: ArrayConfig) -> ImageSource:
 
     Images are N x H x W, N x C x H x W or N x H x W x C. In a .npz they are found under
     `config.key`, else under "images", else as the only array with images' dimensions; labels under
-    "labels", or under "y_train" beside "x_train".
+    "labels", or under "y_train" beside "x_train"; the classes' names under "classes"; tags (N, T)
+    under "tags", and their names under "tag_names".
 
     Raises:
         DataError: not such a file, truncated, pickled, of another type, or of an unclear layout.
@@ -28,15 +30,23 @@ def open_array(config: ArrayConfig) -> ImageSource:
     path = config.path
     if not path.is_file():
         raise DataError(f"{path}: no such file; data.path must lead to {config.wanted}")
-    labels = None
+    about = Annotations()
     if zipfile.is_zipfile(path):
-        stored, labels = _read_npz(path, config.key)
+        stored, about = _read_npz(path, config.key)
     elif config.key is not None:
         raise DataError(f"{path}: data.key is for .npz files, and this is none")
     else:
         stored = map_npy(path)
     images = resize_images(_to_nchw(stored, path), config.resolution)
-    return ImageSource(path.name, images, labels, flip=config.flip)
+    return ImageSource(
+        name=path.name,
+        images=images,
+        labels=about.labels,
+        classes=about.classes,
+        tags=about.tags,
+        tag_names=about.tag_names,
+        flip=config.flip,
+    )
 
 
 def map_npy(path: Path) -> np.ndarray:
@@ -58,23 +68,52 @@ def map_npy(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, Annotations]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = array_members(archive)
             key = _images_key(archive, members, path, key)
             images = read_member(archive, members[key], path)
-            beside = "y" + key[1:] if key.startswith("x") else "labels"
-            info = members.get("labels", members.get(beside))
-            return images, None if info is None else _to_labels(
-                read_member(archive, info, path), path, info.filename
-            )
+            part = key[1:] if key.startswith("x") else None
+            beside = {
+                name: read_member(archive, members[name], path)
+                for name in _names_beside(members, part)
+            }
+            return images, _annotations(beside, len(images), path)
     except DataError:
         raise
     except ArrayError as error:
         raise DataError(str(error)) from error
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise DataError(f"{path}: damaged .npz: {error}") from error
+
+
+def _names_beside(members: dict[str, zipfile.ZipInfo], part: str | None) -> list[str]:
+    """Return which arrays annotate the images; `part` is "_train" for "x_train"."""
+    labels = "labels" if "labels" in members or part is None else f"y{part}"
+    return [name for name in (labels, "classes", "tags", "tag_names") if name in members]
+
+
+def _annotations(beside: dict[str, np.ndarray], count: int, path: Path) -> Annotations:
+    labels = tags = classes = tag_names = None
+    labels_from = tags_from = ""
+    for name, stored in beside.items():
+        match name:
+            case "classes":
+                classes = _to_names(stored, path, name)
+            case "tag_names":
+                tag_names = _to_names(stored, path, name)
+            case "tags":
+                tags, tags_from = _to_tags(stored, count, path), name
+            case _:
+                labels, labels_from = _to_labels(stored, count, path, name), name
+    if tags is not None and tag_names is None:
+        tag_names = tuple(map(str, range(tags.shape[1])))
+    if tags is not None and tag_names is not None and len(tag_names) != tags.shape[1]:
+        raise DataError(
+            f"{path}, tag_names: {len(tag_names)} names for the {tags.shape[1]} columns of tags"
+        )
+    return Annotations(labels, classes, labels_from, tags, tag_names, tags_from)
 
 
 def _images_key(
@@ -98,13 +137,36 @@ def _dimensions(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
         return len(read_header(stream, f"{path}, {info.filename}", info.file_size)[0])
 
 
-def _to_labels(stored: np.ndarray, path: Path, name: str) -> np.ndarray:
+def _to_labels(stored: np.ndarray, count: int, path: Path, name: str) -> np.ndarray:
     if stored.dtype.kind not in "iu":
         raise DataError(f"{path}, {name}: labels must be whole numbers, not {stored.dtype}")
     if stored.size > 0 and int(stored.max()) > np.iinfo(np.int64).max:
         raise DataError(f"{path}, {name}: label {stored.max()} is beyond 64-bit integers")
     labels: np.ndarray = stored.astype(np.int64)
-    return labels.reshape(-1) if labels.shape[1:] == (1,) else labels
+    if labels.shape[1:] == (1,):
+        labels = labels.reshape(-1)
+    if labels.shape != (count,):
+        raise DataError(
+            f"{path}, {name}: labels must be one for each of the {count} images, not {stored.shape}"
+        )
+    return labels
+
+
+def _to_tags(stored: np.ndarray, count: int, path: Path) -> np.ndarray:
+    if stored.dtype.kind not in "biuf" or stored.ndim != 2 or len(stored) != count:
+        raise DataError(
+            f"{path}, tags: must be numbers (N, T), a row for each of the {count} images, not "
+            f"{stored.dtype} {stored.shape}"
+        )
+    with np.errstate(over="ignore"):  # what is infinite then is refused
+        tags: np.ndarray = stored.astype(np.float32)
+    return tags
+
+
+def _to_names(stored: np.ndarray, path: Path, name: str) -> tuple[str, ...]:
+    if stored.dtype.kind != "U" or stored.ndim != 1:
+        raise DataError(f"{path}, {name}: must be a row of texts, not {stored.dtype}")
+    return tuple(map(str, stored))
 
 
 def _to_nchw(stored: np.ndarray, path: Path) -> np.ndarray:

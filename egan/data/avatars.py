@@ -68,8 +68,32 @@ def open_avatars(config: AvatarsConfig) -> ImageSource:
             f"{', '.join(sorted(drawn.attributes))}"
         )
     labels, classes = drawn.attributes[label]
-    name = f"avatars ({config.style})"
-    return ImageSource(name, drawn.images, labels.astype(np.int64), classes, config.flip)
+    tags, tag_names = _tags(drawn)
+    return ImageSource(
+        name=f"avatars ({config.style})",
+        images=drawn.images,
+        labels=labels.astype(np.int64),
+        classes=classes,
+        tags=tags,
+        tag_names=tag_names,
+        flip=config.flip,
+    )
+
+
+def _tags(drawn: Drawn) -> tuple[np.ndarray, tuple[str, ...]] | tuple[None, None]:
+    """Return each avatar's parts and colours as tags, such as `eyesVariant=round`, multi-hot.
+
+    What all avatars have is no tag, and neither is a part that is not there.
+    """
+    columns = {
+        f"{name}={kind}": labels == place
+        for name, (labels, classes) in sorted(drawn.attributes.items())
+        for place, kind in enumerate(classes)
+        if len(classes) > 1 and kind != NONE
+    }
+    if not columns:
+        return None, None
+    return np.stack(list(columns.values()), axis=1).astype(np.float32), tuple(columns)
 
 
 def draw_avatars(style: str, count: int, resolution: int) -> Drawn:

@@ -11,6 +11,10 @@ Resolution = Annotated[int, Field(ge=4, le=2048, description="side of the square
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    condition: Literal["labels", "tags"] | None = Field(
+        default=None, description="what of each sample fakes are asked for; None: nothing"
+    )
+
 
 class _FileConfig(_Config):
     """A source that lies on disk; `wanted` says what its path must lead to."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from egan.data.condition import Conditions, marginal_of
 from egan.data.gaussians import GaussianMixture
 from egan.data.opening import Source
 from egan.data.pixels import to_float
@@ -30,8 +31,14 @@ class Draws:
     read cyclically: a purpose still repeats no image unless it alone wants more than N.
     """
 
-    def __init__(self, source: Source, seed: int, counts: Mapping[Purpose, int]) -> None:
-        """Prepare draws of `counts[purpose]` samples each.
+    def __init__(
+        self,
+        source: Source,
+        seed: int,
+        counts: Mapping[Purpose, int],
+        conditions: Conditions | None = None,
+    ) -> None:
+        """Prepare draws of `counts[purpose]` samples each, with their `conditions` if any.
 
         Raises:
             ValueError: no counts, or one below 1.
@@ -42,6 +49,7 @@ class Draws:
         self.seed = seed
         self.counts = {purpose: counts[purpose] for purpose in sorted(counts)}
         self._total = sum(counts.values())
+        self._marginal = None if conditions is None else marginal_of(source, conditions)
         self._epoch = -1
         self._permutation: np.ndarray = np.empty(0, np.int64)  # of self._epoch
 
@@ -67,6 +75,20 @@ class Draws:
         if self.source.labels is None:
             return None
         return torch.from_numpy(self.source.labels[self.indices(generation, purpose)])
+
+    def conditions(self, generation: int, purpose: Purpose) -> Tensor:
+        """Return the conditions of the same draw, float32 (count, size).
+
+        Raises:
+            ValueError: the draws have no conditions; or as a call.
+        """
+        if self._marginal is None:
+            raise ValueError("these draws have no conditions: data.condition is not set")
+        if isinstance(self.source, GaussianMixture):
+            rows = self._points(self.source, generation, purpose)[1]  # a row for each mode
+        else:
+            rows = self.indices(generation, purpose)
+        return torch.from_numpy(self._marginal[rows])
 
     def indices(self, generation: int, purpose: Purpose) -> np.ndarray:
         """Return where in the source's images the draw lies, int64 (count,).

@@ -33,6 +33,8 @@ class GaussianMixture:
     length: ClassVar[None] = None  # endless
     labels: ClassVar[None] = None  # a draw brings its own: the mode of each point
     classes: ClassVar[None] = None
+    tags: ClassVar[None] = None
+    tag_names: ClassVar[None] = None
     flip: ClassVar[bool] = False
     skipped: ClassVar[tuple[tuple[str, str], ...]] = ()
 

@@ -4,12 +4,10 @@ Each image is turned as its EXIF orientation says, laid on white where it is tra
 its centre square and resized. Entries of a .zip are read one by one and never extracted. Files come
 in the order of their names, so that a set is the same on every machine.
 
-Labels come from StyleGAN's dataset.json at the root ({"labels": [["path", 3], ...]} or null; NVlabs
-stylegan3, dataset_tool.py), else from the names of the subfolders where every image lies in one.
+Labels and tags are found as `egan.data.annotations` says.
 """
 
 import io
-import json
 import os
 import re
 import stat
@@ -17,12 +15,13 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
+from egan.data.annotations import CSV, JSON, Annotations, csv_tags, json_annotations
 from egan.data.config import ImagesConfig
 from egan.data.npz import check_expansion
 from egan.data.resize import crop_and_resize, to_array
@@ -62,11 +61,14 @@ def open_images(config: ImagesConfig) -> ImageSource:
             images = np.empty((len(files.names), *image.shape), np.uint8)
         images[len(kept)] = image
         kept.append(position)
+    about = files.about[kept]
     return ImageSource(
         name=files.name,
         images=images[: len(kept)],
-        labels=None if files.labels is None else files.labels[kept],
-        classes=files.classes,
+        labels=about.labels,
+        classes=about.classes,
+        tags=about.tags,
+        tag_names=about.tag_names,
         flip=config.flip,
         skipped=tuple(files.skipped),
     )
@@ -89,8 +91,7 @@ def list_images(config: ImagesConfig) -> "ImageFiles":
     names = _image_names(tree)
     if not names:
         raise DataError(f"{config.path}: no images; looked for {', '.join(SUFFIXES)} at any depth")
-    labels, classes = _labels(tree, names)
-    return ImageFiles(config, tree, names, labels, classes)
+    return ImageFiles(config, tree, names, _annotations(tree, names))
 
 
 @dataclass
@@ -99,16 +100,14 @@ class ImageFiles:
 
     Attributes:
         names: paths inside the folder or .zip, sorted.
-        labels: int64, one for each name, or None.
-        classes: the subfolders' names where they are the classes.
+        about: the labels and tags, a row for each name.
         skipped: (file, reason) of every bad file met by `decode` so far.
     """
 
     config: ImagesConfig
     tree: "_Tree"
     names: list[str]
-    labels: np.ndarray | None
-    classes: tuple[str, ...] | None
+    about: Annotations
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -296,17 +295,44 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _labels(tree: _Tree, names: list[str]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Return each name's label and the classes' names, where there are any."""
-    if "dataset.json" in tree.names():
-        return _json_labels(tree, names), None
+def _annotations(tree: _Tree, names: list[str]) -> Annotations:
+    """Return what the tree says of its images."""
+    known = set(tree.names())
+    if JSON in known:
+        found = json_annotations(_content(tree, JSON), names, known, f"{tree.path}, {JSON}")
+    else:
+        found = _folders_as_classes(names)
+    if CSV in known:
+        if found.tags is not None:
+            raise DataError(f"{tree.path}: both {JSON} and {CSV} give tags; remove one")
+        tags, tag_names = csv_tags(_content(tree, CSV), names, known, f"{tree.path}, {CSV}")
+        found = replace(found, tags=tags, tag_names=tag_names, tags_from=CSV)
+    return found
+
+
+def _content(tree: _Tree, name: str) -> bytes:
+    """Read an annotation.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return tree.read(name)
+    except Exception as error:  # zipfile raises a dozen kinds on damaged archives
+        raise DataError(
+            f"{tree.path}, {name}: cannot be read: {str(error) or type(error).__name__}"
+        ) from error
+
+
+def _folders_as_classes(names: list[str]) -> Annotations:
     folders = [PurePosixPath(name).parent.parts for name in names]
     shared = _shared_depth(folders)  # a wrapping folder is no class
     if any(len(folder) == shared for folder in folders):
-        return None, None
+        return Annotations()
     classes = tuple(sorted({folder[shared] for folder in folders}))
     label = {name: index for index, name in enumerate(classes)}
-    return np.array([label[folder[shared]] for folder in folders], np.int64), classes
+    labels = np.array([label[folder[shared]] for folder in folders], np.int64)
+    return Annotations(labels, classes, "the folders' names")
 
 
 def _shared_depth(folders: list[tuple[str, ...]]) -> int:
@@ -314,25 +340,6 @@ def _shared_depth(folders: list[tuple[str, ...]]) -> int:
     first, last = min(folders), max(folders)
     differ = (depth for depth, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     return next(differ, min(len(first), len(last)))
-
-
-def _json_labels(tree: _Tree, names: list[str]) -> np.ndarray | None:
-    source = f"{tree.path}, dataset.json"
-    try:
-        pairs: Any = json.loads(tree.read("dataset.json"))["labels"]
-        if pairs is None:
-            return None
-        labels = dict(pairs)
-    except Exception as error:  # any JSON may stand there
-        raise DataError(
-            f'{source}: must be {{"labels": [["file", class], ...]}} or {{"labels": null}}'
-            f"; {error!r}"
-        ) from error
-    for name in names:
-        label = labels.get(name)
-        if type(label) is not int or not 0 <= label < 2**31:
-            raise DataError(f"{source}: the label of {name} must be a class number, not {label!r}")
-    return np.array([labels[name] for name in names], np.int64)
 
 
 def _map_in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:

@@ -27,7 +27,8 @@ from egan.data.source import DataError, ImageSource
 Source: TypeAlias = ImageSource | GaussianMixture
 """What a run draws from; `kind` ("images" or "points") tells the two apart.
 
-Both have name, kind, shape, length (None: endless), labels, classes, flip, skipped, fingerprint."""
+Both have name, kind, shape, length (None: endless), labels, classes, tags, tag_names, flip,
+skipped, fingerprint."""
 
 
 def open_source(config: DataConfig) -> Source:

@@ -1,8 +1,8 @@
 """Images packed once, by `egan.data.prepare`, into a memory-mapped array with a manifest.
 
 A packed folder holds images.npy (uint8 (N, C, H, W)), labels.npy (int64 (N,)) where there are
-labels, and manifest.json. It opens in milliseconds whatever its size, and only the drawn images are
-read.
+labels, tags.npy (float32 (N, T)) where there are tags, and manifest.json. It opens in milliseconds
+whatever its size, and only the drawn images are read.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from egan.data.array import map_npy
 from egan.data.config import PackedConfig
 from egan.data.source import DataError, ImageSource, inside
 
-IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
+IMAGES, LABELS, TAGS, MANIFEST = "images.npy", "labels.npy", "tags.npy", "manifest.json"
 
 
 class Manifest(BaseModel):
@@ -28,6 +28,7 @@ class Manifest(BaseModel):
         count: images.
         shape: of one image, (C, H, W).
         classes: the classes' names, indexed by label, or None.
+        tag_names: what each of the T tags is, or None.
         sha256: of each file, by its name.
         source: the config it was packed from.
         skipped: (file, reason) of what was left out.
@@ -43,6 +44,7 @@ class Manifest(BaseModel):
     sha256: dict[str, str]
     source: dict[str, Any]
     skipped: tuple[tuple[str, str], ...] = ()
+    tag_names: tuple[str, ...] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +69,10 @@ def open_packed(config: PackedConfig) -> ImageSource:
     path = config.path
     manifest = read_manifest(path)
     images = map_npy(inside(path, path / IMAGES))
-    labels = _read_labels(inside(path, path / LABELS)) if LABELS in manifest.sha256 else None
+    labels, tags = (
+        np.array(map_npy(inside(path, path / name))) if name in manifest.sha256 else None
+        for name in (LABELS, TAGS)
+    )
     if images.shape != (manifest.count, *manifest.shape):
         raise DataError(
             f"{path / IMAGES}: holds {images.shape}, but {MANIFEST} says "
@@ -78,6 +83,8 @@ def open_packed(config: PackedConfig) -> ImageSource:
         images=images,
         labels=labels,
         classes=manifest.classes,
+        tags=tags,
+        tag_names=manifest.tag_names,
         flip=config.flip,
         skipped=manifest.skipped,
         digest=manifest.fingerprint,
@@ -98,7 +105,3 @@ def read_manifest(path: Path) -> Manifest:
         raise DataError(f"{path / MANIFEST}: cannot be read: {error}") from error
     except ValidationError as error:
         raise DataError(f"{path / MANIFEST}: damaged, or of another version: {error}") from error
-
-
-def _read_labels(path: Path) -> np.ndarray:
-    return np.array(map_npy(path))

@@ -12,10 +12,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from egan.data.annotations import Annotations
 from egan.data.config import DataConfig, GaussiansConfig, ImagesConfig, PackedConfig
 from egan.data.images import list_images
 from egan.data.opening import detect_source, open_source
-from egan.data.packed import IMAGES, LABELS, MANIFEST, Manifest, is_packed
+from egan.data.packed import IMAGES, LABELS, MANIFEST, TAGS, Manifest, is_packed
 from egan.data.resize import resize_images
 from egan.data.source import DataError, ImageSource
 from egan.files import fsync, lock, sha256
@@ -72,8 +73,7 @@ class _Frames:
     name: str
     total: int
     images: Iterator[tuple[int, np.ndarray]]
-    labels: np.ndarray | None
-    classes: tuple[str, ...] | None
+    about: Annotations
     skipped: list[tuple[str, str]]
 
 
@@ -84,9 +84,8 @@ def _open_frames(config: DataConfig, resolution: int, skip_bad: bool) -> _Frames
         skip_bad = skip_bad or config.skip_bad
         update = {"resolution": resolution, "skip_bad": skip_bad}
         files = list_images(config.model_copy(update=update))
-        return _Frames(
-            files.name, len(files.names), files.decode(), files.labels, files.classes, files.skipped
-        )
+        total = len(files.names)
+        return _Frames(files.name, total, files.decode(), files.about, files.skipped)
     if not isinstance(config, PackedConfig):
         config = config.model_copy(update={"resolution": None})  # resized below, one by one
     opened = open_source(config)
@@ -95,22 +94,23 @@ def _open_frames(config: DataConfig, resolution: int, skip_bad: bool) -> _Frames
         (position, resize_images(opened.images[position : position + 1], resolution)[0])
         for position in range(len(opened))
     )
-    return _Frames(
-        opened.name, len(opened), images, opened.labels, opened.classes, list(opened.skipped)
-    )
+    about = Annotations(opened.labels, opened.classes, tags=opened.tags, tag_names=opened.tag_names)
+    return _Frames(opened.name, len(opened), images, about, list(opened.skipped))
 
 
 def _write(folder: Path, frames: _Frames, config: DataConfig, progress: Progress) -> Manifest:
     kept, shape = _write_images(folder / IMAGES, frames, progress)
-    files = [IMAGES]
-    if frames.labels is not None:
-        np.save(folder / LABELS, frames.labels[kept], allow_pickle=False)
-        files.append(LABELS)
+    files, about = [IMAGES], frames.about[kept]
+    for file, rows in ((LABELS, about.labels), (TAGS, about.tags)):
+        if rows is not None:
+            np.save(folder / file, rows, allow_pickle=False)
+            files.append(file)
     manifest = Manifest(
         name=frames.name,
         count=len(kept),
         shape=shape,
-        classes=frames.classes,
+        classes=about.classes,
+        tag_names=about.tag_names,
         sha256={name: sha256(folder / name) for name in files},
         source=config.model_dump(mode="json"),
         skipped=tuple(frames.skipped),

@@ -47,6 +47,8 @@ class ImageSource:
         images: (N, C, H, W) uint8, C 1 or 3; possibly a read-only memory map.
         labels: (N,) int64, non-negative, or None.
         classes: the classes' names, indexed by label, or None.
+        tags: (N, T) float32, finite, or None.
+        tag_names: what each of the T numbers is, or None.
         flip: whether draws mirror images at random.
         skipped: (file, reason) of what was left out on opening.
         digest: the content's hash where it is known already; see `fingerprint`.
@@ -62,6 +64,8 @@ class ImageSource:
     flip: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
     digest: str | None = None
+    tags: np.ndarray | None = None
+    tag_names: tuple[str, ...] | None = None
 
     kind: ClassVar[Literal["images"]] = "images"
 
@@ -72,8 +76,13 @@ class ImageSource:
                 f"{self.name}: images must be uint8 (N, C, H, W) with C 1 or 3 and none of them 0, "
                 f"not {dtype} {shape}"
             )
+        self._check_labels()
+        self._check_tags()
+
+    def _check_labels(self) -> None:
         if self.labels is None:
             return
+        shape = self.images.shape
         if self.labels.dtype != np.int64 or self.labels.shape != shape[:1]:
             raise DataError(
                 f"{self.name}: labels must be int64 ({shape[0]},), one for each image, "
@@ -84,6 +93,21 @@ class ImageSource:
             raise DataError(f"{self.name}: labels must not be negative, found {low}")
         if self.classes is not None and high >= len(self.classes):
             raise DataError(f"{self.name}: label {high}, but only {len(self.classes)} classes")
+
+    def _check_tags(self) -> None:
+        if self.tags is None:
+            return
+        names, wanted = self.tag_names or (), (len(self.images), len(self.tag_names or ()))
+        if self.tags.dtype != np.float32 or self.tags.shape != wanted or not names:
+            raise DataError(
+                f"{self.name}: tags must be float32 {wanted}, a row for each image and a number "
+                f"for each tag, not {self.tags.dtype} {self.tags.shape}"
+            )
+        if len(set(names)) < len(names):
+            raise DataError(f"{self.name}: two tags have one name: {', '.join(names)}")
+        if not np.isfinite(self.tags).all():
+            row = int(np.argmin(np.isfinite(self.tags).all(1)))
+            raise DataError(f"{self.name}: image {row} has a tag that is no finite number")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -102,7 +126,8 @@ class ImageSource:
     def fingerprint(self) -> str:
         """A hash of images and labels: equal fingerprints mean equal content.
 
-        Read from the manifest for a packed set, else computed on first use.
+        Tags are not part of it, unless the set is packed: see `egan.data.condition.card_of`. Read
+        from the manifest for a packed set, else computed on first use.
         """
         if self.digest is not None:
             return self.digest

@@ -11,7 +11,8 @@ from typing import Annotated
 import yaml
 from pydantic import Field, TypeAdapter
 
-from egan.data import Source
+from egan.data import DataConfig, Source
+from egan.data.condition import ConditionCard, card_of
 from egan.replica import ExportedState
 from populations.messages import one_line
 from runs.common.errors import ConfigError
@@ -44,12 +45,23 @@ class DataCard:
     length: int | None
     classes: tuple[str, ...] | None
     fingerprint: str
+    conditions: ConditionCard | None = None
 
     @classmethod
-    def of(cls, source: Source) -> "DataCard":
-        """Return the card of an opened source."""
-        classes = getattr(source, "classes", None)
-        return cls(source.name, source.shape, source.length, classes, source.fingerprint)
+    def of(cls, source: Source, config: DataConfig) -> "DataCard":
+        """Return the card of an opened source.
+
+        Raises:
+            DataError: it has not the conditions that its config asks for.
+        """
+        return cls(
+            source.name,
+            source.shape,
+            source.length,
+            source.classes,
+            source.fingerprint,
+            card_of(source, config),
+        )
 
 
 CARD: TypeAdapter[DataCard] = TypeAdapter(DataCard)

@@ -70,7 +70,7 @@ def start(
     source = open_source(config.data)
     for file, reason in source.skipped:
         progress.message(f"skipped {file}: {reason}")
-    card, place = DataCard.of(source), Path(output) if output else None
+    card, place = DataCard.of(source, config.data), Path(output) if output else None
     if planned is None:
         folder = RunFolder.create(config, card, place)
     else:
@@ -129,8 +129,8 @@ def go_on(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
     Raises:
         ConfigError: its data have changed; or as `resume`.
     """
-    card, found = folder.load_data(), DataCard.of(open_source(config.data))
-    if found.fingerprint != card.fingerprint:
+    card, found = folder.load_data(), DataCard.of(open_source(config.data), config.data)
+    if (found.fingerprint, found.conditions) != (card.fingerprint, card.conditions):
         raise ConfigError(
             f"the data have changed since {folder.path} began: {found.name} is now "
             f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"

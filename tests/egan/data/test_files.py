@@ -217,7 +217,7 @@ def test_bad_arrays_are_refused_with_the_reason(tmp_path):
     with pytest.raises(DataError, match="whole numbers"):
         open_source(ArrayConfig(path=tmp_path / "l.npz"))
     np.savez(tmp_path / "l.npz", images=COLOUR, labels=np.arange(4))
-    with pytest.raises(DataError, match="one for each image"):
+    with pytest.raises(DataError, match="one for each of the 5 images"):
         open_source(ArrayConfig(path=tmp_path / "l.npz"))
 
 

@@ -1,0 +1,159 @@
+"""Conditions: what belongs to each real sample that fakes can be asked for, as vectors.
+
+A label is one-hot, and tags are a vector as they are, such as multi-hot (Mirza and Osindero,
+arXiv 1411.1784). The fakes' conditions are drawn from the data's marginal: the rows of the data.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from egan.data.config import DataConfig
+from egan.data.gaussians import GaussianMixture
+from egan.data.opening import Source
+from egan.data.source import DataError
+
+KEPT_ROWS = 256  # of tags, in the record of a run
+_SEED = 0  # of the choice of these: the same in every run
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a condition vector means.
+
+    Attributes:
+        kind: "labels": one-hot of the class; "tags": a number for each tag.
+        size: the vector's width.
+        names: of the classes or tags, one for each place.
+    """
+
+    kind: Literal["labels", "tags"]
+    size: int
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != self.size:
+            raise ValueError(f"{self.size} conditions, but {len(self.names)} names")
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    """The conditions of all rows of the data; of an endless mixture, one row for each mode.
+
+    A uniform index below `len` draws a condition from the data's marginal distribution.
+    """
+
+    conditions: Conditions
+    rows: np.ndarray  # (N,) int64 labels, or (N, size) float32 tags
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the conditions of the chosen rows, float32 (n, size)."""
+        rows = self.rows[chosen]
+        if self.conditions.kind == "tags":
+            return np.asarray(rows, np.float32)
+        vectors: np.ndarray = np.eye(self.conditions.size, dtype=np.float32)[rows]
+        return vectors
+
+
+@dataclass(frozen=True)
+class ConditionCard:
+    """What a run keeps of its data's conditions, so that it can be sampled without the data.
+
+    Attributes:
+        conditions: what a condition vector means.
+        counts: of labels: how many samples of each class there are; equal for a mixture.
+        rows: of tags: some rows of the data, at most `KEPT_ROWS`.
+        digest: of tags: a hash of all rows.
+    """
+
+    conditions: Conditions
+    counts: tuple[int, ...] | None = None
+    rows: tuple[tuple[float, ...], ...] | None = None
+    digest: str | None = None
+
+
+def conditions_of(source: Source, config: DataConfig) -> Conditions | None:
+    """Return what `data.condition` asks of an opened source; None: nothing.
+
+    Raises:
+        DataError: the data have no labels or tags, or none that tell samples apart.
+    """
+    if config.condition is None:
+        return None
+    where = str(getattr(config, "path", config.source))
+    if config.condition == "tags":
+        return _tags(source, where)
+    return _labels(source, where)
+
+
+def marginal_of(source: Source, conditions: Conditions) -> Marginal:
+    """Return the conditions of a source's rows."""
+    if isinstance(source, GaussianMixture):
+        return Marginal(conditions, np.arange(conditions.size))
+    rows = source.labels if conditions.kind == "labels" else source.tags
+    assert rows is not None
+    return Marginal(conditions, rows)
+
+
+def card_of(source: Source, config: DataConfig) -> ConditionCard | None:
+    """Return what a run keeps of its conditions; None: it has none.
+
+    Raises:
+        DataError: as `conditions_of`.
+    """
+    conditions = conditions_of(source, config)
+    if conditions is None:
+        return None
+    rows = marginal_of(source, conditions).rows
+    if conditions.kind == "labels":
+        counts = np.bincount(rows, minlength=conditions.size)
+        return ConditionCard(conditions, counts=tuple(counts.tolist()))
+    chosen = np.random.default_rng(_SEED).permutation(len(rows))[:KEPT_ROWS]
+    kept = tuple(map(tuple, rows[np.sort(chosen)].tolist()))
+    return ConditionCard(conditions, rows=kept, digest=hashlib.sha256(rows.tobytes()).hexdigest())
+
+
+def _labels(source: Source, where: str) -> Conditions:
+    if isinstance(source, GaussianMixture):
+        modes = len(source.centres)
+        return Conditions("labels", modes, tuple(map(str, range(modes))))
+    labels, classes = source.labels, source.classes
+    if labels is None:
+        raise DataError(
+            f"{where}: data.condition is labels, and these data have none; label them, or set "
+            "data.condition=null"
+        )
+    present = np.unique(labels)
+    if len(present) < 2:
+        only = str(present[0]) if classes is None else classes[present[0]]
+        raise DataError(
+            f"{where}: data.condition is labels, and all {len(labels)} images are of one class, "
+            f"{only}; at least two are needed, or set data.condition=null"
+        )
+    size = int(present[-1]) + 1 if classes is None else len(classes)
+    if size > max(len(labels), 2):
+        raise DataError(
+            f"{where}: labels go up to {present[-1]}, more than there are images ({len(labels)}); "
+            "number the classes from 0"
+        )
+    return Conditions("labels", size, classes or tuple(map(str, range(size))))
+
+
+def _tags(source: Source, where: str) -> Conditions:
+    if source.tags is None or source.tag_names is None:
+        labelled = isinstance(source, GaussianMixture) or source.labels is not None
+        instead = "data.condition=labels" if labelled else "data.condition=null"
+        raise DataError(
+            f"{where}: data.condition is tags, and these data have none; add them, or set {instead}"
+        )
+    if (source.tags == source.tags[0]).all():
+        raise DataError(
+            f"{where}: data.condition is tags, and all {len(source.tags)} images have the same "
+            "ones; set data.condition=null"
+        )
+    return Conditions("tags", len(source.tag_names), source.tag_names)
