@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from runs.cli.endings import plain_errors
-from runs.cli.options import device_option
+from runs.cli.options import choice_of, choice_options, device_option
 
 
 @click.command()
@@ -43,11 +43,18 @@ from runs.cli.options import device_option
 @click.option("--labels", metavar="A,B,...",
               help="Of avatars: the parts and colours that are separability's attributes "
               "[default: the data's labels].")  # fmt: skip
-@device_option
+@choice_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
 def evaluate(
-    subject: Path, as_json: bool, metrics: str | None, labels: str | None, **options: Any
+    subject: Path,
+    as_json: bool,
+    metrics: str | None,
+    labels: str | None,
+    snapshot: str | int,
+    survivor: int,
+    raw: bool,
+    **options: Any,
 ) -> None:
     """Score a run's generator, or any system's images, in a stated protocol.
 
@@ -61,8 +68,10 @@ def evaluate(
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     told = tuple(label.strip() for label in labels.split(",")) if labels else None
+    choice = choice_of(snapshot, survivor, raw)
+    asked = Options(metrics=names, labels=told, choice=choice, **options)
     with bars() as progress:
-        found = assess(subject, Options(metrics=names, labels=told, **options), progress)
+        found = assess(subject, asked, progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -76,9 +76,16 @@ def chosen_sampler(
     run_dir: Path, snapshot: str | int, survivor: int, raw: bool, device: Any
 ) -> tuple[Any, str]:
     """Return the sampler that `choice_options` ask for, and the name of what it comes from."""
-    from runs.sampling.opening import Choice, open_sampler
+    from runs.sampling.opening import open_sampler
 
-    return open_sampler(run_dir, Choice(snapshot, survivor, raw), device)
+    return open_sampler(run_dir, choice_of(snapshot, survivor, raw), device)
+
+
+def choice_of(snapshot: str | int, survivor: int, raw: bool) -> Any:
+    """Return which generator of a run `choice_options` ask for."""
+    from runs.sampling.opening import Choice
+
+    return Choice(snapshot, survivor, raw)
 
 
 def latent_options(command: Any) -> Any:

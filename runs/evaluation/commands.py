@@ -1,7 +1,7 @@
 """The `evaluate` and `statistics` commands: a generator, or any images, against real data."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from runs.evaluation.subjects import (
 )
 from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator
+from runs.sampling.opening import Choice
 from runs.store.folder import RunFolder
 from runs.tracking.run_logger import log_evaluation
 
@@ -48,6 +49,7 @@ class Options:
         resolution: side that images are brought to.
         labels: what separability's attributes are; None: the data's own labels.
         device: where samples are made and features computed, see `runs.sampling.device`.
+        choice: which generator of a run is meant.
     """
 
     against: str | None = None
@@ -59,6 +61,7 @@ class Options:
     resolution: int | None = None
     labels: tuple[str, ...] | None = None
     device: Asked = "auto"
+    choice: Choice = field(default_factory=Choice)
 
 
 def assess(
@@ -77,8 +80,10 @@ def assess(
     options = options or Options()
     run = RunFolder(path)
     if is_generator(path):
+        options.choice.refuse_alone(f"{path} holds a generator alone")
         return _score(generator_subject(path, options.device), options, progress)
     if not run.config.is_file():
+        options.choice.refuse_alone(f"{path} holds images, and no run")
         subject = images_subject(path, options.resolution, options.device)
         return _score(subject, options, progress)
     return _assess_run(run, options, progress)
@@ -86,7 +91,7 @@ def assess(
 
 def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> dict[str, Any]:
     """Score a run's generator, and keep the values beside it and in its MLflow record."""
-    subject, generation = run_subject(run, options.device)
+    subject, generation = run_subject(run, options.choice, options.device)
     file = run.path / "evaluations" / f"generation-{generation:08d}.json"
     kept = read_records(file)
     found = _score(subject, options, progress)
@@ -95,7 +100,8 @@ def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> 
     # Other data than the run's own make other scores, whatever the metric's name.
     own = found["data"] == run.load_data().fingerprint
     place = "" if own or found["against"] is None else f"against {_plain(found['against'])}/"
-    values = {f"{place}{name}": value for name, value in found["values"].items()}
+    mark = f"{place}{options.choice.own}"
+    values = {f"{mark}{name}": value for name, value in found["values"].items()}
     return found | {"file": str(file), "mlflow": log_evaluation(run, values, generation)}
 
 

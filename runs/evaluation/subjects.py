@@ -14,9 +14,8 @@ from runs.common.errors import ConfigError
 from runs.evaluation.reals import batches_of, open_images
 from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import load_sampler
-from runs.sampling.opening import chosen_snapshot
+from runs.sampling.opening import Choice, open_run
 from runs.sampling.sampler import Sampler
-from runs.sampling.states import sampler_of
 from runs.store.folder import RunFolder
 
 POINTS = 2500  # the usual number in the papers on mixtures
@@ -55,29 +54,27 @@ class Subject:
     data: DataConfig | None = None
 
 
-def run_subject(run: RunFolder, device: Asked = "auto") -> tuple[Subject, int]:
+def run_subject(run: RunFolder, choice: Choice, device: Asked = "auto") -> tuple[Subject, int]:
     """Return a run's generator on a device, and the generation of the snapshot that it is of."""
-    config, shape = run.load_config(), run.load_data().shape
-    exported, name = chosen_snapshot(run)
-    chosen = opened_device(device, config.execution)
-    sampler = sampler_of(config, shape, exported).to(chosen)
+    opened = open_run(run, choice, device)
+    config, sampler = run.load_config(), opened.sampler
     asked = config.evaluation
     points = not sampler.images
     of_points = all(METRICS[name].need == "points" for name in expand_metrics(asked.metrics))
     usual = POINT_METRICS if points else IMAGE_METRICS
     subject = Subject(
-        shape,
+        sampler.shape,
         sampler.batches,
         POINTS if points else IMAGES,
         asked.metrics if of_points == points else usual,
         asked.space,
         lambda: open_source(config.data),
-        {"subject": str(run.path), "snapshot": name},
-        chosen,
+        {"subject": str(run.path), "snapshot": opened.name},
+        sampler.device.type,
         sampler,
         config.data,
     )
-    return subject, exported.generation
+    return subject, opened.generation
 
 
 def generator_subject(path: Path, device: Asked = "auto") -> Subject:

@@ -34,6 +34,34 @@ class Choice:
     survivor: int = 0
     raw: bool = False
 
+    @property
+    def own(self) -> str:
+        """What a record's keys begin with for a generator that is not the usual one; "" if it is.
+
+        Raw survivors are named as in the scorings of a run (`evaluation.survivors`).
+        """
+        if not (self.raw or self.survivor):
+            return ""
+        return f"parent{self.survivor}{'' if self.raw else '-average'}/"
+
+    def refuse_alone(self, what: str) -> None:
+        """Refuse a choice among what is no run.
+
+        Raises:
+            ConfigError: one was made; `what` says what is there.
+        """
+        if self.raw or self.survivor or self.snapshot not in (BEST, NEWEST):
+            raise ConfigError(f"{what}: it has no snapshots to choose from")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A generator of a run: its sampler, what it is called, and its snapshot's generation."""
+
+    sampler: Sampler
+    name: str
+    generation: int
+
 
 def sample(
     run_dir: str | Path,
@@ -72,19 +100,25 @@ def open_sampler(
     """
     choice = choice or Choice()
     if is_generator(Path(run_dir)):
-        if choice.raw or choice.survivor or choice.snapshot not in (BEST, NEWEST):
-            raise ConfigError(
-                f"{run_dir} holds a generator alone: it has no snapshots to choose from"
-            )
+        choice.refuse_alone(f"{run_dir} holds a generator alone")
         return load_sampler(Path(run_dir)).to(opened_device(device)), "generator"
-    folder = RunFolder.open(run_dir)
+    opened = open_run(RunFolder.open(run_dir), choice, device)
+    return opened.sampler, opened.name
+
+
+def open_run(folder: RunFolder, choice: Choice, device: Asked = "auto") -> Opened:
+    """Return a generator of a run, on a device.
+
+    Raises:
+        ConfigError: as `open_sampler`.
+    """
     config = folder.load_config()
     exported, name = chosen_snapshot(folder, choice.snapshot)
     shape = folder.load_data().shape
     sampler = sampler_of(config, shape, exported, choice.survivor, choice.raw)
     own = f"survivor {choice.survivor}{', not averaged' if choice.raw else ''}, of the "
-    name = f"{own if choice.raw or choice.survivor else ''}{name}"
-    return sampler.to(opened_device(device, config.execution)), name
+    name = f"{own if choice.own else ''}{name}"
+    return Opened(sampler.to(opened_device(device, config.execution)), name, exported.generation)
 
 
 def chosen_snapshot(folder: RunFolder, which: str | int = BEST) -> tuple[ExportedState, str]:

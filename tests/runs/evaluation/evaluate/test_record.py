@@ -84,6 +84,31 @@ def test_an_evaluation_is_logged_once_however_often_it_is_repeated(logged, found
     ]
 
 
+def test_a_raw_survivor_is_scored_as_the_run_scores_it_and_told_apart(logged, found, scorings):
+    generation = newest(logged / "best")[0].generation
+    protocol = ("--count", 60, "--metrics", "fid", "--seed", 1, "--device", "cpu")
+    expected = scorings(logged)[generation].survivors[1]["fid-pixels-60"]
+    averaged = found(logged, *protocol, "--snapshot", generation)
+    raw = found(logged, *protocol, "--snapshot", generation, "--survivor", 1, "--raw")
+    own = found(logged, *protocol, "--snapshot", generation, "--survivor", 1)
+    assert raw["values"] == {"fid-pixels-60": expected}
+    assert raw["snapshot"].startswith("survivor 1, not averaged")
+    kept = [part["snapshot"] for part in json.loads(Path(raw["file"]).read_text())]
+    assert {shown["snapshot"] for shown in (averaged, raw, own)} <= set(kept)
+    record = rows(logged)
+    assert record["evaluation/parent1/fid-pixels-60"].count((generation, expected)) >= 1
+    assert record["evaluation/parent1-average/fid-pixels-60"] == [
+        (generation, own["values"]["fid-pixels-60"])
+    ]
+    assert (generation, averaged["values"]["fid-pixels-60"]) in record["evaluation/fid-pixels-60"]
+
+
+def test_only_a_run_has_generators_to_choose_from(mistake, npz):
+    for choice in (("--raw",), ("--survivor", 1), ("--snapshot", 4)):
+        message = mistake("evaluate", npz, "--against", "digits", *choice)
+        assert "holds images, and no run: it has no snapshots to choose from" in message
+
+
 @pytest.mark.mlflow
 def test_a_dead_store_is_a_note(logged, found, tmp_path):
     folder = Path(shutil.copytree(logged, tmp_path / "run"))
