@@ -30,6 +30,7 @@ from egan.critics import Diverged, train_critics
 from egan.cuda_graphs import Recorder, Recordings
 from egan.data import Source
 from egan.data.draws import Draws
+from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
 from egan.optimizer import adam
@@ -68,6 +69,8 @@ class Engine:
         record: Recorder | None = None,
     ) -> None:
         self.config = config
+        if isinstance(source, PairSource):
+            raise ValueError(f"data.source: {source.name} are pairs, which no game takes yet")
         self.game = build_game(config.backbone, source.shape)
         self.device = device
         functions = {**self.game.generators, **self.game.critics}
