@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from egan.backbones import BackboneConfig
 from egan.data.config import DataConfig
 from egan.discriminator import DiscriminatorConfig
+from egan.games.rules import GameRules
 from egan.mutations import canonical, resolve
 from egan.optimizer import OptimizerConfig
 from egan.weights_file import FirstParent
@@ -62,6 +63,7 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
     seed: int = Field(0, ge=0, lt=2**63)
     data: DataConfig
     backbone: BackboneConfig
+    game: GameRules = GameRules()
     population: PopulationConfig = PopulationConfig()
     fitness: FitnessConfig = FitnessConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -82,6 +84,21 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         batches = dict(self.backbone.batches(self.population.batch))
         for key, batch in (batches | {"fitness.batch": self.fitness.batch}).items():
             self.backbone.check_batch(key, batch)
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_are_there(self) -> "GameConfig":
+        asked = {
+            "backbone.condition": getattr(self.backbone, "condition", None),
+            "game.ac_weight": self.game.ac_weight,
+            "game.condition_ramp": self.game.condition_ramp,
+        }
+        for key, value in asked.items():
+            if value and self.data.condition is None:
+                raise ValueError(
+                    f"{key} is {value}, but there are no conditions: set data.condition=labels "
+                    f"(or tags), or leave {key} out"
+                )
         return self
 
 

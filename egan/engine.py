@@ -29,8 +29,8 @@ from egan.context import Context
 from egan.critics import Diverged, train_critics
 from egan.cuda_graphs import Recorder, Recordings
 from egan.data import Source
+from egan.data.condition import conditions_of
 from egan.data.draws import Draws
-from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
 from egan.optimizer import adam
@@ -69,9 +69,8 @@ class Engine:
         record: Recorder | None = None,
     ) -> None:
         self.config = config
-        if isinstance(source, PairSource):
-            raise ValueError(f"data.source: {source.name} are pairs, which no game takes yet")
-        self.game = build_game(config.backbone, source.shape)
+        self._conditions = conditions_of(source, config.data)
+        self.game = build_game(config.backbone, source.shape, self._conditions, config.game)
         self.device = device
         functions = {**self.game.generators, **self.game.critics}
         for function in functions.values():
@@ -346,7 +345,8 @@ class Engine:
             }
             if self._draws_reals:
                 counts[Purpose.TRAIN_DATA] = self.config.population.steps * batch
-            self._draws = {batch: Draws(self._source, self.config.seed, counts)}
+            draws = Draws(self._source, self.config.seed, counts, self._conditions)
+            self._draws = {batch: draws}
         return self._draws[batch]
 
     def _inputs(

@@ -6,13 +6,16 @@ from pydantic import Field, SerializeAsAny, WrapValidator
 
 from egan.backbones.dcgan.networks import DCGANConfig
 from egan.backbones.imported import check_networks, import_backbone
+from egan.backbones.maxout import MaxoutConfig
 from egan.backbones.mlp import MLPConfig
 from egan.backbones.networks import Backbone, Networks, Rows
 from egan.backbones.progressive.progan import ProGANConfig
 from egan.backbones.stylegan.networks import StyleGANConfig
+from egan.data.condition import Conditions
 
 BuiltIn = Annotated[
-    MLPConfig | DCGANConfig | ProGANConfig | StyleGANConfig, Field(discriminator="name")
+    MLPConfig | MaxoutConfig | DCGANConfig | ProGANConfig | StyleGANConfig,
+    Field(discriminator="name"),
 ]
 BackboneConfig = SerializeAsAny[Annotated[BuiltIn, WrapValidator(import_backbone)]]
 
@@ -21,6 +24,7 @@ __all__ = [
     "BackboneConfig",
     "DCGANConfig",
     "MLPConfig",
+    "MaxoutConfig",
     "Networks",
     "ProGANConfig",
     "Rows",
@@ -29,11 +33,23 @@ __all__ = [
 ]
 
 
-def build_networks(config: Backbone, shape: tuple[int, ...]) -> Networks:
-    """Return the networks that make and judge samples of `shape`.
+def build_networks(
+    config: Backbone,
+    shape: tuple[int, ...],
+    conditions: Conditions | None = None,
+    classify: bool = False,
+) -> Networks:
+    """Return the networks that make and judge samples of `shape`, on conditions if there are any.
+
+    `classify` is as for `Backbone.build_conditional`.
 
     Raises:
-        ValueError: the backbone cannot make samples of that shape.
+        ValueError: the backbone cannot make samples of that shape, or takes no conditions.
     """
-    networks = config.build(shape)
-    return check_networks(config.name, networks, shape) if ":" in config.name else networks
+    if conditions is None:
+        networks = config.build(shape)
+    else:
+        networks = config.build_conditional(shape, conditions, classify)
+    if ":" not in config.name:
+        return networks
+    return check_networks(config.name, networks, shape, conditions, classify)

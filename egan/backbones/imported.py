@@ -1,6 +1,7 @@
 """Networks of a user's own, named by import path: `backbone.name: my_package.module:MyNetworks`.
 
-The class is a `Backbone`: its fields are the section's keys, `build(shape)` gives the networks.
+The class is a `Backbone`: its fields are the section's keys, `build(shape)` gives the networks. It
+takes conditions if it has `build_conditional`, too.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from egan.backbones.networks import Backbone, Networks
+from egan.data.condition import Conditions
 from egan.imports import import_named
 from egan.tensor_tree import leaves
 
@@ -44,14 +46,24 @@ def _class_of(name: str) -> type[Backbone]:
     return found
 
 
-def check_networks(name: str, networks: Any, shape: tuple[int, ...]) -> Networks:
+def check_networks(
+    name: str,
+    networks: Any,
+    shape: tuple[int, ...],
+    conditions: Conditions | None = None,
+    classify: bool = False,
+) -> Networks:
     """Return a user's networks if they can make and judge two samples.
+
+    `conditions` and `classify` are what `build_conditional` made them with, if it did.
 
     Raises:
         ValueError: they are no networks for samples of `shape`; the message says what they gave.
     """
     if not isinstance(networks, Networks):
-        raise ValueError(f"{name}.build returned a {type(networks).__name__}, not Networks")
+        method = "build_conditional" if conditions else "build"
+        raise ValueError(f"{name}.{method} returned a {type(networks).__name__}, not Networks")
+    given = (torch.eye(2, conditions.size),) if conditions else ()
     try:
         weights = [
             function.initialise(torch.Generator().manual_seed(0))
@@ -59,14 +71,19 @@ def check_networks(name: str, networks: Any, shape: tuple[int, ...]) -> Networks
         ]
         noise = networks.noise(2, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            fakes, _ = networks.generator(weights[0], noise)
-            logits, _ = networks.discriminator(weights[1], fakes)
+            fakes, _ = networks.generator(weights[0], noise, *given)
+            logits, _ = networks.discriminator(weights[1], fakes, *(() if classify else given))
     except Exception as error:  # a user's networks may raise anything
         raise ValueError(f"{name} fails on two samples: {type(error).__name__}: {error}") from error
     if tuple(fakes.shape) != (2, *shape):
         raise ValueError(
             f"{name}: the generator gave {tuple(fakes.shape)} for 2 samples; the data need "
             f"{(2, *shape)}"
+        )
+    if conditions and classify and tuple(logits.shape) != (2, 1 + conditions.size):
+        raise ValueError(
+            f"{name}: the discriminator gave {tuple(logits.shape)} for 2 samples; to say the "
+            f"condition it must give {(2, 1 + conditions.size)}, the logit and one for each place"
         )
     if logits.shape[:1] != (2,):
         raise ValueError(

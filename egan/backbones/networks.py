@@ -7,9 +7,11 @@ from typing import Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import GrowthSchedule
+from egan.data.condition import Conditions
 
 Prior = Literal["normal", "uniform"]
 
@@ -41,6 +43,22 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
             ValueError: the backbone cannot make samples of that shape.
         """
 
+    def build_conditional(
+        self, shape: tuple[int, ...], conditions: Conditions, classify: bool = False
+    ) -> "Networks":
+        """Return networks that take a condition (N, conditions.size) after their other input.
+
+        With `classify` the discriminator is not told the condition but says it: its output is
+        (N, 1 + conditions.size), the logit of being real and one for each place of the condition.
+
+        Raises:
+            ValueError: the backbone takes no conditions, or cannot make samples of that shape.
+        """
+        raise ValueError(
+            f"backbone.name: {self.name} takes no conditions; set data.condition=null, or give "
+            "its class a method build_conditional"
+        )
+
     def batches(self, batch: int) -> Mapping[str, int]:
         """Return a run's batch sizes by the keys that set them; `batch` is population.batch."""
         return {"population.batch": batch}
@@ -59,7 +77,10 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
 
 @dataclass(frozen=True)
 class Networks:
-    """The generator z (N, latent) -> fakes, and the discriminator samples -> logits (N,)."""
+    """The generator z (N, latent) -> fakes, and the discriminator samples -> logits (N,).
+
+    Conditional ones take a condition besides; see `Backbone.build_conditional`.
+    """
 
     generator: NetworkFunction
     discriminator: NetworkFunction
@@ -78,6 +99,19 @@ class Networks:
     def growth(self, batch: int) -> GrowthSchedule | None:
         """Return the schedule of growing networks, or None; see `egan.games.Game.growth`."""
         return None
+
+
+def check_condition(condition: Tensor | None, places: int) -> None:
+    """Refuse a condition that a network does not take, or none where it takes one of `places`.
+
+    Raises:
+        TypeError: says what it takes.
+    """
+    given = None if condition is None else tuple(condition.shape[1:])
+    if given != ((places,) if places else None):
+        takes = f"a condition (N, {places})" if places else "no condition"
+        arrived = "none" if condition is None else f"one of {tuple(condition.shape)}"
+        raise TypeError(f"this network takes {takes}; {arrived} was given")
 
 
 def refuse(backbone: str, shape: tuple[int, ...], needs: str, remedy: str) -> ValueError:

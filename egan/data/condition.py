@@ -27,15 +27,19 @@ class Conditions:
         kind: "labels": one-hot of the class; "tags": a number for each tag.
         size: the vector's width.
         names: of the classes or tags, one for each place.
+        mean: of the condition vectors of the data: each class's share, each tag's mean.
     """
 
     kind: Literal["labels", "tags"]
     size: int
     names: tuple[str, ...]
+    mean: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.names) != self.size:
-            raise ValueError(f"{self.size} conditions, but {len(self.names)} names")
+        if not len(self.names) == len(self.mean) == self.size:
+            raise ValueError(
+                f"{self.size} conditions, but {len(self.names)} names and {len(self.mean)} means"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +125,7 @@ def card_of(source: Source, config: DataConfig) -> ConditionCard | None:
 def _labels(source: Source, where: str) -> Conditions:
     if isinstance(source, GaussianMixture):
         modes = len(source.centres)
-        return Conditions("labels", modes, tuple(map(str, range(modes))))
+        return Conditions("labels", modes, tuple(map(str, range(modes))), (1 / modes,) * modes)
     labels, classes = source.labels, source.classes
     if labels is None:
         raise DataError(
@@ -141,7 +145,10 @@ def _labels(source: Source, where: str) -> Conditions:
             f"{where}: labels go up to {present[-1]}, more than there are images ({len(labels)}); "
             "number the classes from 0"
         )
-    return Conditions("labels", size, classes or tuple(map(str, range(size))))
+    shares = np.bincount(labels, minlength=size) / len(labels)
+    return Conditions(
+        "labels", size, classes or tuple(map(str, range(size))), tuple(shares.tolist())
+    )
 
 
 def _tags(source: Source, where: str) -> Conditions:
@@ -156,4 +163,5 @@ def _tags(source: Source, where: str) -> Conditions:
             f"{where}: data.condition is tags, and all {len(source.tags)} images have the same "
             "ones; set data.condition=null"
         )
-    return Conditions("tags", len(source.tag_names), source.tag_names)
+    mean = source.tags.mean(0, dtype=np.float64)
+    return Conditions("tags", len(source.tag_names), source.tag_names, tuple(mean.tolist()))

@@ -5,7 +5,6 @@ what the generators train on, what judges them and what the discriminator sees n
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,11 +12,8 @@ from torch import Tensor
 
 from egan.data.condition import Conditions, marginal_of
 from egan.data.gaussians import GaussianMixture
-from egan.data.opening import SampleSource, Source
-from egan.data.pair_draws import PairDraws
-from egan.data.pairs import PairSource
+from egan.data.opening import Source
 from egan.data.pixels import to_float
-from egan.data.shuffled import Shuffled
 from egan.data.source import ImageSource
 from egan.streams import Purpose
 from populations.seeding import numpy_stream
@@ -26,22 +22,18 @@ from populations.seeding import numpy_stream
 _POINTS, _FLIPS = 0, 1
 
 
-AnyDraws: TypeAlias = "Draws | PairDraws"
-
-
-def draws_of(source: Source, seed: int, counts: Mapping[Purpose, int]) -> AnyDraws:
-    """Return the draws of `counts[purpose]` rows each from a source of any kind."""
-    if isinstance(source, PairSource):
-        return PairDraws(source, seed, counts)
-    return Draws(source, seed, counts)
-
-
 class Draws:
-    """Draws from a source, at random access; of a finite one as `Shuffled` says."""
+    """Draws from a source, at random access: a resumed run asks for any generation first.
+
+    An epoch is one permutation of the N images. It serves floor(N / S) generations, S being the sum
+    of the counts, and drops a remainder that differs from epoch to epoch; inside it nothing is
+    drawn twice. Where S exceeds N, each generation is an epoch of its own and its permutation is
+    read cyclically: a purpose still repeats no image unless it alone wants more than N.
+    """
 
     def __init__(
         self,
-        source: SampleSource,
+        source: Source,
         seed: int,
         counts: Mapping[Purpose, int],
         conditions: Conditions | None = None,
@@ -56,10 +48,10 @@ class Draws:
         self.source = source
         self.seed = seed
         self.counts = {purpose: counts[purpose] for purpose in sorted(counts)}
+        self._total = sum(counts.values())
         self._marginal = None if conditions is None else marginal_of(source, conditions)
-        self._shuffled: Shuffled | None = None
-        if isinstance(source, ImageSource):
-            self._shuffled = Shuffled(len(source), seed, counts)
+        self._epoch = -1
+        self._permutation: np.ndarray = np.empty(0, np.int64)  # of self._epoch
 
     def __call__(self, generation: int, purpose: Purpose) -> Tensor:
         """Return float32 images (count, C, H, W) in [-1, 1], or points (count, 2), on the CPU.
@@ -98,16 +90,40 @@ class Draws:
             rows = self.indices(generation, purpose)
         return torch.from_numpy(self._marginal[rows])
 
+    def marginal(self, count: int, generation: int, purpose: Purpose, *index: int) -> Tensor:
+        """Return conditions of `count` rows of the data at random, float32 (count, size).
+
+        `purpose` and `index` tell which fakes of a generation they are for.
+
+        Raises:
+            ValueError: the draws have no conditions.
+        """
+        if self._marginal is None:
+            raise ValueError("these draws have no conditions: data.condition is not set")
+        stream = numpy_stream(self.seed, generation, Purpose.CONDITION, purpose, *index)
+        return torch.from_numpy(self._marginal[stream.integers(len(self._marginal), size=count)])
+
     def indices(self, generation: int, purpose: Purpose) -> np.ndarray:
         """Return where in the source's images the draw lies, int64 (count,).
 
         Raises:
             ValueError: the source is endless; a purpose without a count; a negative generation.
         """
-        if self._shuffled is None:
+        if not isinstance(self.source, ImageSource):
             raise ValueError(f"{self.source.name} is endless: its samples have no indices")
-        self._count(generation, purpose)
-        return self._shuffled(generation, purpose)
+        count = self._count(generation, purpose)
+        images = len(self.source)
+        epoch, slot = divmod(generation, max(1, images // self._total))
+        before = sum(self.counts[other] for other in self.counts if other < purpose)
+        positions = slot * self._total + before + np.arange(count)
+        return self._permutation_of(epoch, images).take(positions, mode="wrap")
+
+    def _permutation_of(self, epoch: int, images: int) -> np.ndarray:
+        if epoch != self._epoch:
+            stream = numpy_stream(self.seed, epoch, Purpose.EPOCH)
+            self._permutation = stream.permutation(images)
+            self._epoch = epoch
+        return self._permutation
 
     def _points(
         self, mixture: GaussianMixture, generation: int, purpose: Purpose

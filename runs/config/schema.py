@@ -15,6 +15,7 @@ TOP_LEVEL = (
     "generations",
     "data",
     "backbone",
+    "game",
     "population",
     "fitness",
     "selection",

@@ -16,16 +16,16 @@ from runs.common.files import read_json, write_json
 from runs.common.formats import STAMP, format_of, upgraded
 from runs.sampling.sampler import Sampler
 from runs.sampling.states import sampler_of
-from runs.store.folder import SHAPE, RunFolder
+from runs.store.folder import SHAPE, DataCard, RunFolder
 
 CARD = "generator.json"
 
 
 def save_generator(
-    folder: Path, config: GameConfig, shape: tuple[int, ...], exported: ExportedState
+    folder: Path, config: GameConfig, card: DataCard, exported: ExportedState
 ) -> Sampler:
     """Write a state's averaged generator, and what is needed to build it again; return it."""
-    sampler = sampler_of(config, shape, exported)
+    sampler = sampler_of(config, card, exported)
     folder.mkdir(parents=True)
     write_generator(folder, config.backbone, sampler)
     return sampler

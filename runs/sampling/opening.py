@@ -114,8 +114,7 @@ def open_run(folder: RunFolder, choice: Choice, device: Asked = "auto") -> Opene
     """
     config = folder.load_config()
     exported, name = chosen_snapshot(folder, choice.snapshot)
-    shape = folder.load_data().shape
-    sampler = sampler_of(config, shape, exported, choice.survivor, choice.raw)
+    sampler = sampler_of(config, folder.load_data(), exported, choice.survivor, choice.raw)
     own = f"survivor {choice.survivor}{', not averaged' if choice.raw else ''}, of the "
     name = f"{own if choice.own else ''}{name}"
     return Opened(sampler.to(opened_device(device, config.execution)), name, exported.generation)

@@ -15,11 +15,12 @@ from egan.schedule import Schedule
 from egan.state import Weights, weights_of
 from runs.common.errors import ConfigError
 from runs.sampling.sampler import Sampler
+from runs.store.folder import DataCard
 
 
 def sampler_of(
     config: GameConfig,
-    shape: tuple[int, ...],
+    card: DataCard,
     exported: ExportedState,
     survivor: int = 0,
     raw: bool = False,
@@ -28,7 +29,7 @@ def sampler_of(
 
     Args:
         config: the run's.
-        shape: of one real sample.
+        card: of its data.
         exported: the state.
         survivor: which parent; 0 is the best.
         raw: whether its own weights are taken, in place of their running average.
@@ -37,7 +38,7 @@ def sampler_of(
         ConfigError: the state's networks are not those that the config describes, or it has not
             so many parents.
     """
-    game, stage = _played(config, shape, exported)
+    game, stage = _played(config, card, exported)
     if not 0 <= survivor < config.population.survivors:
         raise ConfigError(
             f"survivor {survivor}: the run keeps {config.population.survivors} survivor(s), "
@@ -49,16 +50,14 @@ def sampler_of(
         raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
     weights = weights_of(parent.networks) if raw else parent.average
     _check_fit(game, weights)
-    return Sampler(game, weights, shape, stage)
+    return Sampler(game, weights, card.shape, stage)
 
 
-def survivors_of(
-    config: GameConfig, shape: tuple[int, ...], exported: ExportedState
-) -> list[Sampler]:
+def survivors_of(config: GameConfig, card: DataCard, exported: ExportedState) -> list[Sampler]:
     """Return a sampler of each parent's own weights, not averaged, on the CPU."""
-    game, stage = _played(config, shape, exported)
+    game, stage = _played(config, card, exported)
     return [
-        Sampler(game, weights_of(parent.networks), shape, stage)
+        Sampler(game, weights_of(parent.networks), card.shape, stage)
         for parent in import_state(exported, torch.device("cpu")).parents
     ]
 
@@ -79,13 +78,13 @@ def _check_fit(game: NoiseGame, weights: Mapping[str, Weights]) -> None:
             )
 
 
-def check_whole(config: GameConfig, shape: tuple[int, ...], exported: ExportedState) -> None:
+def check_whole(config: GameConfig, card: DataCard, exported: ExportedState) -> None:
     """Refuse a state that a replica cannot go on from.
 
     Raises:
         ConfigError: it lacks an array or has one too many, or one of another shape or type.
     """
-    game = _game_of(config, shape)
+    game = game_of(config, card)
     genomes = {
         f"parents.{index}.{role}": function
         for index in range(config.population.survivors)
@@ -126,17 +125,22 @@ def _arrays_of(
     yield f"{prefix}.second_moment", params
 
 
-def _game_of(config: GameConfig, shape: tuple[int, ...]) -> NoiseGame:
+def game_of(config: GameConfig, card: DataCard) -> NoiseGame:
+    """Return the game that a config and the card of its data describe.
+
+    Raises:
+        ConfigError: they do not fit each other.
+    """
     try:
-        return build_game(config.backbone, shape)
+        return build_game(config.backbone, card.shape, card.condition, config.game)
     except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
 
 
 def _played(
-    config: GameConfig, shape: tuple[int, ...], exported: ExportedState
+    config: GameConfig, card: DataCard, exported: ExportedState
 ) -> tuple[NoiseGame, Stage | None]:
     """Return a state's game, and the stage that they have reached."""
-    game = _game_of(config, shape)
+    game = game_of(config, card)
     return game, Schedule.of(config, game).stage(exported.generation)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, TypeAdapter
 
 from egan.data import DataConfig, Source
-from egan.data.condition import ConditionCard, card_of
+from egan.data.condition import ConditionCard, Conditions, card_of
 from egan.replica import ExportedState
 from populations.messages import one_line
 from runs.common.errors import ConfigError
@@ -46,6 +46,11 @@ class DataCard:
     classes: tuple[str, ...] | None
     fingerprint: str
     conditions: ConditionCard | None = None
+
+    @property
+    def condition(self) -> Conditions | None:
+        """What a condition vector means; None: the run has none."""
+        return self.conditions.conditions if self.conditions else None
 
     @classmethod
     def of(cls, source: Source, config: DataConfig) -> "DataCard":

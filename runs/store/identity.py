@@ -19,6 +19,7 @@ DECIDING = (
     "seed",
     "data",
     "backbone",
+    "game",
     "population",
     "fitness",
     "selection",

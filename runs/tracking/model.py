@@ -32,7 +32,7 @@ def log_model(folder: RunFolder, config: RunConfig, uri: str, run_id: str) -> No
     exported, name = chosen_snapshot(folder)
     with tempfile.TemporaryDirectory() as temporary, default_store(uri):
         generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
-        sampler = save_generator(generator, config, folder.load_data().shape, exported)
+        sampler = save_generator(generator, config, folder.load_data(), exported)
         code.write_text(MODEL_CODE, encoding="utf-8")
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             mlflow.pyfunc.log_model(

@@ -143,7 +143,7 @@ def _run(
 ) -> Result:
     """Run to the end, through the forks that alarms make."""
     identity = folder.load_identity() or Identity(decides=digests(config))
-    result, best = go(RunInfo(folder, config, card.shape, identity), progress, fresh)
+    result, best = go(RunInfo(folder, config, card, identity), progress, fresh)
     return result if best is None else _go_on_as_fork(folder, config, best, progress)
 
 

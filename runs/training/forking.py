@@ -44,7 +44,7 @@ class Fork:
                 f"generations={self.parent.generation + self.config.generations}"
             )
         try:
-            check_whole(self.config, card.shape, self.state)
+            check_whole(self.config, card, self.state)
         except ConfigError as error:
             raise ConfigError(
                 f"the state of {where} does not fit this config and data: {error}"

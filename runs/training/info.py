@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from runs.config.schema import RunConfig
-from runs.store.folder import RunFolder
+from runs.store.folder import DataCard, RunFolder
 from runs.store.identity import Identity
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Where a run lies, what it does, the shape of one sample, and which run it is."""
+    """Where a run lies, what it does, on what data, and which run it is."""
 
     folder: RunFolder
     config: RunConfig
-    shape: tuple[int, ...]
+    card: DataCard
     identity: Identity

@@ -18,6 +18,7 @@ from populations.executors.local import LocalExecutor
 from runs.common.errors import ConfigError
 from runs.config.execution import ExecutionConfig
 from runs.config.schema import RunConfig
+from runs.store.folder import DataCard
 from runs.tracking.model import project_packages
 
 
@@ -98,14 +99,14 @@ def code_of(parts: Iterable[Callable[..., object]]) -> list[Path]:
     return paths
 
 
-def check_networks(config: RunConfig, shape: tuple[int, ...]) -> None:
-    """Refuse a backbone that cannot make samples of a shape, before anything slow begins.
+def check_networks(config: RunConfig, card: DataCard) -> None:
+    """Refuse a backbone that cannot make samples of the data, before anything slow begins.
 
     Raises:
         ConfigError: says what it can make.
     """
     try:
-        build_game(config.backbone, shape)
+        build_game(config.backbone, card.shape, card.condition, config.game)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

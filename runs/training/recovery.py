@@ -31,7 +31,7 @@ def sound_past(info: RunInfo) -> Past:
     exported = past.origin.exported
     if exported is not None:
         try:  # it verifies, and may hold no state of this run, such as a forged one
-            check_whole(info.config, info.shape, exported)
+            check_whole(info.config, info.card, exported)
         except ConfigError as error:
             raise ConfigError(
                 f"{folder.snapshots}, generation {exported.generation}: {error}. Without that "

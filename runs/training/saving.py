@@ -76,7 +76,7 @@ class SnapshotWriter:
         folder, keep = info.folder, info.config.checkpoint.keep
         write_snapshot(folder.snapshots, exported, checksum, keep, info.identity.run)
         self._mirror.update()
-        sampler = sampler_of(info.config, info.shape, exported)
+        sampler = sampler_of(info.config, info.card, exported)
         count = GRID if sampler.images else GRID * 10
         path = folder.samples / f"generation-{exported.generation:08d}.png"
         save_samples(sampler(count, GRID_SEED), path, self._centres)

@@ -78,10 +78,10 @@ class Scorer:
         self, evaluator: Evaluator, exported: ExportedState
     ) -> tuple[Values, tuple[Values, ...]]:
         """Return the metrics of the averaged generator, and of each survivor if asked for."""
-        config, shape = self._info.config, self._info.shape
-        samplers = [sampler_of(config, shape, exported)]
+        config, card = self._info.config, self._info.card
+        samplers = [sampler_of(config, card, exported)]
         if config.evaluation.survivors:
-            samplers += survivors_of(config, shape, exported)
+            samplers += survivors_of(config, card, exported)
         count = config.evaluation.count
         with self._stop.abandonable():
             values, *survivors = (
@@ -117,7 +117,7 @@ def make_evaluator(info: RunInfo, progress: Progress) -> Evaluator | None:
     )
     return Evaluator(
         open_source(info.config.data),
-        info.shape,
+        info.card.shape,
         config.metrics,
         config.space,
         config.count,

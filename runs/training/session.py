@@ -149,7 +149,7 @@ def _prepare(
 
     choice = choose_executor(config.execution)
     check_device(config.execution, choice)
-    check_networks(config, info.shape)
+    check_networks(config, info.card)
     scorer = Scorer(info, record, watch, make_evaluator(info, progress), stop)
     executor = session.executor = _open_executor(info, choice, stop, progress)
     session.mirror = open_mirror(folder, config.checkpoint.mirror, fresh, record.report)

@@ -20,6 +20,7 @@ from fitness.features.classifier import ClassifierSpace, SmallClassifier
 from runs.config.loading import load_config
 from runs.evaluation.spaces import save_classifier
 from runs.sampling.generators import save_generator
+from runs.store.folder import RunFolder
 from runs.store.snapshots import newest
 from runs.training.driver import evolve
 from tests.fuzz.damage import Planted
@@ -79,7 +80,7 @@ def made() -> Path:
     evolve(config, folder / "run")
     exported = newest(folder / "run" / "snapshots")[0]
     assert exported is not None
-    save_generator(folder / "generator", config, (2,), exported)
+    save_generator(folder / "generator", config, RunFolder(folder / "run").load_data(), exported)
     np.save(folder / "images.npy", PIXELS)
     prepare(folder / "images.npy", folder / "packed", 8)
     network = SmallClassifier(3, 2).eval()

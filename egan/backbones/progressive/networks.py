@@ -6,6 +6,8 @@ the discriminator.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from egan.backbones.networks import Backbone, Networks, refuse
+from egan.backbones.networks import Backbone, Networks, check_condition, refuse
 from egan.backbones.progressive.growth import LOWEST, GrowthConfig, GrowthSchedule, Stage, doublings
 from egan.backbones.progressive.layers import (
     EqualConv2d,
@@ -22,6 +24,7 @@ from egan.backbones.progressive.layers import (
     downsample,
     leaky_relu,
     minibatch_stddev,
+    pixel_norm,
     upsample,
 )
 
@@ -39,6 +42,15 @@ class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
     checkpoint: bool = Field(
         False, description="compute activations again in the backward pass, not keep them"
     )
+
+    condition: Literal["embedding"] | None = Field(
+        None, description="how networks take data.condition; null: embedding, StyleGAN2-ada's"
+    )
+
+    @property
+    def condition_layers(self) -> tuple[int, float]:
+        """D's layers between a condition's embedding and its projection, and their multiplier."""
+        return 0, 1.0
 
     def channels(self, resolution: int) -> int:
         """Return the feature maps of the layers at `resolution`."""
@@ -176,21 +188,49 @@ class DownBlock(nn.Module):
         return leaky_relu(self.conv_down(blur(x) if self.blurred else x))
 
 
-class Verdict(nn.Module):
-    """The discriminator at 4 x 4: minibatch stddev, a convolution, two linear layers."""
+class Embedding(nn.Module):
+    """A condition (N, size) as a vector (N, width) of mean square 1, then `layers` layers."""
 
-    def __init__(self, config: ProgressiveConfig) -> None:
+    def __init__(self, size: int, width: int, layers: int = 0, multiplier: float = 1.0) -> None:
+        super().__init__()
+        self.embed = EqualLinear(size, width, gain=1)
+        self.layers = nn.ModuleList(
+            EqualLinear(width, width, multiplier=multiplier) for _ in range(layers)
+        )
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Return the vectors."""
+        vector = pixel_norm(self.embed(condition))
+        for layer in self.layers:
+            vector = leaky_relu(layer(vector))
+        return vector
+
+
+class Verdict(nn.Module):
+    """The discriminator at 4 x 4: minibatch stddev, a convolution, two linear layers.
+
+    Told a condition, it projects as StyleGAN2-ada (Karras et al., 2006.06676) does:
+    features . mapped(condition) / sqrt(width). It says one of `said` places: (N, 1 + said).
+    """
+
+    def __init__(self, config: ProgressiveConfig, told: int = 0, said: int = 0) -> None:
         super().__init__()
         channels, hidden = config.channels(LOWEST), config.channels(LOWEST // 2)
         self.group = config.stddev_group
         self.conv = EqualConv2d(channels + 1, channels, 3)
         self.hidden = EqualLinear(channels * LOWEST**2, hidden)
-        self.out = EqualLinear(hidden, 1, gain=1)
+        self.out = EqualLinear(hidden, hidden if told else 1 + said, gain=1)
+        self.told = told
+        self.mapped = Embedding(told, hidden, *config.condition_layers) if told else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return logits (N,) of features (N, C, 4, 4)."""
+        check_condition(condition, self.told)
         x = leaky_relu(self.conv(minibatch_stddev(x, self.group)))
         logits: Tensor = self.out(leaky_relu(self.hidden(x.flatten(1))))
+        if self.mapped is not None:
+            projected: Tensor = (logits * self.mapped(condition)).sum(1)
+            return projected / sqrt(logits.shape[1])
         return logits.squeeze(1)
 
 
@@ -201,7 +241,13 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, config: ProgressiveConfig, channels: int, resolution: int, blurred: bool
+        self,
+        config: ProgressiveConfig,
+        channels: int,
+        resolution: int,
+        blurred: bool,
+        told: int = 0,
+        said: int = 0,
     ) -> None:
         super().__init__()
         sides = doublings(LOWEST, resolution)
@@ -212,11 +258,13 @@ class Discriminator(nn.Module):
         self.blocks = nn.ModuleDict(
             {str(side): DownBlock(config, side, blurred) for side in sides[1:]}
         )
-        self.verdict = Verdict(config)
+        self.verdict = Verdict(config, told, said)
         self.again = config.checkpoint
 
-    def forward(self, x: Tensor, stage: Stage | None = None) -> Tensor:
-        """Return D's logits (N,) of images at the stage's resolution.
+    def forward(
+        self, x: Tensor, condition: Tensor | None = None, stage: Stage | None = None
+    ) -> Tensor:
+        """Return D's logits (N,) of images at the stage's resolution, and their condition if told.
 
         Raises:
             ValueError: the images are of another resolution, or as for `check_stage`.
@@ -233,7 +281,7 @@ class Discriminator(nn.Module):
             if side == stage.resolution and stage.alpha < 1:
                 skip = self._features(downsample(x), side // 2)
                 features = skip.lerp(features, stage.alpha)
-        logits: Tensor = self.verdict(features)
+        logits: Tensor = self.verdict(features, condition)
         return logits
 
     def _features(self, x: Tensor, side: int) -> Tensor:

@@ -7,10 +7,11 @@ explicit `Stage`; see `egan.backbones.progressive.growth`.
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.networks import Networks
+from egan.backbones.networks import Networks, check_condition
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
 from egan.backbones.progressive.layers import (
     RELU_GAIN,
@@ -23,6 +24,7 @@ from egan.backbones.progressive.layers import (
 )
 from egan.backbones.progressive.networks import (
     Discriminator,
+    Embedding,
     ProgressiveConfig,
     ProgressiveNetworks,
     ToRGB,
@@ -30,6 +32,7 @@ from egan.backbones.progressive.networks import (
     check_stage,
     run_block,
 )
+from egan.data.condition import Conditions
 
 
 class ProGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
@@ -41,18 +44,22 @@ class ProGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
         """Return the networks for samples of `shape`; see `build` below."""
         return build(self, shape)
 
+    def build_conditional(
+        self, shape: tuple[int, ...], conditions: Conditions, classify: bool = False
+    ) -> Networks:
+        """Return networks that take conditions; see `Backbone.build_conditional`."""
+        return build(self, shape, conditions, classify)
+
 
 class FirstBlock(nn.Module):
-    """z (N, latent), normalised, to features (N, C, 4, 4)."""
+    """z (N, inputs), normalised, to features (N, C, 4, 4)."""
 
-    def __init__(self, config: ProGANConfig) -> None:
+    def __init__(self, config: ProGANConfig, inputs: int) -> None:
         super().__init__()
         channels = config.channels(LOWEST)
         # The bias is per channel, so it is the convolution-like layer's and not the linear one's;
         # the gain is the published code's, which treats the layer as a 4 x 4 convolution.
-        self.dense = EqualLinear(
-            config.latent, channels * LOWEST**2, gain=RELU_GAIN / 4, bias=False
-        )
+        self.dense = EqualLinear(inputs, channels * LOWEST**2, gain=RELU_GAIN / 4, bias=False)
         self.bias = ChannelBias(channels)
         self.conv = EqualConv2d(channels, channels, 3)
 
@@ -79,23 +86,34 @@ class UpBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (N, latent) to images (N, C, r, r) of any stage; linear at the end."""
+    """z (N, latent) to images (N, C, r, r) of any stage; linear at the end.
 
-    def __init__(self, config: ProGANConfig, channels: int, resolution: int) -> None:
+    A condition's embedding, as long as z, is joined to it.
+    """
+
+    def __init__(self, config: ProGANConfig, channels: int, resolution: int, told: int = 0) -> None:
         super().__init__()
         self.resolution = resolution
-        self.blocks = nn.ModuleDict({str(LOWEST): FirstBlock(config)})
+        self.told = told
+        self.embedded = Embedding(told, config.latent) if told else None
+        inputs = 2 * config.latent if told else config.latent
+        self.blocks = nn.ModuleDict({str(LOWEST): FirstBlock(config, inputs)})
         for side in doublings(LOWEST * 2, resolution):
             self.blocks[str(side)] = UpBlock(config, side)
         self.to_rgb = ToRGB(config, channels, resolution)
         self.again = config.checkpoint
 
-    def forward(self, z: Tensor, stage: Stage | None = None) -> Tensor:
-        """Return images.
+    def forward(
+        self, z: Tensor, condition: Tensor | None = None, stage: Stage | None = None
+    ) -> Tensor:
+        """Return images; `condition` (N, told) is for networks that take one.
 
         Raises:
             ValueError: as for `check_stage`.
         """
+        check_condition(condition, self.told)
+        if self.embedded is not None:
+            z = torch.cat([pixel_norm(z), self.embedded(condition)], 1)
 
         def grow(side: int, x: Tensor | None) -> Tensor:
             return run_block(self.blocks[str(side)], z if x is None else x, again=self.again)
@@ -104,18 +122,27 @@ class Generator(nn.Module):
         return images
 
 
-def build(config: ProGANConfig, shape: tuple[int, ...]) -> ProgressiveNetworks:
-    """Return the networks for images of `shape` (C, R, R).
+def build(
+    config: ProGANConfig,
+    shape: tuple[int, ...],
+    conditions: Conditions | None = None,
+    classify: bool = False,
+) -> ProgressiveNetworks:
+    """Return the networks for images of `shape` (C, R, R), conditional where there are conditions.
 
     Raises:
         ValueError: as for `check_shape`.
     """
     check_shape("progan", config, shape)
     channels, resolution, _ = shape
+    size = conditions.size if conditions else 0
+    told, said = (0, size) if classify else (size, 0)
     return ProgressiveNetworks(
-        generator=NetworkFunction(lambda: Generator(config, channels, resolution), initialise),
+        generator=NetworkFunction(
+            lambda: Generator(config, channels, resolution, size), initialise
+        ),
         discriminator=NetworkFunction(
-            lambda: Discriminator(config, channels, resolution, blurred=False), initialise
+            lambda: Discriminator(config, channels, resolution, False, told, said), initialise
         ),
         latent=config.latent,
         prior="normal",

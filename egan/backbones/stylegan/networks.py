@@ -8,6 +8,9 @@ An image is a function of the weights, the stage and one row of `Latents`: z, th
 per-pixel noise, and, in training, a second latent with the place where the styles change over. So
 nothing is drawn inside a network, the inputs are small at every resolution, and an image does not
 depend on the batch that it is made in.
+
+A condition's embedding is joined to z before the mapping, each of mean square 1, as StyleGAN2-ada
+(Karras et al., 2006.06676) does.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.networks import Networks
+from egan.backbones.networks import Networks, check_condition
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
 from egan.backbones.progressive.layers import (
     EqualConv2d,
@@ -32,6 +35,7 @@ from egan.backbones.progressive.layers import (
 )
 from egan.backbones.progressive.networks import (
     Discriminator,
+    Embedding,
     ProgressiveConfig,
     ProgressiveNetworks,
     ToRGB,
@@ -40,6 +44,7 @@ from egan.backbones.progressive.networks import (
     run_block,
 )
 from egan.backbones.stylegan.noise import noise_images
+from egan.data.condition import Conditions
 
 
 class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
@@ -52,9 +57,20 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     mixing: float = Field(0.9, ge=0, le=1, description="probability of style mixing in training")
     mean_decay: float = Field(0.995, ge=0, lt=1, description="of the tracked mean of w, per batch")
 
+    @property
+    def condition_layers(self) -> tuple[int, float]:
+        """D maps a condition as G maps z."""
+        return self.mapping_layers, self.mapping_multiplier
+
     def build(self, shape: tuple[int, ...]) -> Networks:
         """Return the networks for samples of `shape`; see `build` below."""
         return build(self, shape)
+
+    def build_conditional(
+        self, shape: tuple[int, ...], conditions: Conditions, classify: bool = False
+    ) -> Networks:
+        """Return networks that take conditions; see `Backbone.build_conditional`."""
+        return build(self, shape, conditions, classify)
 
 
 @dataclass(frozen=True)
@@ -131,14 +147,19 @@ def mix(first: Tensor, second: Tensor, crossover: Tensor) -> Tensor:
 class Mapping(Layer):
     """f: Z -> W, normalised z (N, latent) to w (N, style); it tracks the mean of w.
 
-    Its layers learn `mapping_multiplier` times as fast as others.
+    Its layers learn `mapping_multiplier` times as fast as others. Where conditions are labels, it
+    tracks a mean for each class, too: the mean of all would blend them.
     """
 
     mean: Tensor
+    class_means: Tensor
 
-    def __init__(self, config: StyleGANConfig) -> None:
+    def __init__(self, config: StyleGANConfig, conditions: Conditions | None = None) -> None:
         super().__init__()
-        sizes = [config.latent] + [config.style] * config.mapping_layers
+        self.told = conditions.size if conditions else 0
+        self.embedded = Embedding(self.told, config.style) if conditions else None
+        inputs = config.latent + (config.style if conditions else 0)
+        sizes = [inputs] + [config.style] * config.mapping_layers
         self.layers = nn.ModuleList(
             EqualLinear(inputs, config.style, multiplier=config.mapping_multiplier)
             for inputs in sizes[:-1]
@@ -146,21 +167,34 @@ class Mapping(Layer):
         self.latent, self.multiplier = config.latent, config.mapping_multiplier
         self.decay = config.mean_decay
         self.register_buffer("mean", torch.empty(config.style))
+        self.labelled = conditions is not None and conditions.kind == "labels"
+        if conditions is not None and self.labelled:
+            self.register_buffer("class_means", torch.empty(conditions.size, config.style))
 
     def reset(self, generator: torch.Generator) -> None:
-        """Set the tracked mean to zero."""
+        """Set the tracked means to zero."""
         nn.init.zeros_(self.mean)
+        if self.labelled:
+            nn.init.zeros_(self.class_means)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return w."""
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return w; `condition` (N, told) is for networks that take one."""
+        check_condition(condition, self.told)
         w = pixel_norm(z)
+        if self.embedded is not None:
+            w = torch.cat([w, self.embedded(condition)], 1)
         for layer in self.layers:
             w = leaky_relu(layer(w))
         return w
 
-    def track(self, w: Tensor) -> None:
-        """Move the tracked mean towards that of a batch w (N, style)."""
-        self.mean.lerp_(w.detach().float().mean(0), 1 - self.decay)
+    def track(self, w: Tensor, condition: Tensor | None = None) -> None:
+        """Move the tracked means towards those of a batch w (N, style)."""
+        w = w.detach().float()
+        self.mean.lerp_(w.mean(0), 1 - self.decay)
+        if condition is not None and self.labelled:
+            shares = condition.sum(0)[:, None]  # of each class in the batch
+            means = condition.T @ w / torch.where(shares > 0, shares, 1)
+            self.class_means.lerp_(means, (1 - self.decay) * (shares > 0))
 
 
 class Constant(Layer):
@@ -258,14 +292,22 @@ class Synthesis(nn.Module):
 class Generator(nn.Module):
     """`Latents` to images (N, C, r, r) of any stage; linear at the end."""
 
-    def __init__(self, config: StyleGANConfig, channels: int, resolution: int) -> None:
+    def __init__(
+        self,
+        config: StyleGANConfig,
+        channels: int,
+        resolution: int,
+        conditions: Conditions | None = None,
+    ) -> None:
         super().__init__()
         self.resolution = resolution
-        self.mapping = Mapping(config)
+        self.mapping = Mapping(config, conditions)
         self.synthesis = Synthesis(config, channels, resolution)
 
-    def forward(self, latents: Latents, stage: Stage | None = None) -> Tensor:
-        """Return images.
+    def forward(
+        self, latents: Latents, condition: Tensor | None = None, stage: Stage | None = None
+    ) -> Tensor:
+        """Return images; `condition` (N, size) is for networks that take one.
 
         In training, styles mix and the mean of w is tracked; otherwise each image has one style.
 
@@ -274,12 +316,12 @@ class Generator(nn.Module):
         """
         stage = check_stage(stage, self.resolution)
         count = layers(stage.resolution)
-        w = self.mapping(latents.z)
+        w = self.mapping(latents.z, condition)
         styles = every_layer(w, count)
         if self.training:
-            self.mapping.track(w)
+            self.mapping.track(w, condition)
             if latents.z2 is not None and latents.crossover is not None:
-                second = every_layer(self.mapping(latents.z2), count)
+                second = every_layer(self.mapping(latents.z2, condition), count)
                 styles = mix(styles, second, crossover_layer(latents.crossover, count))
         noise = noise_images(latents.seeds, stage.resolution)
         images: Tensor = self.synthesis(styles, noise, stage)
@@ -300,18 +342,27 @@ class StyleNetworks(ProgressiveNetworks):
         return draw_latents(count, self.config, generator)
 
 
-def build(config: StyleGANConfig, shape: tuple[int, ...]) -> StyleNetworks:
-    """Return the networks for images of `shape` (C, R, R).
+def build(
+    config: StyleGANConfig,
+    shape: tuple[int, ...],
+    conditions: Conditions | None = None,
+    classify: bool = False,
+) -> StyleNetworks:
+    """Return the networks for images of `shape` (C, R, R), conditional where there are conditions.
 
     Raises:
         ValueError: as for `check_shape`.
     """
     check_shape("stylegan", config, shape)
     channels, resolution, _ = shape
+    size = conditions.size if conditions else 0
+    told, said = (0, size) if classify else (size, 0)
     return StyleNetworks(
-        generator=NetworkFunction(lambda: Generator(config, channels, resolution), initialise),
+        generator=NetworkFunction(
+            lambda: Generator(config, channels, resolution, conditions), initialise
+        ),
         discriminator=NetworkFunction(
-            lambda: Discriminator(config, channels, resolution, blurred=True), initialise
+            lambda: Discriminator(config, channels, resolution, True, told, said), initialise
         ),
         latent=config.latent,
         prior="normal",

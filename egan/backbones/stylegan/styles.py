@@ -16,7 +16,7 @@ def truncate(styles: Tensor, mean: Tensor, psi: float, cutoff: int | None = None
     """Truncation in W, 1812.04948, appendix B: w' = mean + psi (w - mean).
 
     It acts on the first `cutoff` layers of `styles` (N, layers, style); None: on all. `mean`
-    (style,) is the tracked mean of w.
+    (style,), or (N, style), is the tracked mean of w.
 
     Raises:
         ValueError: the cutoff is not a number of layers.
@@ -25,13 +25,19 @@ def truncate(styles: Tensor, mean: Tensor, psi: float, cutoff: int | None = None
     if cutoff is not None and not 0 <= cutoff <= count:
         raise ValueError(f"cutoff is a number of layers from 0 to {count}, not {cutoff}")
     cutoff = count if cutoff is None else cutoff
+    mean = mean if mean.dim() == 1 else mean[:, None]  # beside (N, layers, style)
     truncated = mean + psi * (styles[:, :cutoff] - mean)
     return torch.cat([truncated, styles[:, cutoff:]], dim=1)
 
 
-def map_latents(generator: NetworkFunction, weights: Weights, z: Tensor) -> Tensor:
-    """Return w (N, style) of z (N, latent) under a StyleGAN generator's weights."""
-    w: Tensor = _call(generator, weights, "mapping", z)
+def map_latents(
+    generator: NetworkFunction, weights: Weights, z: Tensor, condition: Tensor | None = None
+) -> Tensor:
+    """Return w (N, style) of z (N, latent) under a StyleGAN generator's weights.
+
+    `condition` (N, size) is for a generator that takes one.
+    """
+    w: Tensor = _call(generator, weights, "mapping", z, condition)
     return w
 
 
@@ -60,14 +66,19 @@ def synthesise(
     return images
 
 
-def tracked_mean(weights: Weights) -> Tensor:
+def tracked_mean(weights: Weights, condition: Tensor | None = None) -> Tensor:
     """Return the tracked mean of w, (style,), of a StyleGAN generator's weights.
+
+    Where the weights have a mean for each class, and conditions (N, size) are given, it is that of
+    each condition's class, (N, style); between classes it lies between their means.
 
     Raises:
         ValueError: the weights are those of another backbone, which has no W to truncate in.
     """
     if "mapping.mean" not in weights.buffers:
         raise ValueError("only a stylegan generator has a mean of w: others cannot be truncated")
+    if condition is not None and "mapping.class_means" in weights.buffers:
+        return condition @ weights.buffers["mapping.class_means"]
     return weights.buffers["mapping.mean"]
 
 
@@ -78,6 +89,7 @@ def make_truncated(
     psi: float,
     cutoff: int | None = None,
     stage: Stage | None = None,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """Return the images (N, C, r, r) of `latents`, without mixing, truncated in W.
 
@@ -85,8 +97,9 @@ def make_truncated(
         ValueError: the weights are another backbone's; also as for `truncate` and `check_stage`.
     """
     stage = check_stage(stage, _module(generator).resolution)
-    styles = every_layer(map_latents(generator, weights, latents.z), layers(stage.resolution))
-    styles = truncate(styles, tracked_mean(weights), psi, cutoff)
+    w = map_latents(generator, weights, latents.z, condition)
+    styles = every_layer(w, layers(stage.resolution))
+    styles = truncate(styles, tracked_mean(weights, condition), psi, cutoff)
     noise = noise_images(latents.seeds, stage.resolution)
     return synthesise(generator, weights, styles, noise, stage)
 

@@ -26,6 +26,7 @@ TRAIN, OTHER = Purpose.TRAIN_DATA, Purpose.EVALUATION_DATA
 COUNT = 40
 IMAGES = np.arange(COUNT, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8), np.uint8)
 LABELS = np.arange(COUNT) % 3
+SHARES = (14 / 40, 13 / 40, 13 / 40)
 TAGS = np.random.default_rng(0).random((COUNT, 5)).astype(np.float32)
 
 HUGE = f'{{"labels": [["a.png", [1{"0" * 400}]], ["b.png", [1]], ["sub/c.png", [0]]]}}'
@@ -51,7 +52,7 @@ def test_without_a_condition_there_are_none(tmp_path):
 def test_labels_are_one_hot_in_the_rows_of_the_draw(tmp_path):
     source, config = conditioned(tmp_path, "labels", labels=LABELS)
     conditions = conditions_of(source, config)
-    assert conditions == Conditions("labels", 3, ("0", "1", "2"))
+    assert conditions == Conditions("labels", 3, ("0", "1", "2"), SHARES)
     draws = Draws(source, 5, {TRAIN: 8, OTHER: 4}, conditions)
     for purpose in (TRAIN, OTHER):
         drawn = draws.conditions(2, purpose)
@@ -66,16 +67,41 @@ def test_labels_are_one_hot_in_the_rows_of_the_draw(tmp_path):
 def test_tags_are_the_rows_of_the_draw(tmp_path):
     source, config = conditioned(tmp_path, "tags", tags=TAGS, tag_names=np.array(list("abcde")))
     conditions = conditions_of(source, config)
-    assert conditions == Conditions("tags", 5, tuple("abcde"))
+    assert conditions == Conditions(
+        "tags", 5, tuple("abcde"), tuple(TAGS.mean(0, dtype=np.float64))
+    )
     draws = Draws(source, 5, {TRAIN: 8}, conditions)
     assert np.array_equal(draws.conditions(3, TRAIN), TAGS[draws.indices(3, TRAIN)])
+
+
+@pytest.mark.parametrize("kind", ["labels", "tags"])
+def test_the_marginal_is_rows_of_the_data_at_random(tmp_path, kind):
+    labels = np.array([0] * 30 + [1] * 9 + [2])
+    source, config = conditioned(
+        tmp_path, kind, labels=labels, tags=TAGS, tag_names=np.array(list("abcde"))
+    )
+    draws = Draws(source, 5, {TRAIN: 8}, conditions_of(source, config))
+    drawn = draws.marginal(4000, 3, TRAIN, 1, 0)
+    assert drawn.dtype == torch.float32
+    assert torch.equal(
+        drawn,
+        Draws(source, 5, {OTHER: 2}, draws._marginal.conditions).marginal(4000, 3, TRAIN, 1, 0),
+    )
+    others = [(4, TRAIN, 1, 0), (3, OTHER, 1, 0), (3, TRAIN, 1, 1), (3, TRAIN, 0, 0)]
+    assert not any(torch.equal(drawn, draws.marginal(4000, *other)) for other in others)
+    if kind == "labels":
+        shares = np.bincount(drawn.argmax(1), minlength=3) / 4000
+        assert np.abs(shares - np.array([30, 9, 1]) / 40).max() < 0.03
+        assert torch.equal(drawn, torch.eye(3)[drawn.argmax(1)])
+    else:
+        assert {*map(tuple, drawn.tolist())} == {*map(tuple, TAGS.tolist())}
 
 
 def test_a_mixture_is_conditioned_on_its_modes():
     config = GaussiansConfig(modes="grid25", condition="labels")
     source = open_source(config)
     conditions = conditions_of(source, config)
-    assert conditions == Conditions("labels", 25, tuple(map(str, range(25))))
+    assert conditions == Conditions("labels", 25, tuple(map(str, range(25))), (0.04,) * 25)
     draws = Draws(source, 1, {TRAIN: 64}, conditions)
     points, chosen = draws(4, TRAIN), draws.conditions(4, TRAIN).argmax(1)
     assert torch.equal(chosen, draws.labels(4, TRAIN))
@@ -138,7 +164,8 @@ def test_the_digits_and_named_classes_keep_their_names(tmp_path):
     source, config = conditioned(
         tmp_path, "labels", labels=LABELS, classes=np.array(["cat", "dog", "hen", "none"])
     )
-    assert conditions_of(source, config) == Conditions("labels", 4, ("cat", "dog", "hen", "none"))
+    wanted = Conditions("labels", 4, ("cat", "dog", "hen", "none"), (*SHARES, 0.0))
+    assert conditions_of(source, config) == wanted
     assert card_of(source, config).counts == (14, 13, 13, 0)
 
 
@@ -211,7 +238,7 @@ def test_packed_images_keep_labels_and_tags(tmp_path):
     packed = open_source(config)
     assert packed.tag_names == source.tag_names
     assert packed.tags.tolist() == [[1, 1], [1, 0]]
-    assert conditions_of(packed, config) == Conditions("tags", 2, ("red", "round"))
+    assert conditions_of(packed, config) == Conditions("tags", 2, ("red", "round"), (1.0, 0.5))
     prepare(tmp_path / "packed", tmp_path / "again", 8)
     assert open_source(PackedConfig(path=tmp_path / "again")).tags.tolist() == [[1, 1], [1, 0]]
 

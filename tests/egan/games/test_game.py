@@ -87,7 +87,7 @@ class PairGame:
 
 @pytest.fixture
 def engine(monkeypatch):
-    monkeypatch.setattr("egan.engine.build_game", lambda backbone, shape: PairGame())
+    monkeypatch.setattr("egan.engine.build_game", lambda *_: PairGame())
     config = GameConfig.model_validate(
         {
             "seed": 5,

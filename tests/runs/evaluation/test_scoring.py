@@ -14,6 +14,7 @@ from fitness.features.classifier import train_classifier
 from fitness.features.pixels import PixelSpace
 from runs import ConfigError, sample
 from runs.sampling.states import sampler_of, survivors_of
+from runs.store.folder import RunFolder
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import STATE, newest, snapshots
 from runs.training.driver import evolve, resume
@@ -67,9 +68,9 @@ def test_the_values_are_those_of_the_averaged_generator_and_each_survivor(
         metrics = wanted.evaluation.metrics
         return evaluate_images([reals], [images.contiguous()], metrics, space, count=60)
 
-    found = scorings(images_run)[4]
-    assert found.values == values(sampler_of(wanted, (1, 8, 8), exported))
-    own = survivors_of(wanted, (1, 8, 8), exported)
+    found, card = scorings(images_run)[4], RunFolder(images_run).load_data()
+    assert found.values == values(sampler_of(wanted, card, exported))
+    own = survivors_of(wanted, card, exported)
     assert [*found.survivors] == [values(sampler) for sampler in own]
     assert len(own) == 2
 

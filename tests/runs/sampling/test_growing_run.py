@@ -14,6 +14,7 @@ from egan.backbones.progressive.growth import Stage
 from runs.config.loading import load_config
 from runs.sampling.generators import load_sampler, save_generator
 from runs.sampling.opening import open_sampler, sample
+from runs.store.folder import RunFolder
 from runs.store.journal import Scoring, read_journal
 from runs.store.snapshots import newest
 from runs.training.driver import evolve, resume
@@ -96,7 +97,8 @@ def test_a_growing_run_is_scored_at_every_stage(growing_yaml, tmp_path):
 def test_a_saved_generator_keeps_its_stage(growing, growing_yaml, tmp_path):
     exported, *_ = newest(growing / "snapshots")
     config = load_config(growing_yaml)
-    saved = save_generator(tmp_path / "generator", config, (1, 16, 16), exported)
+    card = RunFolder(growing).load_data()
+    saved = save_generator(tmp_path / "generator", config, card, exported)
     loaded = load_sampler(tmp_path / "generator")
     assert loaded.stage == saved.stage == open_sampler(growing)[0].stage
     assert np.array_equal(loaded(4, seed=1), sample(growing, count=4, seed=1))

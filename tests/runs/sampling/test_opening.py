@@ -59,7 +59,7 @@ def test_a_damaged_snapshot_is_not_replaced_by_another(run):
 def test_raw_survivors_are_sampled_by_their_own_weights(run):
     folder = RunFolder(run)
     exported, _ = chosen_snapshot(folder)
-    of_all = survivors_of(folder.load_config(), folder.load_data().shape, exported)
+    of_all = survivors_of(folder.load_config(), folder.load_data(), exported)
     assert len(of_all) == 2
     for index, sampler in enumerate(of_all):
         found, name = open_sampler(run, Choice(survivor=index, raw=True))
@@ -79,7 +79,7 @@ def test_a_survivor_that_is_not_there_is_refused(run):
 def test_a_generators_folder_has_no_choice(run, tmp_path):
     folder = RunFolder(run)
     exported = read_snapshot(snapshots(folder.snapshots)[0])[0]
-    save_generator(tmp_path / "g", folder.load_config(), folder.load_data().shape, exported)
+    save_generator(tmp_path / "g", folder.load_config(), folder.load_data(), exported)
     assert np.array_equal(samples(tmp_path / "g"), samples(run))
     for choice in (Choice(6), Choice(survivor=1), Choice(raw=True)):
         with pytest.raises(ConfigError, match="holds a generator alone: it has no snapshots"):
