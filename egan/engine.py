@@ -31,6 +31,7 @@ from egan.cuda_graphs import Recorder, Recordings
 from egan.data import Source
 from egan.data.condition import conditions_of
 from egan.data.draws import Draws
+from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
 from egan.optimizer import adam
@@ -69,6 +70,8 @@ class Engine:
         record: Recorder | None = None,
     ) -> None:
         self.config = config
+        if isinstance(source, PairSource):
+            raise ValueError(f"data.source: {source.name} are pairs, which no game takes yet")
         self._conditions = conditions_of(source, config.data)
         self.game = build_game(config.backbone, source.shape, self._conditions, config.game)
         self.device = device

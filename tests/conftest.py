@@ -29,7 +29,7 @@ OF_FIXTURES = {
 OF_PATHS = {
     "tests/populations/executors/test_ray*.py": "ray",
     "tests/runs/tracking/*": "mlflow",
-    "tests/runs/study/test_queue.py": "process",
+    "tests/runs/batch/test_queue.py": "process",
     "tests/runs/study/test_study_record.py": "mlflow",
 }
 """The tier of all tests in a file."""

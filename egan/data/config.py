@@ -5,6 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from egan.data.pair_config import PairConfig
+
 Resolution = Annotated[int, Field(ge=4, le=2048, description="side of the square image, pixels")]
 
 
@@ -129,6 +131,7 @@ DataConfig = Annotated[
     | CifarConfig
     | ImagesConfig
     | ArrayConfig
-    | PackedConfig,
+    | PackedConfig
+    | PairConfig,
     Field(discriminator="source"),
 ]

@@ -5,6 +5,7 @@ what the generators train on, what judges them and what the discriminator sees n
 """
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor
 
 from egan.data.condition import Conditions, marginal_of
 from egan.data.gaussians import GaussianMixture
-from egan.data.opening import Source
+from egan.data.opening import SampleSource, Source
+from egan.data.pair_draws import PairDraws
+from egan.data.pairs import PairSource
 from egan.data.pixels import to_float
+from egan.data.shuffled import Shuffled
 from egan.data.source import ImageSource
 from egan.streams import Purpose
 from populations.seeding import numpy_stream
@@ -22,18 +26,22 @@ from populations.seeding import numpy_stream
 _POINTS, _FLIPS = 0, 1
 
 
-class Draws:
-    """Draws from a source, at random access: a resumed run asks for any generation first.
+AnyDraws: TypeAlias = "Draws | PairDraws"
 
-    An epoch is one permutation of the N images. It serves floor(N / S) generations, S being the sum
-    of the counts, and drops a remainder that differs from epoch to epoch; inside it nothing is
-    drawn twice. Where S exceeds N, each generation is an epoch of its own and its permutation is
-    read cyclically: a purpose still repeats no image unless it alone wants more than N.
-    """
+
+def draws_of(source: Source, seed: int, counts: Mapping[Purpose, int]) -> AnyDraws:
+    """Return the draws of `counts[purpose]` rows each from a source of any kind."""
+    if isinstance(source, PairSource):
+        return PairDraws(source, seed, counts)
+    return Draws(source, seed, counts)
+
+
+class Draws:
+    """Draws from a source, at random access; of a finite one as `Shuffled` says."""
 
     def __init__(
         self,
-        source: Source,
+        source: SampleSource,
         seed: int,
         counts: Mapping[Purpose, int],
         conditions: Conditions | None = None,
@@ -48,10 +56,10 @@ class Draws:
         self.source = source
         self.seed = seed
         self.counts = {purpose: counts[purpose] for purpose in sorted(counts)}
-        self._total = sum(counts.values())
         self._marginal = None if conditions is None else marginal_of(source, conditions)
-        self._epoch = -1
-        self._permutation: np.ndarray = np.empty(0, np.int64)  # of self._epoch
+        self._shuffled: Shuffled | None = None
+        if isinstance(source, ImageSource):
+            self._shuffled = Shuffled(len(source), seed, counts)
 
     def __call__(self, generation: int, purpose: Purpose) -> Tensor:
         """Return float32 images (count, C, H, W) in [-1, 1], or points (count, 2), on the CPU.
@@ -109,21 +117,10 @@ class Draws:
         Raises:
             ValueError: the source is endless; a purpose without a count; a negative generation.
         """
-        if not isinstance(self.source, ImageSource):
+        if self._shuffled is None:
             raise ValueError(f"{self.source.name} is endless: its samples have no indices")
-        count = self._count(generation, purpose)
-        images = len(self.source)
-        epoch, slot = divmod(generation, max(1, images // self._total))
-        before = sum(self.counts[other] for other in self.counts if other < purpose)
-        positions = slot * self._total + before + np.arange(count)
-        return self._permutation_of(epoch, images).take(positions, mode="wrap")
-
-    def _permutation_of(self, epoch: int, images: int) -> np.ndarray:
-        if epoch != self._epoch:
-            stream = numpy_stream(self.seed, epoch, Purpose.EPOCH)
-            self._permutation = stream.permutation(images)
-            self._epoch = epoch
-        return self._permutation
+        self._count(generation, purpose)
+        return self._shuffled(generation, purpose)
 
     def _points(
         self, mixture: GaussianMixture, generation: int, purpose: Purpose

@@ -78,7 +78,7 @@ def has_images(path: Path) -> bool:
     """Whether `path` is a folder tree or .zip with at least one image, by the files' names."""
     if not path.is_dir() and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
         return False
-    return bool(_image_names(_open_tree(path)))
+    return bool(image_names(open_tree(path)))
 
 
 def list_images(config: ImagesConfig) -> "ImageFiles":
@@ -87,8 +87,8 @@ def list_images(config: ImagesConfig) -> "ImageFiles":
     Raises:
         DataError: no such folder or .zip, no images in it, or a dataset.json that does not fit.
     """
-    tree = _open_tree(config.path)
-    names = _image_names(tree)
+    tree = open_tree(config.path)
+    names = image_names(tree)
     if not names:
         raise DataError(f"{config.path}: no images; looked for {', '.join(SUFFIXES)} at any depth")
     return ImageFiles(config, tree, names, _annotations(tree, names))
@@ -105,7 +105,7 @@ class ImageFiles:
     """
 
     config: ImagesConfig
-    tree: "_Tree"
+    tree: "Tree"
     names: list[str]
     about: Annotations
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -123,7 +123,7 @@ class ImageFiles:
         """
         channels: int | None = self.config.channels
         good = 0
-        for position, outcome in enumerate(_map_in_order(self._try_decode, self.names)):
+        for position, outcome in enumerate(map_in_order(self._try_decode, self.names)):
             if isinstance(outcome, np.ndarray):
                 channels = channels or len(outcome)
                 if len(outcome) == channels:
@@ -161,22 +161,34 @@ def decode_image(content: bytes, resolution: int, channels: int | None) -> np.nd
         DataError: more than MAX_PIXELS, or MAX_SCANS.
         Exception: whatever Pillow raises on a damaged file.
     """
+    flat = flattened(open_picture(content, ("PNG", "JPEG", "WEBP")))
+    if channels is not None:
+        flat = flat.convert("L" if channels == 1 else "RGB")
+    return to_array(crop_and_resize(flat, resolution))
+
+
+def open_picture(content: bytes, formats: tuple[str, ...]) -> "Image":
+    """Return a file's image, decoded and turned as its EXIF orientation says.
+
+    Raises:
+        DataError: more than MAX_PIXELS, or MAX_SCANS.
+        Exception: whatever Pillow raises on a damaged file.
+    """
     from PIL import Image, ImageOps
 
-    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
+    with Image.open(io.BytesIO(content), formats=formats) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(
                 f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it first"
             )
         if image.format == "JPEG" and content.count(_START_OF_SCAN) > MAX_SCANS:
             raise DataError(f"a JPEG file of more than {MAX_SCANS} scans; save it again")
-        flat = _flatten(ImageOps.exif_transpose(image))
-    if channels is not None:
-        flat = flat.convert("L" if channels == 1 else "RGB")
-    return to_array(crop_and_resize(flat, resolution))
+        turned = ImageOps.exif_transpose(image)
+        turned.load()
+        return turned
 
 
-def _flatten(image: "Image") -> "Image":
+def flattened(image: "Image") -> "Image":
     """Return any image as "L" (grey) or "RGB", transparent parts laid on white."""
     from PIL import Image
 
@@ -191,14 +203,16 @@ def _flatten(image: "Image") -> "Image":
     return image.convert(mode)
 
 
-class _Tree(Protocol):
+class Tree(Protocol):
     """A folder or an archive, read by name."""
 
     path: Path
 
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """Return the files' paths."""
 
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
 
 
 class _Folder:
@@ -269,16 +283,27 @@ def _check_size(size: int) -> None:
         raise DataError(f"{size} bytes, more than {MAX_BYTES}")
 
 
-def _open_tree(path: Path) -> _Tree:
+def open_tree(path: Path) -> Tree:
+    """Return what reads a folder or .zip.
+
+    Raises:
+        DataError: there is none, or the archive is damaged.
+    """
     if not path.exists():
         raise DataError(f"{path}: no such folder or .zip")
     return _Folder(path) if path.is_dir() else _Archive(path)
 
 
-def _image_names(tree: _Tree) -> list[str]:
+def image_names(tree: Tree, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
+    """Return the paths of all images in a folder or archive, sorted; hidden ones are left out.
+
+    Raises:
+        DataError: a name that is not UTF-8.
+    """
+
     def wanted(name: str) -> bool:
         hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-        return name.lower().endswith(SUFFIXES) and not hidden
+        return name.lower().endswith(suffixes) and not hidden
 
     names = sorted(set(filter(wanted, tree.names())))
     for name in names:
@@ -295,7 +320,7 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _annotations(tree: _Tree, names: list[str]) -> Annotations:
+def _annotations(tree: Tree, names: list[str]) -> Annotations:
     """Return what the tree says of its images."""
     known = set(tree.names())
     if JSON in known:
@@ -310,7 +335,7 @@ def _annotations(tree: _Tree, names: list[str]) -> Annotations:
     return found
 
 
-def _content(tree: _Tree, name: str) -> bytes:
+def _content(tree: Tree, name: str) -> bytes:
     """Read an annotation.
 
     Raises:
@@ -342,7 +367,7 @@ def _shared_depth(folders: list[tuple[str, ...]]) -> int:
     return next(differ, min(len(first), len(last)))
 
 
-def _map_in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+def map_in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """Map on a few threads, results in order, a bounded number of them ahead of the reader."""
     workers = min(8, os.cpu_count() or 1)
     pending: deque[Future[_R]] = deque()

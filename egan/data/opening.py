@@ -18,16 +18,22 @@ from egan.data.config import (
     PackedConfig,
 )
 from egan.data.digits import open_digits
+from egan.data.emoji import open_emoji_lines
 from egan.data.gaussians import GaussianMixture, open_gaussians
+from egan.data.glyphs import open_glyphs
 from egan.data.idx import is_idx, open_idx
 from egan.data.images import has_images, open_images
 from egan.data.packed import is_packed, open_packed
+from egan.data.pair_config import EmojiLinesConfig, GlyphsConfig, PairsConfig
+from egan.data.pair_files import open_pairs
+from egan.data.pairs import PairSource
 from egan.data.source import DataError, ImageSource
 
-Source: TypeAlias = ImageSource | GaussianMixture
-"""What a run draws from; `kind` ("images" or "points") tells the two apart.
+SampleSource: TypeAlias = ImageSource | GaussianMixture
+Source: TypeAlias = SampleSource | PairSource
+"""What a run draws from; `kind` ("images", "points" or "pairs") tells them apart.
 
-Both have name, kind, shape, length (None: endless), labels, classes, tags, tag_names, flip,
+All have name, kind, shape, length (None: endless), labels, classes, tags, tag_names, flip,
 skipped, fingerprint."""
 
 
@@ -64,6 +70,12 @@ def _open(config: DataConfig) -> Source:
             return open_array(config)
         case PackedConfig():
             return open_packed(config)
+        case PairsConfig():
+            return open_pairs(config)
+        case EmojiLinesConfig():
+            return open_emoji_lines(config)
+        case GlyphsConfig():
+            return open_glyphs(config)
 
 
 def detect_source(path: Path | str) -> DataConfig:

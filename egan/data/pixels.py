@@ -1,4 +1,4 @@
-"""Pixels at rest (uint8) and in the game (float32 in [-1, 1])."""
+"""Pixels at rest (uint8, or uint16) and in the game (float32 in [-1, 1])."""
 
 import numpy as np
 import torch
@@ -6,11 +6,13 @@ from torch import Tensor
 
 
 def to_float(images: np.ndarray | Tensor) -> Tensor:
-    """Return uint8 images of any shape as float32 in [-1, 1]: x = u / 127.5 - 1."""
-    if images.dtype not in (np.uint8, torch.uint8):
-        raise ValueError(f"images must be uint8, not {images.dtype}")
+    """Return uint8 or uint16 images of any shape as float32 in [-1, 1]: x = u / 127.5 - 1."""
+    highest = {np.uint8: 255, torch.uint8: 255, np.uint16: 65535, torch.uint16: 65535}
+    kind = images.dtype.type if isinstance(images, np.ndarray) else images.dtype
+    if kind not in highest:
+        raise ValueError(f"images must be uint8 or uint16, not {images.dtype}")
     pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    return pixels.to(torch.float32).div_(127.5).sub_(1.0)
+    return pixels.to(torch.float32).div_(highest[kind] / 2).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
+from egan.data.pairs import PairSource
 from fitness.comparison import evaluate_mixture, real_side
 from fitness.evaluation import evaluate_images
 from fitness.features import FeatureSpace, Progress
@@ -61,6 +62,11 @@ class Evaluator:
         self._space: FeatureSpace | None = None
         self.device = device
         with user_mistakes():
+            if isinstance(real, PairSource):
+                raise ValueError(
+                    f"data.source: {real.name} are pairs of images, and these metrics compare "
+                    "samples with one set of reals"
+                )
             self._metrics = expand_metrics(metrics)
             _check_kinds(real, shape, self._metrics)
             if isinstance(real, GaussianMixture):

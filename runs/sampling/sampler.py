@@ -6,17 +6,20 @@ from math import ceil, isfinite
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from egan.backbones import Rows
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.stylegan.networks import Latents, layers
 from egan.backbones.stylegan.styles import make_truncated, tracked_mean
+from egan.data.condition import ConditionCard
 from egan.data.pixels import to_uint8
 from egan.determinism import send
 from egan.games import NoiseGame
 from egan.state import Weights
 from egan.streams import Purpose, torch_stream
 from runs.common.errors import ConfigError
+from runs.sampling.conditions import drawn
 
 BATCH = 256  # rows of noise drawn at a time
 PIXELS = BATCH * 64**2  # of the images made at a time
@@ -33,6 +36,7 @@ class Sampler:
         stage: how far a network that grows is grown; None: to the end, or it does not grow.
         psi: truncation in W, for a generator with styles; None: none.
         cutoff: how many layers the truncation acts on; None: all.
+        conditions: what samples can be asked for; None: nothing.
     """
 
     game: NoiseGame
@@ -41,6 +45,7 @@ class Sampler:
     stage: Stage | None = None
     psi: float | None = None
     cutoff: int | None = None
+    conditions: ConditionCard | None = None
 
     @property
     def device(self) -> torch.device:
@@ -65,27 +70,35 @@ class Sampler:
             return self.shape
         return (self.shape[0], self.stage.resolution, self.stage.resolution)
 
-    def __call__(self, count: int, seed: int) -> np.ndarray:
+    def __call__(self, count: int, seed: int, conditions: Tensor | None = None) -> np.ndarray:
         """Return `count` samples: uint8 images (N, H, W, C), or float32 points (N, D).
 
-        The n-th sample depends on the seed and n alone, not on `count`.
-        """
-        return np.concatenate(list(self.arrays(count, seed)))
+        The n-th sample depends on the seed, n and its own condition alone: neither on `count` nor
+        on what the others are asked for.
 
-    def arrays(self, count: int, seed: int) -> Iterator[np.ndarray]:
+        Args:
+            count: how many.
+            seed: of the noise, and of conditions that are not given.
+            conditions: what each is asked for, (count, size); None: drawn like the data's rows.
+        """
+        return np.concatenate(list(self.arrays(count, seed, conditions)))
+
+    def arrays(
+        self, count: int, seed: int, conditions: Tensor | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield the same samples a few at a time."""
-        for samples in self._samples(count, seed):
+        for samples in self._samples(count, seed, conditions):
             samples = samples.permute(0, 2, 3, 1).contiguous() if self.images else samples
             yield samples.cpu().numpy()
 
-    def batches(self, count: int, seed: int) -> Iterator[torch.Tensor]:
+    def batches(self, count: int, seed: int, conditions: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the same samples a few at a time, on the sampler's device, in the reals' size.
 
         They are uint8 (N, C, H, W), pixels of an early stage repeated, or float32 (N, D).
         """
-        yield from map(self.enlarged, self._samples(count, seed))
+        yield from map(self.enlarged, self._samples(count, seed, conditions))
 
-    def enlarged(self, samples: torch.Tensor) -> torch.Tensor:
+    def enlarged(self, samples: Tensor) -> Tensor:
         """Return samples (N, ...) in the reals' size: an early stage's pixels are repeated."""
         factor = self.shape[-1] // self.sample_shape[-1]
         if factor == 1:
@@ -93,13 +106,28 @@ class Sampler:
         return samples.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
     def inputs(self, count: int, seed: int) -> Rows:
-        """Return what the first `count` samples are made from, of `BATCH` at the most."""
+        """Return the noise of the first `count` samples, of `BATCH` at the most."""
         return self.rows(0, seed)[:count]
 
     def rows(self, start: int, seed: int) -> Rows:
-        """Return what `BATCH` samples are made from, of which `start`, a multiple, is the first."""
+        """Return the noise of `BATCH` samples, of which `start`, a multiple, is the first."""
         stream = torch_stream(seed, 0, Purpose.SAMPLE, start)
         return send(self.game.inputs(BATCH, stream)["noise"], self.device)
+
+    def asked(self, conditions: Tensor | None, start: int, count: int, seed: int) -> Tensor | None:
+        """Return what `count` samples, at most `BATCH`, are asked for, the first being `start`.
+
+        None: the generator takes no conditions. See `__call__` for `conditions`.
+        """
+        if self.conditions is None:
+            assert conditions is None, "this generator takes no conditions"
+            return None
+        if conditions is None:
+            rows = drawn(self.conditions, BATCH, seed, start)[:count]
+        else:
+            rows = conditions[start : start + count]
+            rows = torch.cat([rows, rows[-1:].expand(count - len(rows), -1)])  # to whole parts
+        return rows.to(self.device)
 
     def truncated(self, truncation: float | None, cutoff: int | None = None) -> "Sampler":
         """Return a sampler with styles truncated in W by psi = `truncation` (None: as it is).
@@ -124,33 +152,38 @@ class Sampler:
             raise ConfigError(f"cutoff is a number of layers from 0 to {most}, not {cutoff}")
         return replace(self, psi=truncation, cutoff=cutoff)
 
-    def make(self, inputs: Rows) -> torch.Tensor:
-        """Return uint8 images (N, C, H, W), or float32 points (N, D), of `inputs`."""
-        parts = self.floats(inputs)
+    def make(self, noise: Rows, conditions: Tensor | None = None) -> Tensor:
+        """Return uint8 images (N, C, H, W), or float32 points (N, D), of noise and conditions."""
+        parts = self.floats(noise, conditions)
         return torch.cat([to_uint8(part) for part in parts] if self.images else list(parts))
 
-    def floats(self, inputs: Rows) -> Iterator[torch.Tensor]:
+    def floats(self, noise: Rows, conditions: Tensor | None = None) -> Iterator[Tensor]:
         """Yield images in [-1, 1] as the generator makes them, or points, a few at a time."""
         step = self._at_once
-        for at in range(0, len(inputs), step):
+        for at in range(0, len(noise), step):
+            part = slice(at, at + step)
             with torch.no_grad():
-                fakes = self._fakes(inputs[at : at + step])
+                fakes = self._fakes(noise[part], None if conditions is None else conditions[part])
             yield fakes
 
-    def _samples(self, count: int, seed: int) -> Iterator[torch.Tensor]:
+    def _samples(self, count: int, seed: int, conditions: Tensor | None) -> Iterator[Tensor]:
         for start in range(0, count, BATCH):
             rest = count - start
             whole = ceil(rest / self._at_once) * self._at_once  # another number gives other bits
-            yield self.make(self.rows(start, seed)[:whole])[:rest]
+            noise = self.rows(start, seed)[:whole]
+            asked = self.asked(conditions, start, len(noise), seed)
+            yield self.make(noise, asked)[:rest]
 
     @property
     def _at_once(self) -> int:
         return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
 
-    def _fakes(self, inputs: Rows) -> torch.Tensor:
+    def _fakes(self, noise: Rows, condition: Tensor | None) -> Tensor:
         if self.psi is None:
-            rows = {"noise": inputs}
+            rows = (
+                {"noise": noise} if condition is None else {"noise": noise, "condition": condition}
+            )
             return self.game.generate(self.weights, rows, self.stage, training=False)[0]["x"]
-        assert isinstance(inputs, Latents), "only styles are truncated"
+        assert isinstance(noise, Latents), "only styles are truncated"
         generator, weights = self.game.generators["generator"], self.weights["generator"]
-        return make_truncated(generator, weights, inputs, self.psi, self.cutoff, self.stage)
+        return make_truncated(generator, weights, noise, self.psi, self.cutoff, self.stage)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from egan.files import lock
+from runs.batch.queue import Task
 from runs.common.errors import ConfigError
 from runs.common.files import read_text, write_text
 from runs.common.lock import RunBusy
@@ -25,7 +26,6 @@ from runs.config.differences import differences
 from runs.config.safe_yaml import LARGEST_CONFIG
 from runs.config.schema import RunConfig
 from runs.study.loading import parse_study
-from runs.study.queue import Task
 from runs.study.study import Study
 
 LOCK = "study.lock"

@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from runs.batch.queue import Task
 from runs.display.progress import PLAIN_INTERVAL, duration
-from runs.study.queue import Task
 
 
 class StudyProgress:

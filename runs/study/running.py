@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runs.batch.child import DONE, STOPPED
+from runs.batch.placement import Placement, place_runs
+from runs.batch.queue import Task, run_all
 from runs.common.errors import ConfigError
 from runs.study.curves import median_curves
 from runs.study.folder import StudyFolder, tasks_of
 from runs.study.loading import load_study
 from runs.study.progress import StudyProgress, share_of
-from runs.study.queue import Placement, Task, place_runs, run_all
 from runs.study.records import read_outcome, write_outcome
 from runs.study.report import Report, report_on_folder
 from runs.study.study import Study
-from runs.study.trial import DONE, STOPPED
 from runs.tracking.preflight import check_store
 from runs.tracking.study_logger import StudyRecord, open_study_record
 
@@ -43,7 +44,7 @@ def run_study(
         source: a study's YAML file, the name of one that comes with the package, or the folder of
             one that was begun.
         output: the study's folder; by default `outputs/<name>`.
-        at_once: how many runs at a time; by default as many as fit, see `runs.study.queue`.
+        at_once: how many runs at a time; by default as many as fit, see `runs.batch.placement`.
         progress: where to show how far it is.
 
     Raises:

@@ -7,10 +7,8 @@ gracefully when its standard input closes: so no run outlives a study that was k
 """
 
 import json
-import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 from populations.lineage import Lineage
 from populations.messages import one_line
+from runs.batch.child import DONE, FAILED, STOPPED, stop_with_parent
 from runs.common.lock import RunBusy
 from runs.common.signals import SOFT
 from runs.config.schema import RunConfig
@@ -30,9 +29,7 @@ from runs.study.records import read_outcome, write_outcome
 from runs.training.driver import evolve, resume
 from runs.training.session import Result
 
-DONE, FAILED, STOPPED = 0, 1, 3
 INTERVAL = 0.5  # seconds between reports
-ORPHAN = 1.0  # seconds that a run lives on after its study
 BUSY = 600.0  # seconds to wait for a run whose former process is still ending
 
 
@@ -113,22 +110,6 @@ def _spent_so_far(folder: RunFolder, config: RunConfig) -> Spent:
         if isinstance(line, Entry):
             spent.add(line)
     return spent
-
-
-def stop_with_parent() -> None:
-    """End this process when its standard input does, which the study holds.
-
-    It has a moment to stop as SIGTERM asks it to; what it loses is made again, to the bit.
-    """
-
-    def wait() -> None:
-        while os.read(0, 1024):  # not through sys.stdin, whose lock the interpreter's end wants
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(ORPHAN)
-        os._exit(STOPPED)
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def main() -> None:

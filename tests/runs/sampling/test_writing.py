@@ -78,7 +78,7 @@ def test_a_failure_in_the_middle_leaves_no_file(plain, monkeypatch, tmp_path):
     sampler = open_sampler(plain["dcgan"])[0]
     make, made = Sampler.make, []
 
-    def failing(self, inputs):
+    def failing(self, inputs, conditions):
         made.append(1)
         if len(made) == 2:
             raise OSError("disk full")

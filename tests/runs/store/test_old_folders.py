@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from runs import resume, sample
+from runs.batch.child import DONE
 from runs.common.errors import ConfigError
 from runs.common.formats import FORMAT, STAMP
 from runs.display.inspection import inspect_run
@@ -22,7 +23,7 @@ from runs.store.journal import Entry, read_head, read_journal, seal
 from runs.store.snapshots import MANIFEST, snapshots, verify
 from runs.study.folder import StudyFolder
 from runs.study.records import read_outcome, write_outcome
-from runs.study.trial import DONE, run_trial
+from runs.study.trial import run_trial
 from tests.runs.copies import copy_of, record
 
 OLD = Path(__file__).parents[2] / "data" / "format1"

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from runs.batch.child import DONE, FAILED
 from runs.study.folder import StudyFolder
 from runs.study.loading import parse_study
 from runs.study.records import read_outcome, read_record
 from runs.study.report import report_on_folder
 from runs.study.selection_signal import other_seeds, selection_signal
-from runs.study.trial import DONE, FAILED, run_trial
+from runs.study.trial import run_trial
 
 HERE = {"executor": "local", "device": "cpu"}
 

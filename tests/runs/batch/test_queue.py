@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from runs.batch.placement import place_runs
+from runs.batch.queue import Task, run_all
 from runs.common.errors import ConfigError
 from runs.config.execution import ExecutionConfig
-from runs.study.queue import Task, place_runs, run_all
 
 
 class Notes:
@@ -74,7 +75,7 @@ def test_a_stop_reaches_the_runs_and_starts_no_more(tmp_path):
 
 def test_a_machine_without_gpus_takes_as_many_runs_as_its_cores_hold(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("runs.study.queue.visible_gpus", lambda: [])
+    monkeypatch.setattr("runs.batch.placement.visible_gpus", lambda: [])
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     placement = place_runs(ExecutionConfig(executor="ray", threads=2))
     assert len(placement.places) == 4
@@ -88,7 +89,7 @@ def test_a_machine_without_gpus_takes_as_many_runs_as_its_cores_hold(monkeypatch
 
 def test_every_gpu_takes_a_run_or_a_share_of_one(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("runs.study.queue.visible_gpus", lambda: ["0", "3"])
+    monkeypatch.setattr("runs.batch.placement.visible_gpus", lambda: ["0", "3"])
     placement = place_runs(ExecutionConfig())
     assert [place["CUDA_VISIBLE_DEVICES"] for place in placement.places] == ["0", "3"]
     assert placement.execution["device"] == "cuda"
@@ -97,7 +98,7 @@ def test_every_gpu_takes_a_run_or_a_share_of_one(monkeypatch):
 
 
 def test_a_cluster_takes_as_many_runs_as_hold_their_workers(monkeypatch):
-    monkeypatch.setattr("runs.study.queue._ask_cluster", lambda execution: ("cuda", 9))
+    monkeypatch.setattr("runs.batch.placement._ask_cluster", lambda execution: ("cuda", 9))
     placement = place_runs(ExecutionConfig(address="head:6379"))
     assert len(placement.places) == 9 and placement.execution["workers"] == 1
     assert len(place_runs(ExecutionConfig(address="head:6379", workers=2)).places) == 4

@@ -1,0 +1,111 @@
+"""What to draw pairs of images from, or two sets: one small config per source, as `config`."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Side = Annotated[int, Field(ge=4, le=4096)]
+Size = tuple[Side, Side]  # (height, width)
+Split = Literal["train", "test"]
+
+
+class PairBase(BaseModel):
+    """What all sources of pairs have.
+
+    What is held out judges children: else selection would reward what is learnt by heart.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    condition: None = Field(None, description="translators have their image as condition")
+    resolution: Side | Size = Field(64, description="side of the images, or height and width")
+    load: Side | Size | None = Field(
+        None,
+        description="size that images are stored in, of which draws cut `resolution` at a random "
+        "place, the same for both of a pair (the paper: 286 for 256); null: no cutting",
+    )
+    flip: bool = Field(False, description="mirror every drawn pair with probability 1/2")
+    split: Split = Field("train", description="the part that is opened")
+    held_out: int = Field(
+        16, ge=0, description="every n-th pair judges children, and trains nothing; 0: all train"
+    )
+
+    @field_validator("resolution", "load", mode="after")
+    @classmethod
+    def _height_and_width(cls, size: "int | Size | None") -> "Size | None":
+        return (size, size) if isinstance(size, int) else size
+
+    @model_validator(mode="after")
+    def _cut_from_something_larger(self) -> Self:
+        if any(a < b for a, b in zip(self.stored, self.size, strict=True)):
+            raise ValueError(
+                f"load is {' x '.join(map(str, self.stored))}, smaller than resolution, "
+                f"{' x '.join(map(str, self.size))}"
+            )
+        return self
+
+    @property
+    def size(self) -> Size:
+        """The (height, width) of drawn images."""
+        size = self.resolution
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def stored(self) -> Size:
+        """The (height, width) of images at rest; a test part is never cut."""
+        if self.load is None or self.split == "test":
+            return self.size
+        return (self.load, self.load) if isinstance(self.load, int) else self.load
+
+
+Channels = Literal[1, 2, 3, 4]
+
+
+class PairsConfig(PairBase):
+    """Pairs of images on disk, or two sets, in the layouts of pix2pix and CycleGAN.
+
+    `ROOT/{train,test}` with A and B side by side in each image; `ROOT/A/train` and `ROOT/B/train`
+    with equal names; `ROOT/trainA` and `ROOT/trainB`, two sets; a .zip of any of these. With
+    `target`, `path` and `target` are two folders that `prepare` wrote, or two arrays.
+    """
+
+    source: Literal["pairs"] = "pairs"
+    path: Path
+    target: Path | None = Field(None, description="B, where A and B are packed apart")
+    aligned: bool | None = Field(
+        None, description="whether A and B are pairs; null: as the layout says"
+    )
+    channels: Channels | None = Field(
+        None, description="of A: convert every image; null: 1 or 3, as the first one"
+    )
+    target_channels: Channels | None = Field(None, description="the same of B")
+    skip_bad: bool = Field(False, description="leave out unusable pairs, and list them")
+
+    @field_validator("path", "target")
+    @classmethod
+    def _path_is_absolute(cls, path: Path | None) -> Path | None:
+        # A run is resumed, and a worker started, from another working directory.
+        return None if path is None else path.expanduser().absolute()
+
+
+class EmojiLinesConfig(PairBase):
+    """Line drawings and the same emoji in colour, 1,594 pairs (see `egan.data.emoji`)."""
+
+    source: Literal["emoji-lines"] = "emoji-lines"
+    aligned: bool = Field(True, description="false: two sets, of different emoji")
+
+
+class GlyphsConfig(PairBase):
+    """Letters in two of matplotlib's fonts (see `egan.data.glyphs`); small, for tests."""
+
+    source: Literal["glyphs"] = "glyphs"
+    resolution: Side | Size = 32
+    fonts: tuple[str, str] = Field(
+        ("DejaVuSans", "DejaVuSerif-Bold"), description="A's and B's, of matplotlib's own"
+    )
+    count: int = Field(1024, ge=32, le=3000, description="letters, of which every 8th is for test")
+    aligned: bool = Field(True, description="false: two sets, of different letters")
+
+
+PairConfig = PairsConfig | EmojiLinesConfig | GlyphsConfig

@@ -1,0 +1,1 @@
+"""Many runs at once: where they go, and their processes."""
