@@ -50,14 +50,14 @@ def sampler_of(
         raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
     weights = weights_of(parent.networks) if raw else parent.average
     _check_fit(game, weights)
-    return Sampler(game, weights, card.shape, stage)
+    return Sampler(game, weights, card.shape, stage, conditions=card.conditions)
 
 
 def survivors_of(config: GameConfig, card: DataCard, exported: ExportedState) -> list[Sampler]:
     """Return a sampler of each parent's own weights, not averaged, on the CPU."""
     game, stage = _played(config, card, exported)
     return [
-        Sampler(game, weights_of(parent.networks), card.shape, stage)
+        Sampler(game, weights_of(parent.networks), card.shape, stage, conditions=card.conditions)
         for parent in import_state(exported, torch.device("cpu")).parents
     ]
 
