@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from egan.data.annotations import Annotations
+from egan.data.annotations import Annotations, some
 from egan.data.config import ArrayConfig
 from egan.data.npz import ArrayError, array_members, read_header, read_member
 from egan.data.resize import resize_images
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, Origin
+
+LeftOut = tuple[tuple[str, int], ...]
 
 
 def open_array(config: ArrayConfig) -> ImageSource:
@@ -30,9 +32,9 @@ def open_array(config: ArrayConfig) -> ImageSource:
     path = config.path
     if not path.is_file():
         raise DataError(f"{path}: no such file; data.path must lead to {config.wanted}")
-    about = Annotations()
+    about, left_out = Annotations(labels_from="a .npy file holds images alone"), LeftOut()
     if zipfile.is_zipfile(path):
-        stored, about = _read_npz(path, config.key)
+        stored, about, left_out = _read_npz(path, config.key)
     elif config.key is not None:
         raise DataError(f"{path}: data.key is for .npz files, and this is none")
     else:
@@ -46,6 +48,7 @@ def open_array(config: ArrayConfig) -> ImageSource:
         tags=about.tags,
         tag_names=about.tag_names,
         flip=config.flip,
+        origin=Origin(about.labels_from, about.tags_from, left_out),
     )
 
 
@@ -68,7 +71,7 @@ def map_npy(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, Annotations]:
+def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, Annotations, LeftOut]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = array_members(archive)
@@ -79,7 +82,9 @@ def _read_npz(path: Path, key: str | None) -> tuple[np.ndarray, Annotations]:
                 name: read_member(archive, members[name], path)
                 for name in _names_beside(members, part)
             }
-            return images, _annotations(beside, len(images), path)
+            others = sorted(members.keys() - beside.keys() - {key})
+            left_out = ((f"other arrays ({some(others)})", len(others)),) if others else ()
+            return images, _annotations(beside, len(images), path), left_out
     except DataError:
         raise
     except ArrayError as error:
@@ -96,7 +101,7 @@ def _names_beside(members: dict[str, zipfile.ZipInfo], part: str | None) -> list
 
 def _annotations(beside: dict[str, np.ndarray], count: int, path: Path) -> Annotations:
     labels = tags = classes = tag_names = None
-    labels_from = tags_from = ""
+    labels_from, tags_from = "no array `labels`", ""
     for name, stored in beside.items():
         match name:
             case "classes":

@@ -19,7 +19,7 @@ import numpy as np
 from egan.cache import keep, recall
 from egan.data.config import AvatarsConfig
 from egan.data.npz import ArrayError, read_arrays
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, Origin
 
 PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
 LICENCE = "CC0 1.0"
@@ -77,6 +77,7 @@ def open_avatars(config: AvatarsConfig) -> ImageSource:
         tags=tags,
         tag_names=tag_names,
         flip=config.flip,
+        origin=Origin(f"the avatars' {label}", "the avatars' parts and colours"),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from egan.data.config import CifarConfig
 from egan.data.resize import resize_images
-from egan.data.source import DataError, ImageSource, inside
+from egan.data.source import DataError, ImageSource, Origin, inside
 
 _PIXELS = 3 * 32 * 32
 _FILES = {
@@ -45,6 +45,7 @@ def open_cifar(config: CifarConfig) -> ImageSource:
         labels=np.concatenate([part[1] for part in parts]),
         classes=_class_names(folder / _NAMES[config.classes], config.classes),
         flip=config.flip,
+        origin=Origin("the records", left_out=_left_out(folder, files)),
     )
 
 
@@ -56,6 +57,13 @@ def is_cifar(path: Path) -> Literal[10, 100] | None:
         if path.name in names or any((folder / name).is_file() for name in names):
             return 10 if classes == 10 else 100
     return None
+
+
+def _left_out(folder: Path, files: list[Path]) -> tuple[tuple[str, int], ...]:
+    """Return the files of this kind that are there and not read."""
+    names = {name for names in _FILES.values() for name in names} - {file.name for file in files}
+    there = sorted(name for name in names if (folder / name).is_file())
+    return ((f"other files of images ({', '.join(there)})", len(there)),) if there else ()
 
 
 def _inner(folder: Path, classes: int) -> Path:
@@ -96,4 +104,9 @@ def _class_names(path: Path, classes: int) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     names = tuple(path.read_text(encoding="utf-8", errors="replace").split())
-    return names if len(names) == classes else None
+    if len(names) != classes:
+        raise DataError(
+            f"{path}: names {len(names)} classes, and CIFAR-{classes} has {classes}; put the "
+            "original file there, or remove it"
+        )
+    return names

@@ -95,14 +95,25 @@ class CifarConfig(_FileConfig):
 
 
 class ImagesConfig(_FileConfig):
-    """A folder tree or .zip of PNG, JPEG and WebP files, centre-cropped and resized."""
+    """A folder tree or .zip of image files, centre-cropped and resized."""
 
-    wanted: ClassVar[str] = "a folder or .zip of PNG, JPEG or WebP images"
+    wanted: ClassVar[str] = "a folder or .zip of PNG, JPEG, WebP, BMP or TIFF images"
     source: Literal["images"] = "images"
     resolution: Resolution = 64
     channels: Literal[1, 3] | None = Field(
         default=None,
         description="1 or 3: convert every file; None: as the first file, others are an error",
+    )
+    part: Literal["train", "val", "test", "all"] | None = Field(
+        default=None, description="of a folder with such folders; None: train"
+    )
+    labels: Literal["json", "folders", "none"] | None = Field(
+        default=None,
+        description="where labels come from: dataset.json, the folders' names, nowhere; None: as "
+        "they are found, and what is unclear is an error",
+    )
+    bits: int | None = Field(
+        default=None, ge=8, le=16, description="bits that 16-bit greys use; None: 16"
     )
     skip_bad: bool = Field(default=False, description="leave out unreadable files, and list them")
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from egan.data.config import DigitsConfig
 from egan.data.resize import resize_images
-from egan.data.source import ImageSource
+from egan.data.source import ImageSource, Origin
 
 
 def open_digits(config: DigitsConfig) -> ImageSource:
@@ -22,4 +22,5 @@ def open_digits(config: DigitsConfig) -> ImageSource:
         labels=stored.target.astype(np.int64),
         classes=tuple("0123456789"),
         flip=config.flip,
+        origin=Origin("scikit-learn"),
     )

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from egan.data.config import GaussiansConfig
+from egan.data.source import Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class GaussianMixture:
     tag_names: ClassVar[None] = None
     flip: ClassVar[bool] = False
     skipped: ClassVar[tuple[tuple[str, str], ...]] = ()
+    origin: ClassVar[Origin] = Origin("the mode of each point")
 
     @property
     def fingerprint(self) -> str:

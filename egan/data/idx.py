@@ -18,7 +18,7 @@ import numpy as np
 from egan.data.config import IdxConfig
 from egan.data.npz import ArrayError, check_expansion
 from egan.data.resize import resize_images
-from egan.data.source import DataError, ImageSource, check_regular, inside
+from egan.data.source import DataError, ImageSource, Origin, check_regular, inside
 
 # train-images-idx3-ubyte.gz, t10k-images.idx3-ubyte, emnist-letters-test-images-idx3-ubyte, ...
 _IMAGES_NAME = re.compile(r"(?:.*-)?(train|t10k|test)-images[-.]idx3-ubyte(?:\.gz)?")
@@ -38,9 +38,14 @@ def open_idx(config: IdxConfig) -> ImageSource:
     images = read_idx(path, dimensions=3)
     if path.name.startswith("emnist-"):
         images = images.swapaxes(1, 2)
-    labels = _read_labels(path, len(images))
-    images = resize_images(images[:, None], config.resolution)
-    return ImageSource(path.name, images, labels, flip=config.flip)
+    labels, labels_from = _read_labels(path, len(images))
+    return ImageSource(
+        name=path.name,
+        images=resize_images(images[:, None], config.resolution),
+        labels=labels,
+        flip=config.flip,
+        origin=Origin(labels_from, left_out=_left_out(path) if config.path.is_dir() else ()),
+    )
 
 
 def is_idx(path: Path) -> bool:
@@ -126,8 +131,15 @@ def _find_images(folder: Path, split: str) -> Path:
     raise DataError(f"{folder}: no {parts[0]}-images-idx3-ubyte[.gz] in this folder")
 
 
-def _read_labels(images: Path, count: int) -> np.ndarray | None:
-    """Read the labels that lie beside an image file under the usual name."""
+def _left_out(images: Path) -> tuple[tuple[str, int], ...]:
+    """Return the files of images that lie beside the one that is read."""
+    there = {entry.name for entry in images.parent.iterdir() if _IMAGES_NAME.fullmatch(entry.name)}
+    others = sorted(there - {images.name, f"{images.name}.gz"})
+    return ((f"other files of images ({', '.join(others)})", len(others)),) if others else ()
+
+
+def _read_labels(images: Path, count: int) -> tuple[np.ndarray | None, str]:
+    """Read the labels that lie beside an image file under the usual name, and say where from."""
     name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     for path in (images.with_name(name), images.with_name(name + ".gz")):
         if path != images and path.is_file():
@@ -136,5 +148,6 @@ def _read_labels(images: Path, count: int) -> np.ndarray | None:
                 raise DataError(
                     f"{path}: {len(labels)} labels for the {count} images of {images.name}"
                 )
-            return labels.astype(np.int64)
-    return None
+            return labels.astype(np.int64), path.name
+    beside = "" if name == images.name else f"there is no {name}[.gz] beside {images.name}"
+    return None, beside

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from egan.data.array import map_npy
 from egan.data.config import PackedConfig
-from egan.data.source import DataError, ImageSource, inside
+from egan.data.source import DataError, ImageSource, Origin, inside
 
 IMAGES, LABELS, TAGS, MANIFEST = "images.npy", "labels.npy", "tags.npy", "manifest.json"
 
@@ -31,7 +31,8 @@ class Manifest(BaseModel):
         tag_names: what each of the T tags is, or None.
         sha256: of each file, by its name.
         source: the config it was packed from.
-        skipped: (file, reason) of what was left out.
+        skipped: (file, reason) of the bad files.
+        origin: where labels and tags came from, and what was left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +46,7 @@ class Manifest(BaseModel):
     source: dict[str, Any]
     skipped: tuple[tuple[str, str], ...] = ()
     tag_names: tuple[str, ...] | None = None
+    origin: Origin = Origin()
 
     @property
     def fingerprint(self) -> str:
@@ -88,6 +90,7 @@ def open_packed(config: PackedConfig) -> ImageSource:
         flip=config.flip,
         skipped=manifest.skipped,
         digest=manifest.fingerprint,
+        origin=manifest.origin,
     )
 
 

@@ -16,25 +16,18 @@ import numpy as np
 
 from egan.data.array import open_array
 from egan.data.config import ArrayConfig, PackedConfig
-from egan.data.images import (
-    SUFFIXES,
-    Tree,
-    flattened,
-    image_names,
-    map_in_order,
-    open_picture,
-    open_tree,
-)
+from egan.data.decoding import flattened, open_picture
+from egan.data.images import map_in_order
+from egan.data.layout import image_names
 from egan.data.packed import is_packed, open_packed
 from egan.data.pair_config import PairsConfig, Size
 from egan.data.pairs import PairSource
 from egan.data.source import DataError
+from egan.data.trees import Tree, open_tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TIFF = (".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 Item = TypeVar("Item")
 LAYOUTS = (
@@ -121,7 +114,7 @@ class _Found:
 
 def _find(tree: Tree, config: PairsConfig) -> _Found:
     """Return the images of the asked part, by the first layout that has any."""
-    names = image_names(tree, SUFFIXES + TIFF)
+    names = image_names(tree)
     split = config.split
     for a, b, aligned in (
         (("A", split), ("B", split), True),
@@ -286,7 +279,7 @@ def _half(tree: Tree, half: Half) -> "Image":
 
 
 def read_picture(content: bytes) -> "Image":
-    """Return the image of a PNG, JPEG, WebP or TIFF file.
+    """Return the image of a file.
 
     Raises:
         DataError: 16 bits for each of several channels, of which Pillow would keep 8; or too large.
@@ -295,7 +288,7 @@ def read_picture(content: bytes) -> "Image":
     header = content[: _PNG_COLOUR + 1]
     if header.startswith(b"\x89PNG") and header[_PNG_DEPTH] == 16 and header[_PNG_COLOUR] != _GREY:
         raise DataError("16 bits are read of images with one channel alone; save this one with 8")
-    return open_picture(content, FORMATS)
+    return open_picture(content)
 
 
 def to_pixels(picture: "Image", size: Size, channels: int | None) -> np.ndarray:

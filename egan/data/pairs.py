@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from egan.data.pair_config import PairBase, Size
-from egan.data.source import DataError
+from egan.data.source import DataError, Origin
 
 TEST_EVERY = 8  # of the built-in sets: every so many-th pair is for test
 
@@ -47,6 +47,7 @@ class PairSource:
     classes: ClassVar[None] = None
     tags: ClassVar[None] = None
     tag_names: ClassVar[None] = None
+    origin: ClassVar[Origin] = Origin()
 
     def __post_init__(self) -> None:
         for side, images in (("A", self.a), ("B", self.b)):

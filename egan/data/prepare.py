@@ -18,7 +18,7 @@ from egan.data.images import list_images
 from egan.data.opening import detect_source, open_source
 from egan.data.packed import IMAGES, LABELS, MANIFEST, TAGS, Manifest, is_packed
 from egan.data.resize import resize_images
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, Origin
 from egan.files import fsync, lock, sha256
 
 Progress = Callable[[int, int], None]
@@ -75,6 +75,7 @@ class _Frames:
     images: Iterator[tuple[int, np.ndarray]]
     about: Annotations
     skipped: list[tuple[str, str]]
+    origin: Callable[[], Origin]  # once the images are through
 
 
 def _open_frames(config: DataConfig, resolution: int, skip_bad: bool) -> _Frames:
@@ -85,7 +86,9 @@ def _open_frames(config: DataConfig, resolution: int, skip_bad: bool) -> _Frames
         update = {"resolution": resolution, "skip_bad": skip_bad}
         files = list_images(config.model_copy(update=update))
         total = len(files.names)
-        return _Frames(files.name, total, files.decode(), files.about, files.skipped)
+        return _Frames(
+            files.name, total, files.decode(), files.about, files.skipped, lambda: files.origin
+        )
     if not isinstance(config, PackedConfig):
         config = config.model_copy(update={"resolution": None})  # resized below, one by one
     opened = open_source(config)
@@ -95,7 +98,9 @@ def _open_frames(config: DataConfig, resolution: int, skip_bad: bool) -> _Frames
         for position in range(len(opened))
     )
     about = Annotations(opened.labels, opened.classes, tags=opened.tags, tag_names=opened.tag_names)
-    return _Frames(opened.name, len(opened), images, about, list(opened.skipped))
+    return _Frames(
+        opened.name, len(opened), images, about, list(opened.skipped), lambda: opened.origin
+    )
 
 
 def _write(folder: Path, frames: _Frames, config: DataConfig, progress: Progress) -> Manifest:
@@ -114,6 +119,7 @@ def _write(folder: Path, frames: _Frames, config: DataConfig, progress: Progress
         sha256={name: sha256(folder / name) for name in files},
         source=config.model_dump(mode="json"),
         skipped=tuple(frames.skipped),
+        origin=frames.origin(),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for name in (*files, MANIFEST, "."):

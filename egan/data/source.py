@@ -38,6 +38,23 @@ def inside(folder: Path, file: Path) -> Path:
     return file
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a set came from, for the report of what was read.
+
+    Attributes:
+        labels: where its labels came from; where there are none, why.
+        tags: where its tags came from.
+        left_out: (what, how many) of all that was there and not read.
+        notes: what else to know.
+    """
+
+    labels: str = ""
+    tags: str = ""
+    left_out: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSource:
     """A finite set of images, uint8 at rest.
@@ -49,6 +66,7 @@ class ImageSource:
         classes: the classes' names, indexed by label, or None.
         tags: (N, T) float32, finite, or None.
         tag_names: what each of the T numbers is, or None.
+        origin: where labels and tags came from, and what was left out.
         flip: whether draws mirror images at random.
         skipped: (file, reason) of what was left out on opening.
         digest: the content's hash where it is known already; see `fingerprint`.
@@ -66,6 +84,7 @@ class ImageSource:
     digest: str | None = None
     tags: np.ndarray | None = None
     tag_names: tuple[str, ...] | None = None
+    origin: Origin = Origin()
 
     kind: ClassVar[Literal["images"]] = "images"
 

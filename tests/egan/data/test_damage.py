@@ -38,12 +38,15 @@ def image(kind: str) -> bytes:
     return saved(lambda stream: Image.fromarray(PIXELS[0]).save(stream, kind))
 
 
-def archive() -> bytes:
+INDEX = ("dataset.json", '{"labels": [["a/x.png", 1], ["b/y.png", 0]]}')
+
+
+def archive(beside: tuple[str, str] = INDEX) -> bytes:
     def save(stream: io.BytesIO) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as written:
             written.writestr("a/x.png", image("PNG"))
             written.writestr("b/y.png", image("PNG"))
-            written.writestr("dataset.json", '{"labels": [["a/x.png", 1], ["b/y.png", 0]]}')
+            written.writestr(*beside)
 
     return saved(save)
 
@@ -62,6 +65,9 @@ FORMATS = {
     "png": ("folder/a.png", ImagesConfig, image("PNG")),
     "jpeg": ("folder/a.jpg", ImagesConfig, image("JPEG")),
     "webp": ("folder/a.webp", ImagesConfig, image("WEBP")),
+    "bmp": ("folder/a.bmp", ImagesConfig, image("BMP")),
+    "tiff": ("folder/a.tif", ImagesConfig, image("TIFF")),
+    "tags": ("tags.zip", ImagesConfig, archive(("tags.csv", "file,x,y\na/x.png,1,0\nb/y.png,0,1"))),
 }
 
 

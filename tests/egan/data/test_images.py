@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from egan.data import DataError, detect_source, open_source
-from egan.data import images as module
+from egan.data import trees as module
 from egan.data.config import ImagesConfig
 
 GREY, RED = Image.new("L", (20, 12), 77), Image.new("RGB", (12, 20), (200, 10, 30))
