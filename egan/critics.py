@@ -91,23 +91,24 @@ def _step(
     before: Tensor | None,
 ) -> tuple[Tensor, Network]:
     """Return a critic's loss (), and the critic after one optimiser step."""
-    discriminator, optimizer = config.discriminator, config.optimizer
+    step = context.generation * config.discriminator.updates + update
+    due = config.discriminator.weights(step, context.shown)
+    # Tensors, so that a recorded step serves all values of a weight that is scheduled.
+    strengths = [torch.full((), weight, device=context.device) for weight in due.values()]
     mix = None
-    if discriminator.gradient_penalty:
+    if "gradient_penalty" in due:
         places = torch.rand(context.batch, generator=context.stream(Purpose.PENALTY, update))
         mix = send(places, context.device)
-    due = discriminator.due(context.generation * discriminator.updates + update)
     loss, gradient, buffers = run(
         gradients.critic_gradient,
-        context, critic.weights, real, fake, inputs, mix, role=role, config=due,
+        context, critic.weights, real, fake, inputs, mix, strengths,
+        role=role, loss=config.discriminator.loss, due=tuple(due),
     )  # fmt: skip
     params, moments = adam(
         critic.weights.params,
         gradient,
         critic.moments,
-        optimizer.discriminator_learning_rate or optimizer.learning_rate,
-        optimizer.betas,
-        optimizer.eps,
+        config.optimizer.at(context.shown, critic=True),
         before,
     )
     return loss, Network(Weights(params, buffers), moments)

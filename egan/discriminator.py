@@ -4,33 +4,49 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from egan.ramp import NUMBER, NUMBER_OR_RAMP, RAMP, Ramp, value_at, within
+
 Judge = Callable[[Mapping, Mapping], Tensor]  # logits of samples and their conditions
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+HEAVIEST = 1e38  # what float32 holds
+Weight = Annotated[float, Field(ge=0, lt=HEAVIEST)]
+ScheduledWeight = Annotated[
+    Annotated[Weight, NUMBER] | Annotated[Ramp, AfterValidator(within(0, HEAVIEST)), RAMP],
+    NUMBER_OR_RAMP,
+]
 
 
 class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
-    """How every critic is trained in each generation, on the survivors' fakes."""
+    """How every critic is trained in each generation, on the survivors' fakes.
+
+    A penalty's weight is a number or, by images shown to D, {from: 1, to: .1, over: 2000}.
+    """
 
     updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
     loss: Literal["bce", "least_squares", "hinge"] = "bce"
-    r1: Weight = Field(0.0, description="weight of the gradient penalty on reals")
+    r1: ScheduledWeight = Field(0.0, description="weight of the gradient penalty on reals")
     r1_every: int = Field(1, ge=1, description="updates per penalty on reals, then as much heavier")
-    r2: Weight = Field(0.0, description="weight of the gradient penalty on fakes")
-    gradient_penalty: Weight = Field(0.0, description="weight of WGAN-GP's penalty")
+    r2: ScheduledWeight = Field(0.0, description="weight of the gradient penalty on fakes")
+    gradient_penalty: ScheduledWeight = Field(0.0, description="weight of WGAN-GP's penalty")
 
-    def due(self, update: int) -> "DiscriminatorConfig":
-        """Return the config of the run's `update`-th step (from 0): with R1 or without.
+    def weights(self, update: int, images: int) -> dict[str, float]:
+        """Return the weights of the penalties in the run's `update`-th step (from 0), by name.
 
-        Lazy regularisation (Karras et al., 1912.04958, section 3.1): every k-th step, k times R1.
+        `images` were shown to D before. What has no weight is left out. Lazy regularisation (Karras
+        et al., 1912.04958, section 3.1): every k-th step, k times R1.
         """
-        if self.r1_every == 1:
-            return self
-        r1 = 0.0 if update % self.r1_every else self.r1 * self.r1_every
-        return self.model_copy(update={"r1": r1})
+        factors = {
+            "r1": 0 if update % self.r1_every else self.r1_every,
+            "r2": 1,
+            "gradient_penalty": 1,
+        }
+        weights = {
+            name: factor * value_at(getattr(self, name), images) for name, factor in factors.items()
+        }
+        return {name: weight for name, weight in weights.items() if weight}
 
 
 def bce(real: Tensor, fake: Tensor) -> Tensor:
@@ -67,24 +83,24 @@ def squared_gradient_norm(judge: Judge, samples: Mapping, inputs: Mapping) -> Te
 
 def penalties(
     judge: Judge,
-    config: DiscriminatorConfig,
+    weights: Mapping[str, Tensor],
     real: Mapping,
     fake: Mapping[str, Tensor],
     inputs: Mapping,
     mix: Tensor | None,
 ) -> Tensor:
-    """Return the weighted sum of the regularisers that the config asks for.
+    """Return the weighted sum of the regularisers that have a weight (), by name.
 
     `inputs` are what the fakes were made from. `mix` (N,) in [0, 1] places WGAN-GP's points between
     real and fake, where it is asked for. `judge` must leave D's buffers as they are.
     """
     total = torch.zeros((), device=next(iter(fake.values())).device)
     made = {name: real[name] for name in fake if name in real}  # the reals, less conditions
-    if config.r1:  # Mescheder et al., 1801.04406: g/2 E_x ||grad C(x)||^2
-        total = total + config.r1 / 2 * squared_gradient_norm(judge, made, real).mean()
-    if config.r2:  # the same on fakes
-        total = total + config.r2 / 2 * squared_gradient_norm(judge, fake, inputs).mean()
-    if config.gradient_penalty:  # Gulrajani et al., 1704.00028: E (||grad C(x^)|| - 1)^2
+    if "r1" in weights:  # Mescheder et al., 1801.04406: g/2 E_x ||grad C(x)||^2
+        total = total + weights["r1"] / 2 * squared_gradient_norm(judge, made, real).mean()
+    if "r2" in weights:  # the same on fakes
+        total = total + weights["r2"] / 2 * squared_gradient_norm(judge, fake, inputs).mean()
+    if "gradient_penalty" in weights:  # Gulrajani et al., 1704.00028: E (||grad C(x^)|| - 1)^2
         assert mix is not None
         between = {
             name: made[name].lerp(tensor, mix.view(-1, *[1] * (tensor.dim() - 1)))
@@ -92,5 +108,5 @@ def penalties(
             if name in made
         }
         norm = (squared_gradient_norm(judge, between, inputs) + 1e-12).sqrt()
-        total = total + config.gradient_penalty * (norm - 1).square().mean()
+        total = total + weights["gradient_penalty"] * (norm - 1).square().mean()
     return total

@@ -34,7 +34,7 @@ from egan.data.draws import Draws
 from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
-from egan.optimizer import adam
+from egan.optimizer import Settings, adam
 from egan.schedule import Schedule
 from egan.state import EvolutionState, Genome, Moments, Network, Weights, extremes, weights_of
 from egan.streams import Purpose, torch_stream
@@ -239,7 +239,7 @@ class Engine:
             context, weights_of(parent), weights_of(state.critics), inputs, reals,
             mutations=mutations,
         )  # fmt: skip
-        config = self._config_in(state)
+        settings = self._config_in(state).optimizer.at(context.shown)
         children, made, reports = [], [], []
         for job, descent in zip(ordered, found, strict=True):
             if isinstance(descent, str):
@@ -247,7 +247,7 @@ class Engine:
                 continue
             loss, directions = descent
             networks = {
-                role: self._descend(config, role, network, gradient, buffers[role])
+                role: self._descend(settings, role, network, gradient, buffers[role])
                 for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
             made.append((job, networks))
@@ -262,7 +262,7 @@ class Engine:
 
     def _descend(
         self,
-        config: GameConfig,
+        settings: Settings,
         role: str,
         network: Network,
         gradient: Tensor,
@@ -272,9 +272,7 @@ class Engine:
             network.weights.params,
             gradient,
             network.moments,
-            config.optimizer.learning_rate,
-            config.optimizer.betas,
-            config.optimizer.eps,
+            settings,
             self._before[role],
         )
         return Network(Weights(params, buffers), moments)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from egan.context import Context
-from egan.discriminator import LOSSES, DiscriminatorConfig, penalties
+from egan.discriminator import LOSSES, penalties
 from egan.games.game import Batch, Buffers, Genes, Samples
 from egan.mutations import Mutation, takes_reals
 from egan.state import Weights
@@ -128,25 +128,27 @@ def critic_gradient(
     fake: Samples,
     inputs: Batch,
     mix: Tensor | None,
+    strengths: Sequence[Tensor],
     role: str,
-    config: DiscriminatorConfig,
+    loss: str,
+    due: Sequence[str],
 ) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
     """Return a critic's loss (), its gradient (P,), and its buffers after seeing reals, then fakes.
 
-    `inputs` are what the fakes were made from.
+    `inputs` are what the fakes were made from, `strengths` () the weights of the penalties `due`.
     """
     critic = _leaf(weights)
     of_real, buffers = context.judge(role, critic, real, real)
     of_fake, buffers = context.judge(role, Weights(critic.params, buffers), fake, inputs)
-    loss = LOSSES[config.loss](of_real["logits"], of_fake["logits"])
-    loss = loss + penalties(
+    total = LOSSES[loss](of_real["logits"], of_fake["logits"])
+    total = total + penalties(
         lambda samples, own: context.judge(role, critic, samples, own)[0]["logits"],
-        config, real, fake, inputs, mix,
+        dict(zip(due, strengths, strict=True)), real, fake, inputs, mix,
     )  # fmt: skip
     own = context.game.critic_loss(role, real, of_real, inputs, of_fake)
-    loss = loss if own is None else loss + own
-    (gradient,) = torch.autograd.grad(loss, critic.params)
-    return loss.detach(), gradient, buffers
+    total = total if own is None else total + own
+    (gradient,) = torch.autograd.grad(total, critic.params)
+    return total.detach(), gradient, buffers
 
 
 def _leaf(weights: Weights) -> Weights:

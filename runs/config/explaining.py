@@ -82,6 +82,8 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{name}: no {context['tag']!r}{hint} Known: {', '.join(known)}"
     if detail["type"] == "union_tag_not_found":
         return f"{key}.{detail['ctx']['discriminator'].strip(chr(39))}: is required"
+    if detail["type"] == "model_type":
+        return f"{key}: {_shown(value)} is not allowed: it is a section, {{key: value, ...}}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{key}: {message}" if key else message

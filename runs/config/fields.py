@@ -31,9 +31,11 @@ def field_of(model: type[BaseModel], name: str) -> FieldInfo | None:
 
 
 def member(annotation: Any, tag: Any) -> type[BaseModel] | None:
-    """Return the model of a tagged union that a tag chooses."""
+    """Return the model of a union that a tag chooses: a value of a key, or the class's name."""
     for option in options(annotation):
         if is_model(option):
+            if option.__name__ == tag:
+                return option  # type: ignore[no-any-return]
             for field in option.model_fields.values():
                 if get_origin(field.annotation) is Literal and tag in get_args(field.annotation):
                     chosen: type[BaseModel] = option
@@ -99,7 +101,7 @@ def locate(
             inside = holder = chosen
         elif isinstance(part, int) or (_is_dict(inside) and part != "[key]"):
             parts.append(str(part))
-            inside = None
+            inside = _item(inside, part)
     return ".".join(parts), holder
 
 
@@ -127,6 +129,15 @@ def _section(annotation: Any) -> Any:
     """Return the model of a section that may be left out, or the annotation as it is."""
     given = [option for option in options(annotation) if option is not NoneType]
     return given[0] if len(given) == 1 else annotation
+
+
+def _item(annotation: Any, place: int | str) -> Any:
+    """Return what a tuple holds at a place; None: it is no tuple, or has no such place."""
+    for option in options(annotation):
+        if get_origin(option) is tuple and isinstance(place, int):
+            kinds = get_args(option)
+            return kinds[place] if place < len(kinds) else None
+    return None
 
 
 def _is_dict(annotation: Any) -> bool:

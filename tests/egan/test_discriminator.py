@@ -92,8 +92,12 @@ def reference(module, config, real, fake, mix) -> float:
 
 def total(module, config: DiscriminatorConfig) -> torch.Tensor:
     real, fake, mix = batches()
+    weights = {
+        name: torch.tensor(weight, dtype=torch.float64)
+        for name, weight in config.weights(0, 0).items()
+    }
     return penalties(
-        lambda samples, _: module(samples["x"]), config, {"x": real}, {"x": fake}, {}, mix
+        lambda samples, _: module(samples["x"]), weights, {"x": real}, {"x": fake}, {}, mix
     )
 
 

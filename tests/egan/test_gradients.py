@@ -66,11 +66,11 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
             fakes = gradients.fakes(context, parent, inputs)
             slope = gradients.gradients_on_reals(context, critics, fakes)
             scores = gradients.objectives(context, parent, critics, inputs, slope)
-            mix, config = torch.empty(8, device="meta"), engine.config.discriminator
-            judge, role = critics["discriminator"], "discriminator"
+            mix, strength = (torch.empty(size, device="meta") for size in (8, ()))
             trained = gradients.critic_gradient(
-                context, judge, fakes, fakes, inputs, mix, role, config
-            )
+                context, critics["discriminator"], fakes, fakes, inputs, mix, [strength] * 3,
+                role="discriminator", loss="bce", due=("r1", "r2", "gradient_penalty"),
+            )  # fmt: skip
             for result in (descents, buffers, fakes, slope, scores, trained):
                 found = []
                 mapped(result, found.append)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from egan.optimizer import OptimizerConfig, adam
+from egan.optimizer import OptimizerConfig, Settings, adam
 from egan.state import Moments
 
 
@@ -28,7 +28,7 @@ def test_several_steps_have_the_bits_of_torchs_own(seed, rate, betas, eps):
         )
         theirs.grad = gradient.clone()
         optimizer.step()
-        params, moments = adam(params, gradient, moments, rate, betas, eps)
+        params, moments = adam(params, gradient, moments, Settings(rate, betas, eps))
         assert torch.equal(params, theirs)
     state = optimizer.state[theirs]
     assert torch.equal(moments.first, state["exp_avg"])
@@ -39,7 +39,9 @@ def test_several_steps_have_the_bits_of_torchs_own(seed, rate, betas, eps):
 def test_a_step_follows_algorithm_1_of_the_paper():
     params, gradient = torch.tensor([1.0, -2.0]).double(), torch.tensor([0.5, 4.0]).double()
     first, second = torch.tensor([0.1, -0.2]).double(), torch.tensor([0.3, 0.4]).double()
-    got, moments = adam(params, gradient, Moments(first, second, 6), 0.01, (0.5, 0.99), 1e-8)
+    got, moments = adam(
+        params, gradient, Moments(first, second, 6), Settings(0.01, (0.5, 0.99), 1e-8)
+    )
     m = 0.5 * first + 0.5 * gradient
     v = 0.99 * second + 0.01 * gradient**2
     m_hat, v_hat = m / (1 - 0.5**7), v / (1 - 0.99**7)
@@ -51,7 +53,7 @@ def test_a_step_follows_algorithm_1_of_the_paper():
 def test_a_step_changes_nothing_in_place():
     params, gradient = torch.ones(4), torch.full((4,), 2.0)
     moments = Moments(torch.ones(4), torch.ones(4), 3)
-    adam(params, gradient, moments, 0.1, (0.5, 0.99), 1e-8)
+    adam(params, gradient, moments, Settings(0.1, (0.5, 0.99), 1e-8))
     assert torch.equal(params, torch.ones(4)) and torch.equal(gradient, torch.full((4,), 2.0))
     assert torch.equal(moments.first, torch.ones(4)) and torch.equal(moments.second, torch.ones(4))
 

@@ -27,10 +27,22 @@ def history(engine, jobs, generations: int):
     return [tuple(rng.sample(jobs, 2)) for _ in range(generations)]
 
 
-@pytest.fixture(params=KINDS)
+SCHEDULES = {  # over four generations of eight images
+    "optimizer": {
+        "decay": {"over": 0.032},
+        "betas": (0.5, {"from": 0.9, "to": 0.99, "over": 0.02}),
+    },
+    "discriminator": {"r1": {"from": 1, "to": 0.1, "over": 0.032}},
+}
+
+
+@pytest.fixture(params=[*KINDS, "scheduled"])
 def pair(request, engine_of, jobs_of):
     """An engine with two parents, and its jobs."""
-    engine = engine_of(request.param, population={"survivors": 2})
+    kind, sections = request.param, {}
+    if kind == "scheduled":
+        kind, sections = "mlp", SCHEDULES
+    engine = engine_of(kind, population={"survivors": 2}, **sections)
     return engine, jobs_of(engine)
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 from egan.backbones import DCGANConfig, build_networks
 from egan.backbones.dcgan import winograd
 from egan.backbones.dcgan.convolutions import _Biased, closed, doubled, halved, opened
-from egan.discriminator import DiscriminatorConfig, penalties
+from egan.discriminator import penalties
 from egan.state import Weights
 
 # Name: the product, the library's function of (x, weights), and the x of N, C, h, w.
@@ -83,11 +83,13 @@ def discriminator_gradient(networks, params: torch.Tensor) -> torch.Tensor:
     def judge(x):
         return function(Weights(params, buffers), x)[0].double()
 
-    config = DiscriminatorConfig(r1=1.0, r2=0.5, gradient_penalty=2.0)
+    strengths = dict(
+        zip(("r1", "r2", "gradient_penalty"), torch.tensor([1.0, 0.5, 2.0]), strict=True)
+    )
     mix = torch.tensor([0.1, 0.4, 0.6, 0.9], dtype=torch.float64)
     loss = judge(real).sum() - judge(fake).sum()
     loss = loss + penalties(
-        lambda samples, _: judge(samples["x"]), config, {"x": real}, {"x": fake}, {}, mix
+        lambda samples, _: judge(samples["x"]), strengths, {"x": real}, {"x": fake}, {}, mix
     )
     return grad(loss, params)[0]
 

@@ -14,7 +14,7 @@ from egan.data.draws import Draws
 from egan.discriminator import DiscriminatorConfig
 from egan.engine import Engine
 from egan.mutations import resolve
-from egan.optimizer import adam
+from egan.optimizer import Settings, adam
 from egan.replica import EngineReplica
 from egan.state import Moments, checksum
 from egan.streams import Purpose
@@ -167,7 +167,7 @@ def test_a_late_layer_learns_as_with_an_adam_of_its_own():
     for step in range(10):
         gradient = torch.randn(9, generator=stream)
         gradient[5:] *= step >= 4
-        params, moments = adam(params, gradient, moments, 0.1, (0.0, 0.99), 1e-8, late)
+        params, moments = adam(params, gradient, moments, Settings(0.1, (0.0, 0.99), 1e-8), late)
         for part, optimizer, own in zip(parts, theirs, gradient.split([5, 4]), strict=True):
             part.grad = own.clone()
             if part is parts[0] or step >= 4:
@@ -248,9 +248,8 @@ def test_the_average_by_images_has_its_half_life_and_warms_up():
 
 def test_lazy_r1_comes_every_so_often_and_as_much_heavier():
     lazy = DiscriminatorConfig(r1=2.0, r1_every=4)
-    assert [lazy.due(update).r1 for update in range(6)] == [8, 0, 0, 0, 8, 0]
-    always = DiscriminatorConfig(r1=2.0)
-    assert always.due(3) is always
+    assert [lazy.weights(update, 0).get("r1", 0) for update in range(6)] == [8, 0, 0, 0, 8, 0]
+    assert DiscriminatorConfig(r1=2.0).weights(3, 0) == {"r1": 2}
 
 
 def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
@@ -259,16 +258,16 @@ def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
         for r1, every in ((12.0, 1), (4.0, 3), (0.0, 1))
     )
     state = play(none, none.initial_state(), 1)  # generation 1 has the updates 2 and 3
-    gradient, configs = gradients.critic_gradient, []
+    gradient, penalties = gradients.critic_gradient, []
 
-    def watched(*arguments, role, config):
-        configs.append(config)
-        return gradient(*arguments, role=role, config=config)
+    def watched(*arguments, **constants):
+        penalties.append((arguments[-1], constants))
+        return gradient(*arguments, **constants)
 
     monkeypatch.setattr(gradients, "critic_gradient", watched)
 
     def after(engine):
-        configs.clear()
+        penalties.clear()
         play(engine, state, 1)
         real, fake = torch.zeros(4, 1, 16, 16), torch.ones(4, 1, 16, 16)
         weights, context = state.critics["discriminator"].weights, engine.context(1)
@@ -280,10 +279,10 @@ def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
                 {"x": fake},
                 {},
                 torch.zeros(4),
-                role="discriminator",
-                config=config,
+                strengths,
+                **constants,
             )[1]
-            for config in configs
+            for strengths, constants in penalties
         ]
 
     of_eager, of_lazy, of_none = map(after, (eager, lazy, none))
