@@ -58,12 +58,15 @@ class NetworkFunction:
 
     def initialise(self, generator: torch.Generator) -> Weights:
         """Return new weights drawn from `generator` (on the CPU), as the papers initialise them."""
-        module = self.module.to_empty(device="cpu")
-        for child in module.modules():
-            self._initialise(child, generator)
-        params = torch.cat([p.detach().flatten() for p in module.parameters()])
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        self.module = module.to(device="meta")
+        # Filled like a call's, since `to_empty` of a module on `meta` imports a symbolic compiler.
+        slots = [*self._parameters, *self._buffers.values()]
+        own = [torch.empty(table[key].shape, dtype=table[key].dtype) for table, key in slots]
+        with torch.no_grad(), _filled(slots, own):
+            for child in self.module.modules():
+                self._initialise(child, generator)
+        count = len(self._parameters)
+        params = torch.cat([parameter.flatten() for parameter in own[:count]])
+        buffers = dict(zip(self._buffers, own[count:], strict=True))
         return Weights(params, buffers)
 
     def named(self, params: Tensor) -> dict[str, Tensor]:

@@ -12,7 +12,6 @@ from populations.population import Population
 from runs.common.hints import hint
 from runs.common.memory import memory_advice
 from runs.common.signals import Stop, same_handlers
-from runs.display.plots import draw_plots
 from runs.display.progress import Progress
 from runs.mirror.copying import Mirror, NoMirror, open_mirror
 from runs.store.folder import RunFolder
@@ -104,6 +103,8 @@ class Session:
 
     def _end_record(self, tracker: Tracker) -> None:
         """Draw the plots and close the record."""
+        from runs.display.plots import draw_plots  # matplotlib takes a second to import
+
         try:
             draw_plots(self._folder)
         except OSError as error:

@@ -173,7 +173,7 @@ def images_yaml(tmp_path_factory) -> str:
 @pytest.fixture
 def without_pictures(monkeypatch) -> None:
     """Leave out what takes most of a small run's time, and is tested elsewhere."""
-    monkeypatch.setattr("runs.training.session.draw_plots", lambda folder: None)
+    monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
     monkeypatch.setattr(
         "runs.training.saving.save_samples", lambda samples, path, centres=None: None
     )

@@ -140,3 +140,17 @@ def test_configs_are_read_without_heavy_imports():
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
+
+
+def test_the_digits_are_those_that_scikit_learn_loads():
+    from sklearn.datasets import load_digits
+
+    loaded, source = load_digits(), open_source(DigitsConfig(resolution=None))
+    np.testing.assert_array_equal(source.images[:, 0], np.rint(loaded.images * 255 / 16))
+    np.testing.assert_array_equal(source.labels, loaded.target)
+
+
+def test_digits_without_scikit_learn_say_so(monkeypatch):
+    monkeypatch.setattr("egan.data.digits.find_spec", lambda name: None)
+    with pytest.raises(DataError, match="scikit-learn"):
+        open_source(DigitsConfig())

@@ -84,7 +84,7 @@ def surroundings(cache: Path) -> Iterator[None]:
     """Keep what is cached in `cache`, and draw no pictures, which take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        patch.setattr("runs.training.session.draw_plots", lambda folder: None)
+        patch.setattr("runs.display.plots.draw_plots", lambda folder: None)
         patch.setattr("runs.training.saving.save_samples", lambda samples, path, centres=None: None)
         yield
 

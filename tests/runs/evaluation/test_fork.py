@@ -210,12 +210,12 @@ def test_killed_at_any_moment_of_a_fork_a_run_is_resumed_to_the_bit(
 PROGRAM = """\
 import os, signal, sys
 import runs.training.saving
-import runs.training.session
+import runs.display.plots
 from runs import evolve, load_config
 from runs.store.folder import RunFolder
 
 moment, config, folder = sys.argv[1:]
-runs.training.session.draw_plots = runs.training.saving.save_samples = lambda *_: None
+runs.display.plots.draw_plots = runs.training.saving.save_samples = lambda *_: None
 write = RunFolder.write_config
 def mortal(folder, *rest):
     due = folder.path.name == "run-fork1"

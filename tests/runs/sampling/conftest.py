@@ -55,7 +55,7 @@ def _one_thread() -> None:
 @pytest.fixture
 def no_pictures(monkeypatch) -> None:
     """Leave out what takes most of a small run's time; the runs of a session draw theirs."""
-    monkeypatch.setattr("runs.training.session.draw_plots", lambda folder: None)
+    monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
     monkeypatch.setattr(
         "runs.training.saving.save_samples", lambda samples, path, centres=None: None
     )
