@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from egan.backbones import BackboneConfig
 from egan.data.config import DataConfig
 from egan.discriminator import DiscriminatorConfig
 from egan.games.rules import GameRules
+from egan.imports import imports
 from egan.mutations import canonical, resolve
 from egan.optimizer import OptimizerConfig
 from egan.weights_file import FirstParent
@@ -46,14 +47,15 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
 
     @field_validator("mutations")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not names:
             raise ValueError("at least one mutation is needed")
         names = tuple(map(canonical, names))
         if len(set(names)) < len(names):
             raise ValueError(f"a mutation is named twice: {', '.join(names)}")
         for name in names:
-            resolve(name)
+            if imports(info) or ":" not in name:
+                resolve(name)
         return names
 
 

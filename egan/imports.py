@@ -3,6 +3,15 @@
 from importlib import import_module
 from typing import Any
 
+from pydantic import ValidationInfo
+
+WITHOUT_IMPORTS = {"imports": False}  # a model's validation context: what is named stays a name
+
+
+def imports(info: ValidationInfo) -> bool:
+    """Return whether a model's validation is to import what its values name."""
+    return (info.context or {}) != WITHOUT_IMPORTS
+
 
 def import_named(path: str) -> Any:
     """Return what an import path names.

@@ -8,15 +8,27 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidationInfo
 
 from egan.backbones.networks import Backbone, Networks
 from egan.data.condition import Conditions
-from egan.imports import import_named
+from egan.imports import import_named, imports
 from egan.tensor_tree import leaves
 
 
-def import_backbone(values: Any, built_in: Callable[[Any], Any]) -> Any:
+class NotImported(Backbone, extra="allow", frozen=True):
+    """A user's backbone whose class was not looked up: it can be shown, but not built."""
+
+    def build(self, shape: tuple[int, ...]) -> Networks:
+        """Refuse to.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"backbone.name: {self.name} was not imported")
+
+
+def import_backbone(values: Any, built_in: Callable[[Any], Any], info: ValidationInfo) -> Any:
     """Return the config of the section `backbone`: one of the project's, or of the named class.
 
     Raises:
@@ -26,7 +38,7 @@ def import_backbone(values: Any, built_in: Callable[[Any], Any]) -> Any:
     if not isinstance(name, str) or ":" not in name:
         own = isinstance(values, Backbone) and ":" in values.name  # checked already
         return values if own else built_in(values)
-    found = _class_of(name)
+    found = _class_of(name) if imports(info) else NotImported
     try:
         return found.model_validate(values)
     except ValidationError as error:

@@ -55,18 +55,23 @@ def train(
     from runs.config.loading import load_config
     from runs.display.progress import progress_for_terminal
     from runs.store.folder import RunFolder
-    from runs.training.continuing import begin, evolve_or_resume
+    from runs.training.continuing import begin, evolve_or_resume, fork_or_resume
     from runs.training.forking import plan_fork
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
     for key, value in execution_of(**execution).items():
         settings[f"execution__{key}"] = value
+    if mode == "auto" and output is not None and parent is not None:
+        report(fork_or_resume(parent, overrides, output, progress_for_terminal(), **settings))
+        return
     planned = None if parent is None else plan_fork(parent, overrides, **settings)
     config = planned.config if planned else load_config(str(source), overrides, **settings)
     output = output or RunFolder.default_path(config)
     click.get_current_context().params["output"] = output  # for `stoppable`
-    start = evolve_or_resume if mode == "auto" else begin
-    report(start(config, output, progress_for_terminal(), planned))
+    if mode == "auto":
+        report(evolve_or_resume(config, output, progress_for_terminal()))
+    else:
+        report(begin(config, output, progress_for_terminal(), planned))
 
 
 @click.command()

@@ -12,3 +12,17 @@ def differences(former: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any
             yield from differences(former.get(name), now.get(name), inner)
     elif former != now:
         yield key, former, now
+
+
+def told(former: Any, now: Any) -> list[str]:
+    """Return a line for each key whose values differ, for a message."""
+    return [
+        f"  {key}: {_shown(there)} there, {_shown(here)} here"
+        for key, there, here in differences(former, now)
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "not set" if value is None else str(value)

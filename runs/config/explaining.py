@@ -21,14 +21,21 @@ MISTAKES = 20  # told of at once
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def checked(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
-    """Return a model of these values, each as the type of its key; `what` names their source.
+def checked(
+    model: type[Model],
+    values: Mapping[str, Any],
+    what: str,
+    context: Mapping[str, Any] | None = None,
+) -> Model:
+    """Return a model of these values, each as the type of its key.
+
+    `what` names their source; `context` is for pydantic's validators.
 
     Raises:
         ConfigError: with one line for each mistake.
     """
     try:
-        return model.model_validate(typed(values, (model,)))
+        return model.model_validate(typed(values, (model,)), context=context)
     except ValidationError as error:
         lines = list(_lines(model, error.errors()))
         shown = [f"  {line}" for line in lines[:MISTAKES]]

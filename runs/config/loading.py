@@ -5,6 +5,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from egan.imports import WITHOUT_IMPORTS
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
 from runs.common.formats import format_of, upgraded, without_head
@@ -32,9 +33,19 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
         ConfigError: unknown preset, unreadable file, unknown key, value out of range.
     """
     values = present_config(parse_yaml(_read(source), str(source)), str(source))
+    return validate(with_changes(values, changes_of(overrides, settings)), str(source))
+
+
+def changes_of(
+    overrides: Iterable[str], settings: Mapping[str, Any] | None = None
+) -> list[tuple[str, Any]]:
+    """Return overrides and settings, see `load_config`, as dotted keys with their values.
+
+    Raises:
+        ConfigError: an override is not `key=value`.
+    """
     changes: list[tuple[str, Any]] = [_split(override) for override in overrides]
-    changes += [(key.replace("__", "."), value) for key, value in settings.items()]
-    return validate(with_changes(values, changes), str(source))
+    return changes + [(key.replace("__", "."), value) for key, value in (settings or {}).items()]
 
 
 def with_changes(values: Mapping[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,13 +64,16 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[tuple[str, Any]]) 
     return changed
 
 
-def validate(values: Mapping[str, Any], source: str) -> RunConfig:
+def validate(values: Mapping[str, Any], source: str, imported: bool = True) -> RunConfig:
     """Return the checked configuration.
+
+    Without `imported`, a user's own mutations and backbone are taken for names: it can be shown.
 
     Raises:
         ConfigError: with one line for each mistake.
     """
-    return checked(RunConfig, values, f"the config {source}")
+    context = None if imported else WITHOUT_IMPORTS
+    return checked(RunConfig, values, f"the config {source}", context)
 
 
 def present_config(values: dict[str, Any], source: str) -> dict[str, Any]:

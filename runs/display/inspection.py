@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from runs.display.progress import Stage, duration
 from runs.store.folder import RunFolder, sibling_of
 from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_journal
 from runs.store.replay import replay_lineage
-from runs.store.snapshots import SnapshotError, snapshots, verify
+from runs.store.snapshots import Snapshot, SnapshotError, snapshots, verify
 
 LONG = 10_000  # lines of a journal whose reading is worth a bar: a third of a second
 BLOCK = 2**20  # bytes that are read at once
@@ -45,12 +45,15 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
         ConfigError: the folder holds no run.
     """
     folder = RunFolder.open(run_dir)
-    config = folder.load_config()
+    config, identity = folder.load(imported=False)
+    run = identity.run if identity else None
     selection = config.policy()
     lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
     events: list[dict[str, Any]] = []
     scorings: list[dict[str, Any]] = []
     recent: deque[Entry] = deque(maxlen=RECENT)
+    parts = (folder.snapshots, folder.best, folder.origin)
+    checksums = {snapshot.generation: "" for part in parts for snapshot in snapshots(part)}
     for item in counted(folder.journal, progress):
         if isinstance(item, Damage):
             damaged += 1
@@ -63,19 +66,23 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
             continue
         replay_lineage(lineage, selection, [item])
         last = item
+        if checksums.get(item.generation) == "":
+            checksums[item.generation] = item.checksum
         recent.append(item)
         seconds += item.seconds.get("total", 0.0)
-    kept = [_snapshot(snapshot) for snapshot in snapshots(folder.snapshots)]
-    checksum, at = _newest_checksum(kept, last)
-    identity = folder.load_identity()
+    kept, best, origin = (
+        [_snapshot(snapshot, run, checksums) for snapshot in snapshots(part)] for part in parts
+    )
+    checksum, at = _newest_checksum([*kept, *origin], last)
     parent = identity.parent if identity else None
+    card = folder.load_data()
     forked = any(scoring["action"] == "fork" for scoring in scorings)
     return {
         "path": str(folder.path),
-        "run": identity.run if identity else None,
+        "run": run,
         "parent": parent.model_dump(mode="json") if parent else None,
         "fork": str(sibling_of(folder, identity).path) if forked else None,
-        "generation": 0 if last is None else last.generation + 1,
+        "generation": last.generation + 1 if last else at or 0,
         "generations": config.generations,
         "checksum": checksum,
         "checksum_generation": at,
@@ -86,18 +93,20 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
         "faults": dict(Counter(str(event["event"]) for event in events)),
         "best": [
             {
-                "generation": best.generation,
-                "mutation": best.job.operator,
-                "fitness": list(best.fitness.values),
-                **_named(best.score),
+                "generation": child.generation,
+                "mutation": child.job.operator,
+                "fitness": list(child.fitness.values),
+                **_named(child.score),
             }
-            for best in lineage.hall_of_fame
+            for child in lineage.hall_of_fame
         ],
         "scorings": scorings,
         "snapshots": kept,
+        "best_snapshot": best[0] if best else None,
+        "origin": origin[0] if origin else None,
         "damaged_journal_lines": damaged,
         "events": events,
-        "data": {"name": folder.load_data().name, "shape": list(folder.load_data().shape)},
+        "data": {"name": card.name, "shape": list(card.shape)},
         "config": config.model_dump(mode="json"),
     }
 
@@ -143,9 +152,12 @@ def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[s
     }
 
 
-def _snapshot(snapshot: Any) -> dict[str, Any]:
+def _snapshot(snapshot: Snapshot, run: str | None, checksums: Mapping[int, str]) -> dict[str, Any]:
+    """Return a snapshot as JSON values; `checksums` are the journal's, "" where it has none."""
     try:
-        manifest = verify(snapshot)
+        manifest = verify(snapshot, run)
+        if checksums[snapshot.generation] not in ("", manifest["checksum"]):
+            raise SnapshotError("its checksum is not the journal's of that generation")
     except SnapshotError as error:
         return {"generation": snapshot.generation, "verifies": False, "reason": str(error)}
     return {
@@ -254,9 +266,13 @@ def render(found: dict[str, Any]) -> None:
             *(f"{entry[name]:.4f}" for name in OBJECTIVES),
         )
     kept = Table("snapshot", "verifies", box=None)
-    for snapshot in found["snapshots"]:
-        verdict = "yes" if snapshot["verifies"] else f"NO: {escape(printable(snapshot['reason']))}"
-        kept.add_row(f"generation {snapshot['generation']}", verdict)
+    named = [("", snapshot) for snapshot in found["snapshots"]]
+    named += [("best: ", found["best_snapshot"]), ("forked from: ", found["origin"])]
+    for name, snapshot in named:
+        if snapshot is not None:
+            reason = escape(printable(snapshot.get("reason", "")))
+            verdict = "yes" if snapshot["verifies"] else f"NO: {reason}"
+            kept.add_row(f"{name}generation {snapshot['generation']}", verdict)
     for table in (wins, best, *_scorings(found["scorings"][-10:]), kept):
         console.print()
         console.print(table)

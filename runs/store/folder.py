@@ -235,18 +235,27 @@ class RunFolder:
         folder = cls(Path(path))
         if not folder.config.is_file():
             raise ConfigError(
-                f"{path} is not a run's folder: it has no config.yaml. "
+                f"{folder.path} is not a run's folder: it has no config.yaml. "
                 "Runs lie in outputs/ unless --output said otherwise"
             )
         return folder
 
-    def load_config(self) -> RunConfig:
-        """Return the run's configuration.
+    def load_config(self, imported: bool = True) -> RunConfig:
+        """Return the run's configuration; see `validate` on `imported`.
 
         Raises:
             ConfigError: it cannot be read, or a newer version wrote it.
         """
-        return parse_config(self._config_text(), str(self.config))[0]
+        return self.load(imported)[0]
+
+    def load(self, imported: bool = True) -> tuple[RunConfig, Identity | None]:
+        """Return the run's configuration and which run this is, see `load_identity`.
+
+        Raises:
+            ConfigError: as `load_config`.
+        """
+        config, identity = parse_config(self._config_text(), str(self.config), imported)
+        return config, identity or identity_in(read_head(self.journal))
 
     def load_identity(self) -> Identity | None:
         """Return which run this is; None: an old version began it, and nobody resumed it since.
@@ -254,8 +263,9 @@ class RunFolder:
         Raises:
             ConfigError: as `load_config`.
         """
-        named = parse_config(self._config_text(), str(self.config))[1]
-        return named or identity_in(read_head(self.journal))
+        values = parse_yaml(self._config_text(), str(self.config))
+        format_of(values, self.config)
+        return identity_in(values) or identity_in(read_head(self.journal))
 
     @property
     def run(self) -> str | None:
@@ -291,14 +301,16 @@ class RunFolder:
             raise ConfigError(f"cannot read {self.data}: {one_line(error)}") from None
 
 
-def parse_config(text: str, source: str) -> tuple[RunConfig, Identity | None]:
+def parse_config(
+    text: str, source: str, imported: bool = True
+) -> tuple[RunConfig, Identity | None]:
     """Return the configuration and the identity in the text of a run's `config.yaml`.
 
     Raises:
         ConfigError: it is not valid, or a newer version wrote it.
     """
     values = parse_yaml(text, source)
-    return validate(present_config(values, source), source), identity_in(values)
+    return validate(present_config(values, source), source, imported), identity_in(values)
 
 
 def sibling_of(folder: RunFolder, identity: Identity | None) -> RunFolder:

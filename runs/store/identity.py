@@ -25,6 +25,7 @@ DECIDING = (
     "selection",
     "discriminator",
     "optimizer",
+    "evaluation",  # which snapshot is the best, and when the run stops
 )
 MOVABLE = {"data": {"path"}}  # the data's fingerprint says whether they are the same
 

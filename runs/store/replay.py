@@ -45,11 +45,11 @@ def read_past(folder: RunFolder) -> Past:
         ConfigError: the config decides another result than when the run began, or the journal is of
             another run.
     """
-    _check_belonging(folder)
-    past = _walk(folder)
+    run = _checked_run(folder) if folder.config.is_file() else None
+    past = _walk(folder, run)
     if not (past.scorings and past.scorings[-1].best and past.scored == past.end):
         return past
-    best, _, _ = newest(folder.best, folder.run)
+    best, _, _ = newest(folder.best, run)
     if best is not None and best.generation == past.end:
         return past
     # The process was killed just before it kept the best: scored again at once, it is kept.
@@ -59,18 +59,17 @@ def read_past(folder: RunFolder) -> Past:
 
 def read_origin(folder: RunFolder) -> Origin:
     """Return from where the population is made again when every replica was lost."""
-    return _walk(folder).origin
+    return _walk(folder, folder.run).origin
 
 
-def _walk(folder: RunFolder) -> Past:
-    """Read the newest sound snapshot and the journal from it on."""
+def _walk(folder: RunFolder, run: str | None) -> Past:
+    """Read the newest sound snapshot of a run and the journal from it on."""
     found = [*snapshots(folder.snapshots), *snapshots(folder.origin)]
     lines = _lines_from(folder, min((each.generation for each in found), default=0))
     checksums: dict[int, str] = {}
     for line in lines:
         if isinstance(line, Entry):
             checksums.setdefault(line.generation, line.checksum)
-    run = folder.run
     exported, checksum, passed_over = newest(folder.snapshots, run, checksums)
     if exported is None:
         exported, checksum, more = newest(folder.origin, run, checksums)
@@ -112,15 +111,15 @@ def _lines_from(folder: RunFolder, generation: int) -> list[Entry | Scoring | Da
     ]
 
 
-def _check_belonging(folder: RunFolder) -> None:
-    """Refuse a journal or a config that is not the run's.
+def _checked_run(folder: RunFolder) -> str | None:
+    """Return a run's id, if it has one; refuse a journal or a config that is not the run's.
 
     Raises:
         ConfigError: see `read_past`.
     """
-    identity = folder.load_identity() if folder.config.is_file() else None
+    config, identity = folder.load()
     if identity is None:
-        return
+        return None
     head = read_head(folder.journal)
     format_of(head, folder.journal)  # first: another format may say more than this one knows
     written = identity_in(head)
@@ -129,12 +128,13 @@ def _check_belonging(folder: RunFolder) -> None:
             f"{folder.journal} is of another run ({written.run[:8]}) than {folder.config.name} "
             f"({identity.run[:8]}): put the run's own journal back"
         )
-    if keys := changed(identity, folder.load_config()):
+    if keys := changed(identity, config):
         raise ConfigError(
             f"{folder.config} was changed since the run began, in what decides its result: "
             f"{', '.join(keys)}. Put the values back. To go on with other values, begin a new run "
             f"from this one's state: {hint('train', **{'from': folder.path})} --set KEY=VALUE"
         )
+    return identity.run
 
 
 def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Line]:

@@ -85,13 +85,14 @@ def write_snapshot(
     return path
 
 
-def verify(snapshot: Snapshot) -> dict[str, Any]:
+def verify(snapshot: Snapshot, run: str | None = None) -> dict[str, Any]:
     """Return a snapshot's manifest in the present format, after checking its files' hashes.
 
     Its `format` stays the one that the arrays are of.
 
     Raises:
-        SnapshotError: something is missing or damaged, or a newer version wrote it.
+        SnapshotError: something is missing or damaged, a newer version wrote it, or it is of
+            another run than `run`.
     """
     try:
         written = read_json(snapshot.path / MANIFEST)
@@ -117,6 +118,8 @@ def verify(snapshot: Snapshot) -> dict[str, Any]:
         raise SnapshotError(f"{MANIFEST} is damaged: {error}") from None
     if actual != expected:
         raise SnapshotError(f"{STATE} is damaged: its SHA-256 is not the manifest's")
+    if run is not None and manifest.get("run", run) != run:
+        raise SnapshotError("it is of another run")
     return manifest
 
 
@@ -137,9 +140,7 @@ def read_snapshot(snapshot: Snapshot, run: str | None = None) -> tuple[ExportedS
     Raises:
         SnapshotError: it does not verify, or is of another run than `run`.
     """
-    manifest = verify(snapshot)
-    if run is not None and manifest.get("run", run) != run:
-        raise SnapshotError("it is of another run")
+    manifest = verify(snapshot, run)
     try:
         arrays = upgraded("arrays", load_file(snapshot.path / STATE), manifest["format"])
     except Exception as error:  # of a type that numpy lacks, it raises more than its own error

@@ -120,12 +120,13 @@ def _states(folder: RunFolder, config: RunConfig, judges: Judges) -> Iterator[Ev
 
     So a run that was interrupted tells the same as one that was not.
     """
+    run = folder.run
     for snapshot in reversed(snapshots(folder.snapshots)):
         regular = snapshot.generation % config.checkpoint.every == 0
         if not regular and snapshot.generation != config.generations:
             continue
         try:
-            exported, _ = read_snapshot(snapshot)
+            exported, _ = read_snapshot(snapshot, run)
         except SnapshotError:
             continue
         yield import_state(exported, judges.own.device)

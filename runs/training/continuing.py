@@ -4,18 +4,20 @@ So a job script needs no logic: the same command begins the run, continues it af
 and does nothing more once it has ended.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from runs.common.errors import ConfigError
-from runs.config.differences import differences
+from runs.config.differences import told
+from runs.config.loading import changes_of, load_config, with_changes
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
-from runs.mirror.fetching import catch_up, fetch_run, holds_run
+from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
 from runs.store.folder import RunFolder
 from runs.tracking.preflight import check_store
 from runs.training.driver import go_on, start
-from runs.training.forking import Fork
+from runs.training.forking import Fork, check_fork_of, plan_fork
 from runs.training.session import Result
 
 # What may differ between a run and the config that continues it: nothing here changes what it is,
@@ -39,34 +41,63 @@ def begin(
 
 
 def evolve_or_resume(
-    config: RunConfig,
-    output: str | Path,
-    progress: Progress | None = None,
-    planned: Fork | None = None,
+    config: RunConfig, output: str | Path, progress: Progress | None = None
 ) -> Result:
     """Continue the run in `output`, or else the one in the config's mirror, or else begin one.
 
     Raises:
-        ConfigError: the run there is of another config or, where a fork is `planned`, no fork of
-            that run; or as `evolve` and `resume`.
+        ConfigError: the run there is of another config; or as `evolve` and `resume`.
     """
-    progress = progress or Silent()
-    folder, mirror = RunFolder(Path(output)), config.checkpoint.mirror
+    progress, folder = progress or Silent(), RunFolder(Path(output))
+    if not _brought(folder, config.checkpoint.mirror, progress):
+        return begin(config, output, progress)
+    return _continue(folder, config, progress)
+
+
+def fork_or_resume(
+    place: str,
+    overrides: Iterable[str],
+    output: str | Path,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Result:
+    """Continue the fork in `output`, or else the one in its mirror, or else begin one.
+
+    A fork that was begun needs its parent no more: it goes on by its own config, which `overrides`
+    and `settings` may not make another one.
+
+    Raises:
+        ConfigError: the run there is no fork of `place`, or of another config; or as `fork` and
+            `resume`.
+    """
+    progress, folder = progress or Silent(), RunFolder(Path(output))
+    if folder.config.is_file():
+        mirror = load_config(folder.config, overrides, **settings).checkpoint.mirror
+    else:
+        asked = with_changes({}, changes_of(overrides, settings)).get("checkpoint", {})
+        mirror = asked.get("mirror") if isinstance(asked, Mapping) else None
+        mirror = str(mirror) if is_uri(mirror) else None
+    if not _brought(folder, mirror, progress):
+        planned = plan_fork(place, overrides, **settings)
+        return begin(planned.config, output, progress, planned)
+    check_fork_of(folder, place)
+    return _continue(folder, load_config(folder.config, overrides, **settings), progress)
+
+
+def _brought(folder: RunFolder, mirror: str | None, progress: Progress) -> bool:
+    """Return whether a folder holds a run, after it was brought there from its mirror."""
     if folder.config.is_file():
         catch_up(folder, mirror, progress.message)
     elif mirror is not None and holds_run(mirror):
         fetch_run(mirror, folder, progress.message)
     else:
-        return begin(config, output, progress, planned)
+        return False
+    return True
+
+
+def _continue(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
     kept = folder.load_config()
-    check_same(kept, config, str(output))
-    identity = folder.load_identity()
-    parent = identity.parent if identity else None
-    if planned is not None and (parent is None or parent.run != planned.parent.run):
-        raise ConfigError(
-            f"{output} holds a run that is no fork of {planned.parent.folder}; "
-            "choose another --output"
-        )
+    check_same(kept, config, str(folder.path))
     free = {key: getattr(config, key) for key in FREE}
     return go_on(folder, kept.model_copy(update=free), progress)
 
@@ -77,11 +108,7 @@ def check_same(kept: RunConfig, config: RunConfig, where: str) -> None:
     Raises:
         ConfigError: names the keys that differ.
     """
-    differing = [
-        f"  {key}: {_shown(there)} there, {_shown(here)} here"
-        for key, there, here in differences(_deciding(kept), _deciding(config))
-    ]
-    if differing:
+    if differing := told(_deciding(kept), _deciding(config)):
         message = f"{where} holds a run of another config; choose another --output. They differ in:"
         raise ConfigError("\n".join([message, *differing]))
 
@@ -89,9 +116,3 @@ def check_same(kept: RunConfig, config: RunConfig, where: str) -> None:
 def _deciding(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude=set(FREE))
     return values | {"execution": {"precision": config.execution.precision}}
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "not set" if value is None else str(value)

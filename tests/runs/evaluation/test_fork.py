@@ -21,9 +21,8 @@ from runs.tracking.params import tags_of
 from runs.training import scoring
 from runs.training.continuing import evolve_or_resume
 from runs.training.driver import evolve, resume
-from runs.training.forking import plan_fork
 from runs.training.scoring import Scorer
-from tests.runs.copies import copy_of, record, without_id
+from tests.runs.copies import copy_of, record
 
 from .conftest import FORK
 
@@ -351,19 +350,6 @@ def test_a_preset_and_a_parent_exclude_each_other(long_run, invoke):
     for arguments in (("digits", "--from", long_run), ()):
         done = invoke("train", *arguments)
         assert done.exit_code == 2 and "either a PRESET" in done.output
-
-
-def test_the_same_command_does_not_continue_another_runs_fork(long_run, points_run, tmp_path):
-    fork(f"{long_run}@21", output=tmp_path / "fork")
-    other = copy_of(long_run, tmp_path)
-    text = (other / "config.yaml").read_text()
-    run = RunFolder(long_run).load_identity().run
-    (other / "config.yaml").write_text(text.replace(run, "b" * 32))
-    for snapshot in (other / "snapshots").iterdir():
-        without_id(snapshot)
-    planned = plan_fork(f"{other}@21")
-    with pytest.raises(ConfigError, match="holds a run that is no fork of"):
-        evolve_or_resume(planned.config, tmp_path / "fork", None, planned)
 
 
 # -------------------------------------------------------------------------------- old rollbacks

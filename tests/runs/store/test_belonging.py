@@ -79,6 +79,7 @@ def test_a_journal_of_another_run_is_refused(runs, tmp_path):
         ("seed: 1\n", "seed: 7\n", "seed"),
         ("learning_rate: 0.0002", "learning_rate: 0.001", "optimizer"),
         ("width: 8", "width: 9", "backbone"),
+        ("space: classifier", "space: pixels", "evaluation"),
     ],
 )
 def test_a_config_that_decides_another_result_is_refused(old, new, key, runs, tmp_path):
