@@ -1,16 +1,16 @@
 """A mistake in a configuration as a message: the key, what arrived, what is allowed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fitness.suggestion import near, nearest
 from runs.common.errors import ConfigError
-from runs.config.fields import field_of, leaf_keys, locate, named_values, options
+from runs.config.fields import field_of, is_model, leaf_keys, locate, named_values, options
 from runs.config.values import Mistyped, typed
 
 BRIEF = Repr()  # aliases can make a short text a value that no memory holds
@@ -56,6 +56,8 @@ def _lines(model: type[BaseModel], details: list[ErrorDetails]) -> Iterator[str]
             yield from (_explain(model, detail) for detail in found)
 
 
+# Mistakes of one value in the place of several.
+PARTS = ("tuple_type", "list_type", "dict_type", "model_type", "model_attributes_type")
 # Mistakes that have a line each.
 WHOLE = ("extra_forbidden", "missing", "union_tag_invalid", "union_tag_not_found", "value_error")
 
@@ -89,8 +91,10 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{name}: no {context['tag']!r}{hint} Known: {', '.join(known)}"
     if detail["type"] == "union_tag_not_found":
         return f"{key}.{detail['ctx']['discriminator'].strip(chr(39))}: is required"
-    if detail["type"] == "model_type":
-        return f"{key}: {_shown(value)} is not allowed: it is a section, {{key: value, ...}}"
+    if detail["type"] in PARTS and holder is not None:
+        field = field_of(holder, str(detail["loc"][-1]))
+        if field is not None and (form := _form(value, options(field.annotation))):
+            return f"{key}: {_shown(value)} is not allowed: {form}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{key}: {message}" if key else message
@@ -99,6 +103,22 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
         names = map(str, named_values(options(field.annotation))) if field else ()
         return f"{key}: {_shown(value)} is not allowed{nearest(str(value)[:60], names)} {message}"
     return f"{key}: {_shown(value)} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _form(value: Any, allowed: Sequence[Any]) -> str:
+    """Return what is needed where a key takes a list, a mapping or a section; nothing if none."""
+    if models := [option for option in allowed if is_model(option)]:
+        named = [[f.alias or n for n, f in model.model_fields.items()] for model in models]
+        keys = [key for key in named[0] if all(key in others for others in named)]
+        return f"this is a section; set one of its keys: {', '.join(keys)}"
+    for option in allowed:
+        if get_origin(option) is dict:
+            return "a mapping is needed, such as {name: value}"
+        if get_origin(option) in (list, tuple):
+            kinds, item = get_args(option), "a" if value is None else _shown(value).strip("'")
+            items = [item] * (1 if Ellipsis in kinds else len(kinds))
+            return f"a list is needed, such as [{', '.join(items)}]"
+    return ""
 
 
 def _meant(key: str, allowed: list[str], model: type[BaseModel]) -> str:
@@ -115,5 +135,5 @@ def _meant(key: str, allowed: list[str], model: type[BaseModel]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = BRIEF.repr(value)
+    text = "null" if value is None else BRIEF.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -141,27 +141,9 @@ def _scalar(text: str, allowed: Sequence[Any]) -> Any:
         return Mistyped(str(text), number or f"{kind}{others} is needed")
     if Any in allowed:
         return text
-    if form := _form_of_parts(text, allowed):
-        return Mistyped(str(text), form)
+    if any(get_origin(option) in (list, tuple) for option in allowed):
+        return resolved(text)
     return None if plain and text in NULL else str(text)
-
-
-def _form_of_parts(text: str, allowed: Sequence[Any]) -> str:
-    """Return what is needed where a key takes a list, a mapping or a section; nothing if none."""
-    models = [option for option in allowed if is_model(option)]
-    if models:
-        named = [[f.alias or n for n, f in model.model_fields.items()] for model in models]
-        keys = [key for key in named[0] if all(key in others for others in named)]
-        return f"this is a section; set one of its keys: {', '.join(keys)}"
-    for option in allowed:
-        if get_origin(option) is dict:
-            return "a mapping is needed, such as {name: value}"
-        if get_origin(option) in (list, tuple):
-            kinds = get_args(option)
-            item = "a" if text in NULL else text
-            items = [item] * (1 if Ellipsis in kinds else len(kinds))
-            return f"a list is needed, such as [{', '.join(items)}]"
-    return ""
 
 
 def _number_kind(allowed: Sequence[Any]) -> str:
