@@ -1,9 +1,16 @@
 """The configuration of a game: every key that decides the bits, except those of selection."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from egan.backbones import BackboneConfig
 from egan.data.config import DataConfig
@@ -12,9 +19,23 @@ from egan.games.rules import GameRules
 from egan.imports import imports
 from egan.mutations import canonical, resolve
 from egan.optimizer import OptimizerConfig
+from egan.ramp import NUMBER, NUMBER_OR_RAMP, RAMP, Ramp, within
 from egan.weights_file import FirstParent
 from fitness.scores import FitnessConfig
 from populations.individual import Operator
+
+AVERAGE_WARM_UP = 0.05  # the average's half-life is at most this part of the images shown
+Kimg = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+HalfLife = Annotated[
+    Annotated[Kimg | Literal["auto"], NUMBER]
+    | Annotated[Ramp, AfterValidator(within(0, 1e9)), RAMP],
+    NUMBER_OR_RAMP,
+]
+
+
+def average_by_rule(batch: int) -> float:
+    """Return the average's half-life in thousands of images, that of StyleGAN2-ADA's code."""
+    return batch * 10 / 32
 
 
 class PopulationConfig(BaseModel, extra="forbid", frozen=True):
@@ -33,11 +54,10 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
         None, description="a generator's folder that the first parent's weights come from"
     )
     average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged generator")
-    average_kimg: float | None = Field(
+    average_kimg: HalfLife | None = Field(
         None,
-        gt=0,
-        allow_inf_nan=False,
-        description="instead of the decay: half-life in thousands of images shown to D",
+        description="instead of the decay: half-life in thousands of images shown to D, at most "
+        "5 % of those shown so far; auto: batch x 10/32; or a schedule, {from, to, over}",
     )
 
     @property
@@ -57,6 +77,21 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
             if imports(info) or ":" not in name:
                 resolve(name)
         return names
+
+    def average_decay(self, generation: int, shown: int, batch: int, updates: int) -> float:
+        """Return how much of the average a generation keeps, after `shown` images; see `average`.
+
+        The average starts fast, so that it forgets the random initial weights. By images shown, it
+        is the published half-life (1710.10196), which grows up to its value as in StyleGAN2's code.
+        """
+        if self.average_kimg is None:
+            return min(self.average, (1 + generation) / (10 + generation))
+        if isinstance(self.average_kimg, Ramp):
+            half_life = 1000 * self.average_kimg.at(shown)
+        else:
+            kimg = average_by_rule(batch) if self.average_kimg == "auto" else self.average_kimg
+            half_life = min(1000 * kimg, AVERAGE_WARM_UP * shown)
+        return float(0.5 ** (updates * batch / half_life)) if half_life else 0.0
 
 
 class GameConfig(BaseModel, extra="forbid", frozen=True):

@@ -92,7 +92,8 @@ def _step(
 ) -> tuple[Tensor, Network]:
     """Return a critic's loss (), and the critic after one optimiser step."""
     step = context.generation * config.discriminator.updates + update
-    due = config.discriminator.weights(step, context.shown)
+    shape = next(iter(fake.values())).shape[1:]
+    due = config.discriminator.weights(step, context.shown, shape, context.batch)
     # Tensors, so that a recorded step serves all values of a weight that is scheduled.
     strengths = [torch.full((), weight, device=context.device) for weight in due.values()]
     mix = None

@@ -1,6 +1,6 @@
 """The objective of a critic: losses and regularisers, with the paper of each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -13,10 +13,25 @@ from egan.ramp import NUMBER, NUMBER_OR_RAMP, RAMP, Ramp, value_at, within
 Judge = Callable[[Mapping, Mapping], Tensor]  # logits of samples and their conditions
 HEAVIEST = 1e38  # what float32 holds
 Weight = Annotated[float, Field(ge=0, lt=HEAVIEST)]
-ScheduledWeight = Annotated[
-    Annotated[Weight, NUMBER] | Annotated[Ramp, AfterValidator(within(0, HEAVIEST)), RAMP],
-    NUMBER_OR_RAMP,
-]
+WeightRamp = Annotated[Ramp, AfterValidator(within(0, HEAVIEST)), RAMP]
+ScheduledWeight = Annotated[Annotated[Weight, NUMBER] | WeightRamp, NUMBER_OR_RAMP]
+
+
+def r1_by_rule(shape: Sequence[int], batch: int) -> float:
+    """Return R1's weight for images (C, H, W): .0002 H W / batch.
+
+    It is that of StyleGAN2-ADA's public code (Karras et al., 2006.06676), where it was fitted to
+    the weights that served best at 256 to 1024 pixels.
+
+    Raises:
+        ValueError: the samples are no images.
+    """
+    if len(shape) != 3:
+        raise ValueError(
+            "discriminator.r1: auto is a rule for images, and the data's samples are points; "
+            "give a number, such as 0.1"
+        )
+    return 0.0002 * shape[1] * shape[2] / batch
 
 
 class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
@@ -27,24 +42,28 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
 
     updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
     loss: Literal["bce", "least_squares", "hinge"] = "bce"
-    r1: ScheduledWeight = Field(0.0, description="weight of the gradient penalty on reals")
+    r1: Annotated[Annotated[Weight | Literal["auto"], NUMBER] | WeightRamp, NUMBER_OR_RAMP] = Field(
+        0.0,
+        description="weight of the gradient penalty on reals; auto: .0002 x pixels / batch",
+    )
     r1_every: int = Field(1, ge=1, description="updates per penalty on reals, then as much heavier")
     r2: ScheduledWeight = Field(0.0, description="weight of the gradient penalty on fakes")
     gradient_penalty: ScheduledWeight = Field(0.0, description="weight of WGAN-GP's penalty")
 
-    def weights(self, update: int, images: int) -> dict[str, float]:
+    def weights(
+        self, update: int, images: int, shape: Sequence[int] = (), batch: int = 1
+    ) -> dict[str, float]:
         """Return the weights of the penalties in the run's `update`-th step (from 0), by name.
 
-        `images` were shown to D before. What has no weight is left out. Lazy regularisation (Karras
-        et al., 1912.04958, section 3.1): every k-th step, k times R1.
+        `images` were shown to D before; a batch of samples of `shape` is shown now. What has no
+        weight is left out. Lazy regularisation (Karras et al., 1912.04958, section 3.1): every k-th
+        step, k times R1.
         """
-        factors = {
-            "r1": 0 if update % self.r1_every else self.r1_every,
-            "r2": 1,
-            "gradient_penalty": 1,
-        }
+        r1 = r1_by_rule(shape, batch) if self.r1 == "auto" else value_at(self.r1, images)
         weights = {
-            name: factor * value_at(getattr(self, name), images) for name, factor in factors.items()
+            "r1": 0.0 if update % self.r1_every else r1 * self.r1_every,
+            "r2": value_at(self.r2, images),
+            "gradient_penalty": value_at(self.gradient_penalty, images),
         }
         return {name: weight for name, weight in weights.items() if weight}
 

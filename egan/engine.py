@@ -45,8 +45,6 @@ __all__ = ["Child", "Diverged", "Engine"]
 
 Result = TypeVar("Result")
 
-AVERAGE_WARM_UP = 0.05  # the average's half-life is at most this part of the images shown
-
 
 @dataclass(frozen=True)
 class Child:
@@ -296,26 +294,16 @@ class Engine:
 
     def _adopt(self, context: Context, state: EvolutionState, child: Child) -> Genome:
         """Make a survivor a parent; its lineage's average moves towards it."""
-        decay = self._average_decay(context)
+        config = self.config
+        decay = config.population.average_decay(
+            context.generation, context.shown, context.batch, config.discriminator.updates
+        )
         old = state.parents[child.job.parents[0]].average
         average = {
             role: _lerp(old[role], network.weights, 1 - decay)
             for role, network in child.networks.items()
         }
         return Genome(child.networks, average)
-
-    def _average_decay(self, context: Context) -> float:
-        """Return how much of the average a generation keeps.
-
-        The average starts fast, so that it forgets the random initial weights. By images shown, it
-        is the published half-life (1710.10196), which grows up to its value as in StyleGAN2's code.
-        """
-        population, generation = self.config.population, context.generation
-        if population.average_kimg is None:
-            return min(population.average, (1 + generation) / (10 + generation))
-        half_life = min(1000 * population.average_kimg, AVERAGE_WARM_UP * context.shown)
-        images = self.config.discriminator.updates * context.batch
-        return float(0.5 ** (images / half_life)) if half_life else 0.0
 
     # --------------------------------------------------------------------------------------- common
 

@@ -81,6 +81,14 @@ class Record:
             self._journal.append(Event(self._written, time.time(), event["event"], details))
         self.say(text)
 
+    def rule(self, key: str, value: float, new: bool) -> None:
+        """Tell what `auto` stands for; a new run's journal keeps it."""
+        text = f"{key}: auto is {value:.6g}"
+        if new:
+            self.report({"event": "rule", "key": key, "value": value}, text)
+        else:
+            self.say(text)
+
     def snapshot_failed(self, error: OSError | None) -> None:
         """Report a snapshot that could not be written; None: it could."""
         if error is not None:

@@ -38,6 +38,7 @@ from runs.training.recovery import (
     saved_generation,
     sound_past,
 )
+from runs.training.rules import values_by_rule
 from runs.training.saving import SnapshotWriter
 from runs.training.scoring import Scorer, make_evaluator
 from runs.training.watch import Watch
@@ -151,6 +152,7 @@ def _prepare(
     choice = choose_executor(config.execution)
     check_device(config.execution, choice)
     check_networks(config, info.card)
+    rules = values_by_rule(config, info.card.shape)
     scorer = Scorer(info, record, watch, make_evaluator(info, progress), stop)
     executor = session.executor = _open_executor(info, choice, stop, progress)
     session.mirror = open_mirror(folder, config.checkpoint.mirror, fresh, record.report)
@@ -160,6 +162,8 @@ def _prepare(
         f"{config.name}: {config.generations} generations, {executor.description}"
         f"{choice.reason}; folder {folder.path}"
     )
+    for key, value in rules.items():
+        record.rule(key, value, new=fresh)
     if advice := precision_advice(config.execution, config.backbone.name):
         progress.message(f"note: {advice}")
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from egan.config import GameConfig, PopulationConfig
+from egan.config import GameConfig, PopulationConfig, average_by_rule
 
 PLAYABLE = {"data": {"source": "gaussians"}, "backbone": {"name": "mlp"}}
 
@@ -58,3 +58,25 @@ def test_the_discriminators_batch_must_hold_every_survivor():
 def test_values_out_of_range_and_unknown_keys_are_refused(values):
     with pytest.raises(ValidationError):
         GameConfig(**(PLAYABLE | values))
+
+
+def test_the_average_by_images_has_its_half_life_and_warms_up():
+    def decay(average_kimg, generation: int) -> float:
+        population = PopulationConfig(average_kimg=average_kimg)
+        return population.average_decay(generation, generation * 16, batch=8, updates=2)
+
+    assert decay(0.001, 0) == 0
+    # 16 images a generation; after 10 of them the half-life is 5 % of 160 images.
+    assert decay(0.001, 10) == pytest.approx(0.5 ** (16 / 1))
+    assert decay(1, 10) == pytest.approx(0.5 ** (16 / 8))
+    assert decay(1, 10**5) == pytest.approx(0.5 ** (16 / 1000))
+    assert decay("auto", 10**5) == decay(average_by_rule(8), 10**5) == decay(2.5, 10**5)
+    ramp = {"from": 0, "to": 0.5, "over": 1.6}  # takes the place of the warm-up
+    assert decay(ramp, 0) == 0
+    assert decay(ramp, 50) == pytest.approx(0.5 ** (16 / 250))
+
+
+@pytest.mark.parametrize("value", [0, -1, "automatic", {"from": -1, "to": 1, "over": 1}])
+def test_impossible_half_lives_are_refused(value):
+    with pytest.raises(ValidationError):
+        PopulationConfig(average_kimg=value)

@@ -50,6 +50,20 @@ def test_a_weight_that_reaches_0_is_left_out():
     assert config.weights(1, 250) == {"r2": 0.5} == config.weights(0, 1000)
 
 
+def test_r1_by_rule_follows_the_images_and_the_batch():
+    config = DiscriminatorConfig(r1="auto")
+    assert config.weights(0, 0, (3, 32, 32), 16)["r1"] == pytest.approx(0.0128)
+    assert config.weights(0, 0, (1, 8, 16), 4)["r1"] == pytest.approx(0.0064)
+    with pytest.raises(ValueError, match=r"discriminator\.r1: auto .* points; give a number"):
+        config.weights(0, 0, (2,), 16)
+
+
+def test_r1_by_rule_is_that_number_and_grows_with_the_images(engine_of):
+    engine, told = (engine_of("dcgan", discriminator={"r1": r1}) for r1 in ("auto", 0.0064))
+    state = engine.initial_state()  # 16 x 16 pixels, batch 8
+    assert checksum(play(engine, state)) == checksum(play(told, state))
+
+
 @pytest.mark.parametrize(
     "values",
     [

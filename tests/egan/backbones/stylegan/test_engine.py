@@ -233,16 +233,6 @@ def test_the_averages_mean_of_w_is_that_of_its_own_mapping():
     assert (average.buffers["mapping.mean"] - true).abs().max() < 0.3 * spread
 
 
-def test_the_average_by_images_has_its_half_life_and_warms_up():
-    engine = engine_of(population={"average_kimg": 0.001}, growth=None)
-    assert engine._average_decay(engine.context(0)) == 0
-    # 16 images a generation; after 10 of them the half-life is 5 % of 160 images.
-    assert engine._average_decay(engine.context(10)) == pytest.approx(0.5 ** (16 / 1))
-    slow = engine_of(population={"average_kimg": 1}, growth=None)
-    assert slow._average_decay(slow.context(10)) == pytest.approx(0.5 ** (16 / 8))
-    assert slow._average_decay(slow.context(10**5)) == pytest.approx(0.5 ** (16 / 1000))
-
-
 # --------------------------------------------------------------------------------------- lazy R1
 
 
