@@ -14,7 +14,7 @@ from pydantic import (
 
 from egan.backbones import BackboneConfig
 from egan.data.config import DataConfig
-from egan.discriminator import DiscriminatorConfig
+from egan.discriminator import UNANCHORED, DiscriminatorConfig, misfit
 from egan.games.rules import GameRules
 from egan.imports import imports
 from egan.mutations import canonical, resolve
@@ -121,6 +121,14 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         batches = dict(self.backbone.batches(self.population.batch))
         for key, batch in (batches | {"fitness.batch": self.fitness.batch}).items():
             self.backbone.check_batch(key, batch)
+        return self
+
+    @model_validator(mode="after")
+    def _mutations_read_what_d_says(self) -> "GameConfig":
+        loss = self.discriminator.loss
+        line = misfit(loss, self.population.mutations)
+        if line and loss in UNANCHORED:
+            raise ValueError(f"{line}, which take a logit for a probability")
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The objective of a critic: losses and regularisers, with the paper of each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -41,7 +41,7 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     """
 
     updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
-    loss: Literal["bce", "least_squares", "hinge"] = "bce"
+    loss: Literal["bce", "least_squares", "hinge", "wasserstein", "relativistic"] = "bce"
     r1: Annotated[Annotated[Weight | Literal["auto"], NUMBER] | WeightRamp, NUMBER_OR_RAMP] = Field(
         0.0,
         description="weight of the gradient penalty on reals; auto: .0002 x pixels / batch",
@@ -83,7 +83,50 @@ def hinge(real: Tensor, fake: Tensor) -> Tensor:
     return relu(1 - real).mean() + relu(1 + fake).mean()
 
 
-LOSSES = {"bce": bce, "least_squares": least_squares, "hinge": hinge}
+def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    """Arjovsky et al., 1701.07875: E[C(G(z))] - E[C(x)]; with `gradient_penalty`, WGAN-GP."""
+    return fake.mean() - real.mean()
+
+
+def relativistic(real: Tensor, fake: Tensor) -> Tensor:
+    """Jolicoeur-Martineau, 1807.00734: -E[log sigmoid(C(x) - C(G(z)))], of pairs, (N, ...) each.
+
+    With R1 and R2 it is the loss of Huang et al., 2501.05441 (R3GAN).
+    """
+    return softplus(fake - real).mean()
+
+
+LOSSES = {
+    "bce": bce,
+    "least_squares": least_squares,
+    "hinge": hinge,
+    "wasserstein": wasserstein,
+    "relativistic": relativistic,
+}
+# The built-in mutations that are published with each loss.
+FITTING = {
+    "bce": ("minimax", "heuristic", "least_squares", "least_squares_logit", "blend"),
+    "least_squares": ("least_squares_logit",),
+    "hinge": ("wasserstein",),
+    "wasserstein": ("wasserstein",),
+    "relativistic": ("relativistic",),
+}
+UNANCHORED = ("wasserstein", "relativistic")  # their logits mean nothing but by comparison
+
+
+def misfit(loss: str, mutations: Iterable[str]) -> str | None:
+    """Return a line on mutations that do not fit a loss of D, or None.
+
+    Only built-in ones are judged.
+    """
+    known, fitting = {name for names in FITTING.values() for name in names}, FITTING[loss]
+    others = [name for name in mutations if name in known and name not in fitting]
+    if not others:
+        return None
+    return (
+        f"discriminator.loss: {loss} is published with population.mutations=[{','.join(fitting)}], "
+        f"not with {', '.join(others)}"
+    )
 
 
 def squared_gradient_norm(judge: Judge, samples: Mapping, inputs: Mapping) -> Tensor:

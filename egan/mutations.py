@@ -6,14 +6,14 @@ fakes to the scalar loss that the child descends. A user adds one with the decor
 in a config by import path, `package.module:function`:
 
     @mutation
-    def hinge(logits):
-        return -logits.mean()
+    def maximum_likelihood(logits):
+        return -logits.exp().mean() / 2
 
 A mutation may look at the logits of as many reals, too, as relativistic losses do:
 
     @mutation
-    def relativistic(fake, real):
-        return softplus(real - fake).mean()
+    def relativistic_least_squares(fake, real):
+        return (fake - real - 1).square().mean()
 """
 
 import inspect
@@ -29,7 +29,7 @@ from fitness.suggestion import nearest
 
 Mutation = Callable[..., Tensor]  # of the logits of fakes, or of fakes and reals
 MUTATIONS: dict[str, Mutation] = {}
-ALIASES = {"minmax": "minimax"}
+ALIASES = {"minmax": "minimax", "hinge": "wasserstein"}  # a hinge is D's; G's loss is the same
 
 
 def canonical(name: str) -> str:
@@ -101,6 +101,27 @@ def least_squares(logits: Tensor) -> Tensor:
 def least_squares_logit(logits: Tensor) -> Tensor:
     """Bring D's raw logit to 1 by squared error, as the authors' PyTorch code does."""
     return (logits - 1).square().mean()  # E[(C(G(z)) - 1)^2]
+
+
+@mutation
+def blend(logits: Tensor) -> Tensor:
+    """Descend the mean of the paper's three losses at once.
+
+    Averaging the children of the three after one step is, but for Adam's scale, this step.
+    """
+    return (minimax(logits) + heuristic(logits) + least_squares(logits)) / 3
+
+
+@mutation
+def wasserstein(logits: Tensor) -> Tensor:
+    """Raise D's raw logit: Arjovsky et al., 1701.07875; under a hinge, Lim and Ye, 1705.02894."""
+    return -logits.mean()  # -E[C(G(z))]
+
+
+@mutation
+def relativistic(fake: Tensor, real: Tensor) -> Tensor:
+    """Raise a fake's logit above that of a real: Jolicoeur-Martineau, 1807.00734; R3GAN."""
+    return softplus(real - fake).mean()  # -E[log D], D = sigmoid(C(G(z)) - C(x)) of pairs
 
 
 def resolve(name: str) -> Mutation:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from egan.discriminator import misfit
 from populations.executors.base import Executor, WorkerLost, out_of_memory
 from populations.population import Population
 from runs.common.hints import hint
@@ -164,8 +165,12 @@ def _prepare(
     )
     for key, value in rules.items():
         record.rule(key, value, new=fresh)
-    if advice := precision_advice(config.execution, config.backbone.name):
-        progress.message(f"note: {advice}")
+    for advice in (
+        precision_advice(config.execution, config.backbone.name),
+        misfit(config.discriminator.loss, config.population.mutations),
+    ):
+        if advice:
+            progress.message(f"note: {advice}")
 
     saved = saved_generation(folder, past)
     writer = session.writer = SnapshotWriter(info, record, session.mirror, saved)

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from egan.config import GameConfig, PopulationConfig, average_by_rule
+from egan.discriminator import misfit
 
 PLAYABLE = {"data": {"source": "gaussians"}, "backbone": {"name": "mlp"}}
 
@@ -80,3 +81,24 @@ def test_the_average_by_images_has_its_half_life_and_warms_up():
 def test_impossible_half_lives_are_refused(value):
     with pytest.raises(ValidationError):
         PopulationConfig(average_kimg=value)
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "relativistic"])
+def test_a_critics_logits_are_not_taken_for_probabilities(loss):
+    config = {**PLAYABLE, "discriminator": {"loss": loss}}
+    with pytest.raises(
+        ValidationError,
+        match=rf"loss: {loss} is published with population\.mutations=\[{loss}\], not with "
+        "minimax, heuristic, least_squares, which take a logit for a probability",
+    ):
+        GameConfig(**config)
+    population = {"mutations": [loss, "math:fsum"]}  # what is a user's own is not judged
+    assert GameConfig(**config, population=population).population.mutations[0] == loss
+
+
+def test_losses_that_do_not_fit_are_told_and_others_are_not():
+    assert misfit("bce", ["minimax", "blend", "own:loss"]) is None
+    assert misfit("hinge", ["wasserstein", "heuristic"]) == (
+        "discriminator.loss: hinge is published with population.mutations=[wasserstein], "
+        "not with heuristic"
+    )

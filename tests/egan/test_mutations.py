@@ -45,7 +45,11 @@ EQUATIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] 
         lambda a: 2 * (probability(a) - 1) * probability(a) * (1 - probability(a)),
     ),
     "least_squares_logit": (lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1)),
+    "wasserstein": (lambda a: -a, lambda a: -1.0),
 }
+EQUATIONS["blend"] = tuple(
+    lambda a, part=part: sum(EQUATIONS[name][part](a) for name in PUBLISHED) / 3 for part in (0, 1)
+)
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
@@ -89,6 +93,19 @@ def test_no_mutation_overflows_where_d_is_certain(name, logit):
     assert loss.isfinite() and gradient.isfinite().all()
 
 
+@given(pairs=st.lists(st.tuples(st.floats(-15, 15), st.floats(-15, 15)), min_size=1, max_size=10))
+def test_relativistic_compares_each_fake_with_the_real_of_its_row(pairs):
+    fake, real = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+    fake.requires_grad_()
+    loss = resolve("relativistic")(fake, real)
+    ahead = [probability(a - b) for a, b in pairs]
+    expected = sum(-math.log(p) for p in ahead) / len(pairs)
+    assert loss.item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    (gradient,) = torch.autograd.grad(loss, fake)
+    slopes = torch.tensor([(p - 1) / len(pairs) for p in ahead], dtype=torch.float64)
+    assert torch.allclose(gradient, slopes, rtol=1e-6, atol=1e-9)
+
+
 # ------------------------------------------------------------------------------------- the registry
 
 
@@ -97,12 +114,16 @@ def test_the_spelling_minmax_is_minimax():
     assert resolve("minmax") is mutations.minimax
 
 
+def test_a_hinges_generator_descends_the_critics_mean_logit():
+    assert resolve("hinge") is mutations.wasserstein
+
+
 def test_an_own_mutation_is_registered_by_the_decorator():
     @mutation
-    def wasserstein(logits):
+    def raised(logits):
         return -logits.mean()
 
-    assert resolve("wasserstein") is wasserstein
+    assert resolve("raised") is raised
 
 
 def test_an_own_mutation_is_found_by_import_path(monkeypatch):
