@@ -51,14 +51,7 @@ def test_a_recorded_game_has_the_bits_of_the_plain_one(engine_of, game):
     assert recorded._recordings.in_use >= 4  # descents, objectives, D's gradients, fakes
     assert max(tracer.replays.values()) > PROOFS  # the last ones were used, not only checked
     assert not recorded._recordings._plain
-
-
-@pytest.mark.parametrize("game", GAMES)
-def test_steps_hold_nothing_that_a_cuda_graph_cannot(engine_of, game):
-    tracer = Tracer()
-    played(engine_of(**GAMES[game], record=tracer), generations=3)
-    assert tracer.recordings
-    for recording in tracer.recordings:
+    for recording in tracer.recordings:  # and it holds nothing that a CUDA graph cannot
         names = {operation.overloadpacket.__name__ for operation in recording.operations}
         assert names and not names & FORBIDDEN, names & FORBIDDEN
         assert not recording.captured
