@@ -83,7 +83,7 @@ def check_metrics(
         if metric.need == "points":
             raise ValueError(f"metric {name!r} is of points with known modes: evaluate_mixture")
         if metric.need == "classes":
-            raise ValueError(f"metric {name!r} compares images class by class: ClassComparison")
+            raise ValueError(f"metric {name!r} is of images by class: fitness.classes")
         if metric.need == "latents":
             raise ValueError(f"metric {name!r} is of a generator's latent space, not of images")
         if metric.need == "logits" and space.classes is None:

@@ -88,6 +88,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
+BY_CLASS = (*GROUPS["by-class"], "mode-accuracy")  # of samples that were asked for by class
+
+
 def nearest_name(given: str, known: Iterable[str], what: str) -> ValueError:
     """The error for an unknown name: what arrived, the closest known one, and all of them."""
     known = sorted(known)

@@ -81,6 +81,25 @@ def chosen_sampler(
     return open_sampler(run_dir, choice_of(snapshot, survivor, raw), device)
 
 
+def asked_sampler(
+    run_dir: Path,
+    classes: tuple[str, ...],
+    tags: tuple[str, ...],
+    truncation: float | None,
+    cutoff: int | None,
+    **choice: Any,
+) -> tuple[Any, str, Any]:
+    """Return the chosen sampler, truncated, its name, and what samples are asked for, if anything.
+
+    The options are those of `choice_options`, `truncation_options` and `condition_options`.
+    """
+    from runs.sampling.conditions import asked_for
+
+    sampler, name = chosen_sampler(run_dir, **choice)
+    asked = asked_for(sampler.conditions, classes, tags)
+    return sampler.truncated(truncation, cutoff), name, asked
+
+
 def choice_of(snapshot: str | int, survivor: int, raw: bool) -> Any:
     """Return which generator of a run `choice_options` ask for."""
     from runs.sampling.opening import Choice
@@ -88,9 +107,23 @@ def choice_of(snapshot: str | int, survivor: int, raw: bool) -> Any:
     return Choice(snapshot, survivor, raw)
 
 
+def condition_options(command: Any) -> Any:
+    """Add the options that say what samples are asked for; both may be given several times."""
+    for option in (
+        click.option("--tags", multiple=True, metavar="A,B,...",
+                     help="The tags that samples are asked for; A=0.5 gives one a value. Give it "
+                          "again for further samples."),
+        click.option("--class", "classes", multiple=True, metavar="NAME|INDEX",
+                     help="The class that samples are asked for. Give it again for further "
+                          "classes [default: as in the data]."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def latent_options(command: Any) -> Any:
     """Add what the commands that look into a latent space have in common."""
-    command = choice_options(truncation_options(command))
+    command = choice_options(truncation_options(condition_options(command)))
     for option in (
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
         click.argument("run_dir", type=click.Path(path_type=Path)),

@@ -7,49 +7,59 @@ from typing import Any
 import click
 
 from runs.cli.endings import plain_errors
-from runs.cli.options import choice_options, chosen_sampler, needs_suffix, truncation_options
+from runs.cli.options import (
+    asked_sampler,
+    choice_options,
+    condition_options,
+    needs_suffix,
+    truncation_options,
+)
 from runs.common.hints import hint
 
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--count", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--count", type=click.IntRange(1),
+              help="How many [default: 64; of a grid by class, about 100].")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="FILE.png: a grid. FILE.npz: the array `images`, uint8, N x H x W x C "
-    "(`points`, float32, N x 2, of a mixture).",
+    help="FILE.png: a grid; of a run with data.condition, a row for each class. FILE.npz: the "
+    "array `images`, uint8, N x H x W x C (`points`, float32, N x 2, of a mixture), and what they "
+    "were asked for: `labels` and `classes`, or `tags` and `tag_names`.",
 )
+@condition_options
 @choice_options
 @truncation_options
 @plain_errors
 def sample(
     run_dir: Path,
-    count: int,
+    count: int | None,
     seed: int,
     out: Path,
-    truncation: float | None,
-    cutoff: int | None,
-    **choice: Any,
+    **options: Any,
 ) -> None:
     """Draw samples from a run: by the averaged generator of its best parent."""
     from runs.display.progress import bars
     from runs.sampling.generators import is_generator
     from runs.sampling.opening import mixture_centres
-    from runs.sampling.writing import write_samples
+    from runs.sampling.writing import USUAL, usual_count, write_samples
     from runs.store.folder import RunFolder
 
     needs_suffix(out, ".png", ".npz")
-    sampler, name = chosen_sampler(run_dir, **choice)
+    sampler, name, asked = asked_sampler(run_dir, **options)
+    if count is None:
+        count = usual_count(sampler, USUAL, asked) if out.suffix == ".png" else USUAL
     centres = None
     if not is_generator(run_dir):
         centres = mixture_centres(RunFolder.open(run_dir).load_config().data)
     with bars() as progress:
-        write_samples(sampler.truncated(truncation, cutoff), count, seed, out, centres, progress)
-    click.echo(f"{out}: {count} samples of the {name}")
+        count = write_samples(sampler, count, seed, out, centres, asked, progress)
+    of = f", {', '.join(asked.names)}" if asked else ""
+    click.echo(f"{out}: {count} samples of the {name}{of}")
 
 
 @click.command()

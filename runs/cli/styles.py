@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from runs.cli.endings import plain_errors
-from runs.cli.options import chosen_sampler, latent_options, needs_suffix
+from runs.cli.options import asked_sampler, latent_options, needs_suffix
 
 
 @click.command()
@@ -22,9 +22,7 @@ def mix(
     columns: int,
     rows: int,
     seed: int,
-    truncation: float | None,
-    cutoff: int | None,
-    **choice: Any,
+    **options: Any,
 ) -> None:
     """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
     from runs.display.progress import bars
@@ -32,9 +30,9 @@ def mix(
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png")
-    sampler, name = chosen_sampler(run_dir, **choice)
+    sampler, name, asked = asked_sampler(run_dir, **options)
     with bars() as progress:
-        cells = mixing_grid(sampler.truncated(truncation, cutoff), seed, columns, rows, progress)
+        cells = mixing_grid(sampler, seed, columns, rows, asked, progress)
     save_images(cells, out, columns + 1)
     ranges = style_ranges(sampler.sample_shape[-1]).items()
     parts = ", ".join(f"{part} (layers {r.start} to {r.stop - 1})" for part, r in ranges)
@@ -64,26 +62,32 @@ def interpolate(
     frames: int,
     rate: int,
     seed: int,
-    truncation: float | None,
-    cutoff: int | None,
-    **choice: Any,
+    **options: Any,
 ) -> None:
-    """Walk from latent to latent, and back to the first."""
+    """Walk from latent to latent, and back to the first.
+
+    With several classes, as in --class 3 --class 8, it is from class to class, with one latent.
+    """
     from runs.display.progress import bars
     from runs.sampling.animation import write_animation
     from runs.sampling.latent import interpolation
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png", ".gif", ".mp4")
-    sampler, name = chosen_sampler(run_dir, **choice)
-    sampler = sampler.truncated(truncation, cutoff)
+    sampler, name, asked = asked_sampler(run_dir, **options)
+    between = asked is not None and len(asked) > 1
+    points = len(asked) if between else points
     with bars() as progress:
-        images = interpolation(sampler, seed, points, frames, space, route, progress)
+        images = interpolation(sampler, seed, points, frames, space, route, asked, progress)
     if out.suffix.lower() == ".png":
-        save_images(images, out, frames)
+        save_images(images, out, frames, asked.names if between else None)
     else:
         write_animation(images, out, rate)
-    click.echo(f"{out}: a {route} walk through {points} latents in {space}, of the {name}")
+    through = f"{points} latents"
+    if asked is not None:
+        told = ", ".join(asked.names)
+        through = f"{told}, with one latent," if between else f"{points} latents of {told}"
+    click.echo(f"{out}: a {route} walk through {through} in {space}, of the {name}")
 
 
 @click.command()
@@ -98,9 +102,7 @@ def noise(
     columns: int,
     rows: int,
     seed: int,
-    truncation: float | None,
-    cutoff: int | None,
-    **choice: Any,
+    **options: Any,
 ) -> None:
     """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
     from runs.display.progress import bars
@@ -108,10 +110,9 @@ def noise(
     from runs.sampling.pictures import save_images
 
     needs_suffix(out, ".png")
-    sampler, name = chosen_sampler(run_dir, **choice)
-    sampler = sampler.truncated(truncation, cutoff)
+    sampler, name, asked = asked_sampler(run_dir, **options)
     with bars() as progress:
-        found = noise_variation(sampler, seed, rows, columns, progress=progress)
+        found = noise_variation(sampler, seed, rows, columns, asked=asked, progress=progress)
     save_images(found.cells, out, found.columns)
     click.echo(
         f"{out}: noise of the {name}; white in the last column is a standard deviation of "

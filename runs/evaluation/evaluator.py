@@ -10,12 +10,20 @@ from torch import Tensor
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
 from egan.data.pairs import PairSource
+from fitness.classes import ClassScore
 from fitness.comparison import evaluate_mixture, real_side
 from fitness.evaluation import evaluate_images
 from fitness.features import FeatureSpace, Progress
-from fitness.metrics.names import METRICS, MetricName, expand_metrics
+from fitness.metrics.names import BY_CLASS, METRICS, MetricName, expand_metrics
 from fitness.observation import Observation, check_metrics
 from fitness.statistics import Statistics
+from runs.evaluation.classes import (
+    ClassScorer,
+    Draw,
+    ImageClasses,
+    PointClasses,
+    check_classes,
+)
 from runs.evaluation.mistakes import user_mistakes
 from runs.evaluation.observations import observe_cached
 from runs.evaluation.reals import reals_of
@@ -39,6 +47,7 @@ class Evaluator:
         *,
         weights: Path | None = None,
         device: str = "cpu",
+        classes: tuple[str, ...] | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Make the feature space ready and observe the real images, from the cache if they are.
@@ -51,6 +60,7 @@ class Evaluator:
             count: how many samples a scoring takes.
             weights: a file of the space's weights.
             device: where features are computed.
+            classes: names of the classes that samples can be asked for; None: they cannot.
             progress: called as `progress(stage, done, total)`.
 
         Raises:
@@ -61,30 +71,53 @@ class Evaluator:
         self._progress = progress
         self._space: FeatureSpace | None = None
         self.device = device
+        self._by_class: ClassScorer | None = None
         with user_mistakes():
             if isinstance(real, PairSource):
                 raise ValueError(
                     f"data.source: {real.name} are pairs of images, and these metrics compare "
                     "samples with one set of reals"
                 )
-            self._metrics = expand_metrics(metrics)
-            _check_kinds(real, shape, self._metrics)
+            named = expand_metrics(metrics)
+            self._metrics = tuple(name for name in named if name not in BY_CLASS)
+            by_class = [name for name in named if name in BY_CLASS]
+            _check_kinds(real, shape, named)
+            if by_class:
+                check_classes(real, by_class, classes)
             if isinstance(real, GaussianMixture):
                 self._real = real
+                self._by_class = PointClasses(real, count) if by_class else None
                 return
             self._space = open_space(space, real, shape, weights, device, progress)
             check_metrics(self._metrics, self._space, (count,), shape)
             _check_memory(self._metrics, self._space, count)
             self._real = real if isinstance(real, Statistics) else self._observe(real)
             real_side(self._real, self._metrics, self._space)  # refused now, not at a scoring
+            if by_class:
+                assert isinstance(real, ImageSource)
+                self._by_class = ImageClasses(real, by_class, self._space, count, progress)
 
     @property
     def identity(self) -> str | None:
         """The hash of the feature space's weights; None for points."""
         return None if self._space is None else self._space.identity
 
+    def score_classes(self, draw: Draw) -> dict[str, ClassScore]:
+        """Return the values of metrics by class by full name; {}: none is asked for.
+
+        Args:
+            draw: gives batches of samples of the classes (N,) that it is called with.
+
+        Raises:
+            ConfigError: the samples do not fit the real data.
+        """
+        if self._by_class is None:
+            return {}
+        with user_mistakes():
+            return self._by_class(draw)
+
     def score(self, samples: Iterable[Tensor], seed: int = 0) -> dict[str, float]:
-        """Return the values of `count` samples by full metric name.
+        """Return the values of `count` samples by full metric name, but for metrics by class.
 
         Args:
             samples: batches of images, uint8 (N, C, H, W), or of points, float32 (N, 2).
@@ -93,6 +126,8 @@ class Evaluator:
         Raises:
             ConfigError: the samples do not fit the real data.
         """
+        if not self._metrics:
+            return {}
         with user_mistakes():
             if isinstance(self._real, GaussianMixture):
                 points = torch.cat(list(samples)).cpu().numpy()

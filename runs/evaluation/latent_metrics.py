@@ -137,12 +137,14 @@ class _Latent:
             pairs = min(PAIRS, count - start)
             inputs = self._sampler.rows(2 * start, seed)[: 2 * pairs]
             z, seeds = _parts(inputs)
-            ends = z if space == "z" else self._styled.map(z)
+            asked = self._sampler.asked(None, 2 * start, 2 * pairs, seed)
+            told = None if asked is None else asked[::2].repeat_interleave(2, 0)  # one of a path
+            ends = z if space == "z" else self._styled.map(z, told)
             t = torch.zeros(pairs, dtype=torch.float64, device=z.device)
             if full:
                 drawn = numpy_stream(seed, 0, Purpose.PATH, start).uniform(size=pairs)
                 t = torch.from_numpy(drawn).to(z.device)
-            make = partial(self._images, space, None if seeds is None else seeds[::2])
+            make = partial(self._images, space, _evens(seeds), _evens(told))
             route: Route = "arc" if space == "z" else "line"
             lengths.append(path_lengths(ends[::2], ends[1::2], t, route, make, distance))
             if progress is not None:
@@ -163,9 +165,10 @@ class _Latent:
         for start in range(0, count, BATCH):
             inputs = self._sampler.rows(start, seed)[: count - start]
             z, _ = _parts(inputs)
+            asked = self._sampler.asked(None, start, len(z), seed)
             for space in spaces:
-                points[space].append((z if space == "z" else self._styled.map(z)).cpu())
-            odds.append(told.odds(self._sampler.enlarged(self._sampler.make(inputs))))
+                points[space].append((z if space == "z" else self._styled.map(z, asked)).cpu())
+            odds.append(told.odds(self._sampler.enlarged(self._sampler.make(inputs, asked))))
             if progress is not None:
                 progress("separability", start + len(z), count)
         return {space: torch.cat(parts) for space, parts in points.items()}, torch.cat(odds)
@@ -174,7 +177,9 @@ class _Latent:
     def _styled(self) -> StyledGenerator:
         return StyledGenerator.of(self._sampler, "w")
 
-    def _images(self, space: Space, seeds: Tensor | None, points: Tensor) -> Tensor:
+    def _images(
+        self, space: Space, seeds: Tensor | None, told: Tensor | None, points: Tensor
+    ) -> Tensor:
         """Return images (N, C, H, W) in 0..255, neither rounded nor cut off, of points (N, D)."""
         points = points.float()
         if space == "w":
@@ -182,8 +187,12 @@ class _Latent:
             parts: Iterator[Tensor] = self._styled.parts(self._styled.styles(points), seeds)
         else:
             inputs: Rows = points if seeds is None else Latents(points, seeds)
-            parts = self._sampler.floats(inputs)
+            parts = self._sampler.floats(inputs, told)
         return self._sampler.enlarged((torch.cat(list(parts)) + 1) * 127.5)
+
+
+def _evens(rows: Tensor | None) -> Tensor | None:
+    return None if rows is None else rows[::2]
 
 
 def _parts(inputs: Rows) -> tuple[Tensor, Tensor | None]:

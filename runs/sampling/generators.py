@@ -2,13 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from egan.backbones import BackboneConfig
 from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
-from egan.games import build_game
+from egan.data.condition import ConditionCard
+from egan.games import ConditionalGame, GameRules, build_game
 from egan.replica import ExportedState
 from egan.weights_file import WEIGHTS, read_weights, write_weights
 from runs.common.errors import ConfigError
@@ -19,6 +21,7 @@ from runs.sampling.states import sampler_of
 from runs.store.folder import SHAPE, DataCard, RunFolder
 
 CARD = "generator.json"
+CONDITIONS: TypeAdapter[ConditionCard | None] = TypeAdapter(ConditionCard | None)
 
 
 def save_generator(
@@ -40,8 +43,18 @@ def write_generator(folder: Path, backbone: BackboneConfig, sampler: Sampler) ->
         "backbone": backbone.model_dump(mode="json"),
         "shape": sampler.shape,
         "stage": stage,
+        **_told(sampler),
     }
     write_json(folder / CARD, card)
+
+
+def _told(sampler: Sampler) -> dict[str, Any]:
+    """Return what a card says of a generator that takes conditions; of another one, nothing."""
+    if sampler.conditions is None:
+        return {}
+    assert isinstance(sampler.game, ConditionalGame)
+    rules = sampler.game.rules.model_dump(mode="json")
+    return {"conditions": asdict(sampler.conditions), "game": rules, "shown": sampler.shown}
 
 
 def is_generator(path: Path) -> bool:
@@ -60,9 +73,13 @@ def load_sampler(folder: Path) -> Sampler:
         card = upgraded("generator", written, format_of(written, folder / CARD))
         backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
         shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
-        game = build_game(backbone, shape)
+        told = CONDITIONS.validate_python(card.get("conditions"))
+        rules = GameRules(**card.get("game", {}))
+        game = build_game(backbone, shape, told.conditions if told else None, rules)
         weights = read_weights(folder / WEIGHTS, game.generators)
-        return Sampler(game, weights, shape, stage and Stage(**stage))
+        stage = stage and Stage(**stage)
+        shown = card.get("shown")
+        return Sampler(game, weights, shape, stage, conditions=told, shown=shown)
     except ConfigError:
         raise
     except Exception as error:  # any JSON and any tensors may lie there

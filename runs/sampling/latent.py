@@ -20,6 +20,7 @@ from egan.data.pixels import to_uint8
 from fitness.features import Progress
 from fitness.metrics.ppl import arc, line
 from runs.common.errors import ConfigError
+from runs.sampling.conditions import Asked
 from runs.sampling.pictures import check_picture
 from runs.sampling.sampler import BATCH, Sampler
 from runs.sampling.styled import StyledGenerator
@@ -48,13 +49,19 @@ def style_ranges(resolution: int) -> dict[str, range]:
 
 
 def mixing_grid(
-    sampler: Sampler, seed: int, columns: int, rows: int, progress: Progress | None = None
+    sampler: Sampler,
+    seed: int,
+    columns: int,
+    rows: int,
+    asked: Asked | None = None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Return the cells of figure 3, uint8 (N, H, W, C), `columns` + 1 in a line.
 
     The first line has the sources; each line below an image of its own, and then the same image
     with styles of the source above: `rows` lines with the coarse ones, then the middle, the fine.
-    All images share their noise.
+    All images share their noise. Sources and images of one's own have the conditions `asked` in
+    turn; None: those that `sample` gives them.
 
     Raises:
         ConfigError: the generator has no styles, or too many images are asked for.
@@ -63,8 +70,8 @@ def mixing_grid(
     lines_below = rows * len(style_ranges(generator.stage.resolution))
     check_picture((1 + lines_below) * (1 + columns), sampler.sample_shape)
     latents = _latents(sampler, seed, columns + rows)
-    w = generator.map(latents.z)
-    styles = generator.styles(w)
+    conditions = _conditions(sampler, seed, columns + rows, asked)
+    styles = generator.styles(generator.map(latents.z, conditions), conditions)
     sources, targets = styles[:columns], styles[columns:]
     lines = [sources]
     for layer_range in style_ranges(generator.stage.resolution).values():
@@ -96,34 +103,42 @@ def interpolation(
     frames: int,
     space: Space = "z",
     route: Route = "linear",
+    asked: Asked | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Return the images of a closed walk through `points` latents, uint8 (points frames, H, W, C).
 
-    The noise of a generator with noise stays the same. A spherical walk is in z.
+    The noise of a generator with noise stays the same. A spherical walk is in z. Of a generator
+    that takes conditions, the walk is through those of the latents, too: the ones that `sample`
+    gives them, or the one that is asked for. Where several are asked for, it is through these, with
+    one latent, and `points` is their number.
 
     Raises:
         ConfigError: samples are points, the generator has no w, or the walk is spherical in w.
     """
     if not sampler.images:
         raise ConfigError("interpolate makes images, and this run's samples are points")
+    if space == "w" and route == "spherical":
+        raise ConfigError("a spherical path is in z, whose prior is spherical; w takes linear")
+    fixed = asked is not None and len(asked) > 1
     check_picture(points * frames, sampler.sample_shape)
+    told = _conditions(sampler, seed, points, asked)
+    conditions = None if told is None else walk(told, frames, "linear")
     if space == "w":
         generator = StyledGenerator.of(sampler, "interpolate --space w")
-        if route == "spherical":
-            raise ConfigError("a spherical path is in z, whose prior is spherical; w takes linear")
         latents = _latents(sampler, seed, points)
-        styles = generator.styles(walk(generator.map(latents.z), frames, route))
-        parts = generator.parts(styles, latents.seeds[:1].expand(len(styles)))
+        z = latents.z[:1].expand(points, -1) if fixed else latents.z
+        w = walk(generator.map(z, told), frames, route)
+        parts = generator.parts(generator.styles(w, conditions), latents.seeds[:1].expand(len(w)))
         return _drawn(parts, points * frames, progress)
-    inputs = _inputs(sampler, seed, points)
-    if isinstance(inputs, Latents):
-        z = walk(inputs.z, frames, route)
-        inputs = Latents(z, inputs.seeds[:1].expand(len(z)))
-    else:
-        assert isinstance(inputs, Tensor)
-        inputs = walk(inputs, frames, route)
-    return _drawn(sampler.floats(inputs), points * frames, progress)
+    noise = _inputs(sampler, seed, points)
+    ends = noise.z if isinstance(noise, Latents) else noise
+    assert isinstance(ends, Tensor)
+    rows: Rows = ends[:1].expand(points * frames, -1) if fixed else walk(ends, frames, route)
+    if isinstance(noise, Latents):
+        assert isinstance(rows, Tensor)
+        rows = Latents(rows, noise.seeds[:1].expand(len(rows)))
+    return _drawn(sampler.floats(rows, conditions), points * frames, progress)
 
 
 # ------------------------------------------------------------------------------------------- noise
@@ -148,9 +163,12 @@ def noise_variation(
     rows: int,
     columns: int,
     realisations: int = 100,
+    asked: Asked | None = None,
     progress: Progress | None = None,
 ) -> Variation:
     """Return figure 4: `columns` images of each of `rows` latents, and the standard deviation map.
+
+    Latents have the conditions `asked` in turn; None: those that `sample` gives them.
 
     Raises:
         ConfigError: the generator takes no noise, or too many images are asked for.
@@ -158,11 +176,13 @@ def noise_variation(
     generator = StyledGenerator.of(sampler, "noise")
     check_picture(rows * (columns + 1), sampler.sample_shape)
     latents = _latents(sampler, seed, rows)
+    conditions = _conditions(sampler, seed, rows, asked)
+    styles = generator.styles(generator.map(latents.z, conditions), conditions)
     count = max(columns, realisations)
     seeds = torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
     lines: list[np.ndarray] = []
     maps: list[Tensor] = []
-    for row, style in enumerate(generator.styles(generator.map(latents.z))):
+    for row, style in enumerate(styles):
         if progress is not None:
             progress("rows", row, rows)
         images, deviation = _varied(generator, style, seeds.to(style.device), columns, realisations)
@@ -214,6 +234,11 @@ def _inputs(sampler: Sampler, seed: int, count: int) -> Rows:
     if count > BATCH:
         raise ConfigError(f"at most {BATCH} latents at a time, not {count}")
     return sampler.inputs(count, seed)
+
+
+def _conditions(sampler: Sampler, seed: int, count: int, asked: Asked | None) -> Tensor | None:
+    """Return the conditions of `count` latents; None: the generator takes none."""
+    return sampler.asked(None if asked is None else asked.cycled(count), 0, count, seed)
 
 
 def _latents(sampler: Sampler, seed: int, count: int) -> Latents:

@@ -1,17 +1,24 @@
 """Pictures of samples: a grid of images, or a scatter of points, as PNG."""
 
+from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from egan.files import atomic_file
 from runs.common.errors import ConfigError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MARGIN = 2  # pixels between a grid's images
 LARGEST = 2**29  # pixels of a picture or of all pictures of a walk
 MOST_POINTS = 1_000_000  # in a scatter
 SMALLEST_SIDE = 384  # small grids are enlarged by whole factors, so that they can be looked at
+SMALLEST_TEXT, LARGEST_TEXT = 8, 22  # pixels of the rows' names
+LONGEST_TEXT = 32  # letters of a row's name that are shown
 
 
 def check_picture(count: int, shape: tuple[int, ...], hint: str = "") -> None:
@@ -54,35 +61,64 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid.repeat(factor, 0).repeat(factor, 1)
 
 
-def save_images(images: np.ndarray, path: Path, columns: int | None = None) -> None:
-    """Write a grid of the uint8 images (N, H, W, C) as a PNG."""
+def save_images(
+    images: np.ndarray,
+    path: Path,
+    columns: int | None = None,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Write a grid of the uint8 images (N, H, W, C) as a PNG, the rows' names beside it."""
     from PIL import Image
 
     grid = image_grid(images, columns)
+    picture = Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
     with atomic_file(path) as temporary:
-        Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid).save(temporary, "PNG")
+        (beside(picture, names) if names else picture).save(temporary, "PNG")
 
 
-def save_points(points: np.ndarray, centres: np.ndarray | None, path: Path) -> None:
-    """Write a scatter of points (N, 2) as a PNG, the true modes marked."""
+def beside(picture: "Image", names: Sequence[str]) -> "Image":
+    """Return a picture of equal rows with a name before each, right-aligned."""
+    from matplotlib import get_data_path
+    from PIL import Image, ImageDraw, ImageFont
+
+    row = picture.height / len(names)
+    size = int(min(LARGEST_TEXT, max(SMALLEST_TEXT, row / 2)))
+    font = ImageFont.truetype(str(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)
+    texts = [
+        name if len(name) <= LONGEST_TEXT else f"{name[: LONGEST_TEXT - 1]}…" for name in names
+    ]
+    width = ceil(max(font.getlength(text) for text in texts)) + 2 * size // 2
+    whole = Image.new(picture.mode, (width + picture.width, picture.height), "white")
+    whole.paste(picture, (width, 0))
+    draw = ImageDraw.Draw(whole)
+    for place, text in enumerate(texts):
+        draw.text((width - size // 2, (place + 0.5) * row), text, "black", font, anchor="rm")
+    return whole
+
+
+def save_points(
+    points: np.ndarray,
+    centres: np.ndarray | None,
+    path: Path,
+    groups: np.ndarray | None = None,
+) -> None:
+    """Write a scatter of points (N, 2) as a PNG, the true modes marked.
+
+    Points of one of the `groups` (N,), numbers, have one colour.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), dpi=110, layout="constrained")
     axes = figure.add_subplot()
-    axes.scatter(points[:, 0], points[:, 1], s=3, alpha=0.4, linewidths=0, label="generated")
+    x, y = points.T
+    colours = None if groups is None else "nipy_spectral"
+    axes.scatter(x, y, 3, groups, alpha=0.4, linewidths=0, label="generated", cmap=colours)
     if centres is not None:
-        axes.scatter(centres[:, 0], centres[:, 1], marker="+", c="crimson", s=40, label="modes")
+        colour = "crimson" if groups is None else "black"
+        axes.scatter(centres[:, 0], centres[:, 1], marker="+", c=colour, s=40, label="modes")
         reach = float(np.abs(centres).max()) * 1.35
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes.set_aspect("equal")
     axes.legend(loc="upper right", fontsize=8)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
-
-
-def save_samples(samples: np.ndarray, path: Path, centres: np.ndarray | None = None) -> None:
-    """Write a PNG of samples: a grid of images, or a scatter of points."""
-    if samples.ndim == 4:
-        save_images(samples, path)
-    else:
-        save_points(samples, centres, path)

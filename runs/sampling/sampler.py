@@ -15,9 +15,10 @@ from egan.backbones.stylegan.styles import make_truncated, tracked_mean
 from egan.data.condition import ConditionCard
 from egan.data.pixels import to_uint8
 from egan.determinism import send
-from egan.games import NoiseGame
+from egan.games import ConditionalGame, NoiseGame
 from egan.state import Weights
 from egan.streams import Purpose, torch_stream
+from egan.tensor_tree import mapped
 from runs.common.errors import ConfigError
 from runs.sampling.conditions import drawn
 
@@ -37,6 +38,7 @@ class Sampler:
         psi: truncation in W, for a generator with styles; None: none.
         cutoff: how many layers the truncation acts on; None: all.
         conditions: what samples can be asked for; None: nothing.
+        shown: how many reals the critics had seen, for conditions that fade in; None: all.
     """
 
     game: NoiseGame
@@ -46,6 +48,7 @@ class Sampler:
     psi: float | None = None
     cutoff: int | None = None
     conditions: ConditionCard | None = None
+    shown: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -98,6 +101,22 @@ class Sampler:
         """
         yield from map(self.enlarged, self._samples(count, seed, conditions))
 
+    def table(self, conditions: Tensor, columns: int, seed: int) -> np.ndarray:
+        """Return images (K columns, H, W, C), a row for each of the conditions (K, size).
+
+        All rows are made from the noise of the first samples, `columns` of them, at most `BATCH`:
+        a row is what a call gives for its condition.
+        """
+        noise = self.inputs(columns, seed)
+        count = columns * len(conditions)
+        images = []
+        for start in range(0, count, BATCH):
+            places = torch.arange(start, start + self._whole(min(BATCH, count - start)))
+            asked = conditions[(places // columns).clamp(max=len(conditions) - 1)].to(self.device)
+            made = self.make(_chosen(noise, places % columns), asked)
+            images.append(made[: count - start].permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        return np.concatenate(images)
+
     def enlarged(self, samples: Tensor) -> Tensor:
         """Return samples (N, ...) in the reals' size: an early stage's pixels are repeated."""
         factor = self.shape[-1] // self.sample_shape[-1]
@@ -118,13 +137,23 @@ class Sampler:
         """Return what `count` samples, at most `BATCH`, are asked for, the first being `start`.
 
         None: the generator takes no conditions. See `__call__` for `conditions`.
+
+        Raises:
+            ValueError: it takes none, and some are given; or they have another width.
         """
         if self.conditions is None:
-            assert conditions is None, "this generator takes no conditions"
+            if conditions is not None:
+                raise ValueError("this generator takes no conditions, and some were given")
             return None
         if conditions is None:
             rows = drawn(self.conditions, BATCH, seed, start)[:count]
         else:
+            size = self.conditions.conditions.size
+            if conditions.dim() != 2 or conditions.shape[1] != size:
+                raise ValueError(
+                    f"conditions are (N, {size}), one for each sample; "
+                    f"{tuple(conditions.shape)} arrived"
+                )
             rows = conditions[start : start + count]
             rows = torch.cat([rows, rows[-1:].expand(count - len(rows), -1)])  # to whole parts
         return rows.to(self.device)
@@ -169,21 +198,39 @@ class Sampler:
     def _samples(self, count: int, seed: int, conditions: Tensor | None) -> Iterator[Tensor]:
         for start in range(0, count, BATCH):
             rest = count - start
-            whole = ceil(rest / self._at_once) * self._at_once  # another number gives other bits
-            noise = self.rows(start, seed)[:whole]
+            noise = self.rows(start, seed)[: self._whole(rest)]
             asked = self.asked(conditions, start, len(noise), seed)
             yield self.make(noise, asked)[:rest]
+
+    def _whole(self, count: int) -> int:
+        """Return how many are made of `count`: another number at once gives other bits."""
+        return ceil(count / self._at_once) * self._at_once
 
     @property
     def _at_once(self) -> int:
         return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
 
-    def _fakes(self, noise: Rows, condition: Tensor | None) -> Tensor:
+    def faded(self, conditions: Tensor | None) -> Tensor | None:
+        """Return what the networks get in place of conditions, while these fade in."""
+        if conditions is None or self.shown is None:
+            return conditions
+        assert isinstance(self.game, ConditionalGame)
+        return self.game.faded(conditions, self.shown)
+
+    def _fakes(self, noise: Rows, conditions: Tensor | None) -> Tensor:
+        condition = self.faded(conditions)
         if self.psi is None:
-            rows = (
-                {"noise": noise} if condition is None else {"noise": noise, "condition": condition}
-            )
+            told = {} if condition is None else {"condition": condition}
+            rows = {"noise": noise, **told}
             return self.game.generate(self.weights, rows, self.stage, training=False)[0]["x"]
         assert isinstance(noise, Latents), "only styles are truncated"
         generator, weights = self.game.generators["generator"], self.weights["generator"]
-        return make_truncated(generator, weights, noise, self.psi, self.cutoff, self.stage)
+        return make_truncated(
+            generator, weights, noise, self.psi, self.cutoff, self.stage, condition
+        )
+
+
+def _chosen(rows: Rows, places: Tensor) -> Rows:
+    """Return the rows at some places, (n,), which may repeat."""
+    chosen: Rows = mapped(rows, lambda part: part[places.to(part.device)])
+    return chosen

@@ -1,13 +1,12 @@
 """Samplers of a state that was exported, and whether it fits what the run's files describe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import Any
 
 import torch
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
 from egan.games import NoiseGame, build_game
 from egan.replica import ExportedState, import_state
@@ -38,7 +37,7 @@ def sampler_of(
         ConfigError: the state's networks are not those that the config describes, or it has not
             so many parents.
     """
-    game, stage = _played(config, card, exported)
+    sampler_with = _sampler_maker(config, card, exported)
     if not 0 <= survivor < config.population.survivors:
         raise ConfigError(
             f"survivor {survivor}: the run keeps {config.population.survivors} survivor(s), "
@@ -49,15 +48,16 @@ def sampler_of(
     except (KeyError, IndexError) as error:
         raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
     weights = weights_of(parent.networks) if raw else parent.average
-    _check_fit(game, weights)
-    return Sampler(game, weights, card.shape, stage, conditions=card.conditions)
+    sampler = sampler_with(weights)
+    _check_fit(sampler.game, weights)
+    return sampler
 
 
 def survivors_of(config: GameConfig, card: DataCard, exported: ExportedState) -> list[Sampler]:
     """Return a sampler of each parent's own weights, not averaged, on the CPU."""
-    game, stage = _played(config, card, exported)
+    sampler_with = _sampler_maker(config, card, exported)
     return [
-        Sampler(game, weights_of(parent.networks), card.shape, stage, conditions=card.conditions)
+        sampler_with(weights_of(parent.networks))
         for parent in import_state(exported, torch.device("cpu")).parents
     ]
 
@@ -138,9 +138,22 @@ def game_of(config: GameConfig, card: DataCard) -> NoiseGame:
         raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
 
 
-def _played(
+def _sampler_maker(
     config: GameConfig, card: DataCard, exported: ExportedState
-) -> tuple[NoiseGame, Stage | None]:
-    """Return a state's game, and the stage that they have reached."""
+) -> Callable[[Mapping[str, Weights]], Sampler]:
+    """Return what makes samplers of a state's weights: its game, and how far it has come."""
     game = game_of(config, card)
-    return game, Schedule.of(config, game).stage(exported.generation)
+    schedule = Schedule.of(config, game)
+    generation = exported.generation
+
+    def make(weights: Mapping[str, Weights]) -> Sampler:
+        return Sampler(
+            game,
+            weights,
+            card.shape,
+            schedule.stage(generation),
+            conditions=card.conditions,
+            shown=schedule.shown(generation) if card.conditions else None,
+        )
+
+    return make

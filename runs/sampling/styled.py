@@ -1,6 +1,6 @@
 """A StyleGAN generator of a sampler, entered at W."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,7 @@ class StyledGenerator:
     stage: Stage
     psi: float | None
     cutoff: int | None
+    faded: Callable[[Tensor | None], Tensor | None]  # what it is told in place of conditions
 
     @classmethod
     def of(cls, sampler: Sampler, tool: str, hint: str = "") -> "StyledGenerator":
@@ -41,24 +42,29 @@ class StyledGenerator:
                 f"none{hint}"
             )
         stage = check_stage(sampler.stage, function.module.resolution)
-        return cls(function, sampler.weights["generator"], stage, sampler.psi, sampler.cutoff)
+        weights = sampler.weights["generator"]
+        return cls(function, weights, stage, sampler.psi, sampler.cutoff, sampler.faded)
 
     @property
     def layers(self) -> int:
         """Return how many layers take a style."""
         return layers(self.stage.resolution)
 
-    def map(self, z: Tensor) -> Tensor:
-        """Return w (N, style) of z (N, latent)."""
+    def map(self, z: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return w (N, style) of z (N, latent), and of conditions (N, size) if it takes any."""
         with torch.no_grad():
-            return map_latents(self.function, self.weights, z)
+            return map_latents(self.function, self.weights, z, self.faded(conditions))
 
-    def styles(self, w: Tensor) -> Tensor:
-        """Return w (N, style) as every layer's styles (N, layers, style), truncated if asked."""
+    def styles(self, w: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return w (N, style) as every layer's styles (N, layers, style), truncated if asked.
+
+        With conditions (N, size) the truncation is towards the mean of each one's class.
+        """
         styles = every_layer(w, self.layers)
         if self.psi is None:
             return styles
-        return truncate(styles, tracked_mean(self.weights), self.psi, self.cutoff)
+        mean = tracked_mean(self.weights, self.faded(conditions))
+        return truncate(styles, mean, self.psi, self.cutoff)
 
     def parts(self, styles: Tensor, seeds: Tensor) -> Iterator[Tensor]:
         """Yield images (n, C, r, r) in [-1, 1], a few at a time.

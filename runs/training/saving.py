@@ -8,8 +8,8 @@ from populations.population import Population
 from runs.common.background import Background
 from runs.mirror.copying import Mirror
 from runs.sampling.opening import mixture_centres
-from runs.sampling.pictures import save_samples
 from runs.sampling.states import sampler_of
+from runs.sampling.writing import usual_count, write_picture
 from runs.store.snapshots import write_snapshot
 from runs.training.info import RunInfo
 from runs.training.record import Record, advance
@@ -77,6 +77,6 @@ class SnapshotWriter:
         write_snapshot(folder.snapshots, exported, checksum, keep, info.identity.run)
         self._mirror.update()
         sampler = sampler_of(info.config, info.card, exported)
-        count = GRID if sampler.images else GRID * 10
+        count = usual_count(sampler, GRID) if sampler.images else GRID * 10
         path = folder.samples / f"generation-{exported.generation:08d}.png"
-        save_samples(sampler(count, GRID_SEED), path, self._centres)
+        write_picture(sampler, count, GRID_SEED, path, self._centres)

@@ -174,9 +174,7 @@ def images_yaml(tmp_path_factory) -> str:
 def without_pictures(monkeypatch) -> None:
     """Leave out what takes most of a small run's time, and is tested elsewhere."""
     monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
-    monkeypatch.setattr(
-        "runs.training.saving.save_samples", lambda samples, path, centres=None: None
-    )
+    monkeypatch.setattr("runs.training.saving.write_picture", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

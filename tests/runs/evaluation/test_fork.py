@@ -214,7 +214,7 @@ from runs import evolve, load_config
 from runs.store.folder import RunFolder
 
 moment, config, folder = sys.argv[1:]
-runs.display.plots.draw_plots = runs.training.saving.save_samples = lambda *_: None
+runs.display.plots.draw_plots = runs.training.saving.write_picture = lambda *_: None
 write = RunFolder.write_config
 def mortal(folder, *rest):
     due = folder.path.name == "run-fork1"

@@ -56,9 +56,7 @@ def _one_thread() -> None:
 def no_pictures(monkeypatch) -> None:
     """Leave out what takes most of a small run's time; the runs of a session draw theirs."""
     monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
-    monkeypatch.setattr(
-        "runs.training.saving.save_samples", lambda samples, path, centres=None: None
-    )
+    monkeypatch.setattr("runs.training.saving.write_picture", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

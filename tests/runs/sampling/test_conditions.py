@@ -8,11 +8,11 @@ from runs.common.errors import ConfigError
 from runs.sampling.conditions import asked_for, drawn, usual
 
 CLOTHES = ConditionCard(
-    Conditions("labels", 4, ("shirt", "2", "trouser", "bag"), (0.1, 0.0, 0.3, 0.6)),
+    Conditions("labels", 4, ("shirt", "2", "trouser", "bag"), (0.1, 0, 0.3, 0.6)),
     counts=(10, 0, 30, 60),
 )
 FACES = ConditionCard(
-    Conditions("tags", 3, ("smile", "hat", "a=b"), (0.0,) * 3),
+    Conditions("tags", 3, ("smile", "hat", "a=b"), (0.5, 0.125, 0.25)),
     rows=((1.0, 0.0, 0.0), (0.0, 0.5, 1.0), (1.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
 )
 

@@ -6,7 +6,7 @@ import pytest
 from runs.common.errors import ConfigError
 from runs.sampling.opening import open_sampler
 from runs.sampling.sampler import BATCH, Sampler
-from runs.sampling.writing import write_array, write_samples
+from runs.sampling.writing import Streamed, write_arrays, write_samples
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_only_one_part_is_held_at_a_time(tmp_path):
             assert len(alive) <= 2, "the one before is let go of when the next one is there"
             yield part
 
-    write_array(tmp_path / "a.npz", "x", parts(), (50, 3), np.dtype(np.float32))
+    write_arrays(tmp_path / "a.npz", Streamed("x", parts(), (50, 3), np.dtype(np.float32)))
     with np.load(tmp_path / "a.npz") as archive:
         assert np.array_equal(archive["x"], np.repeat(np.arange(5), 10)[:, None] * np.ones(3))
 
