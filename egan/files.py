@@ -31,14 +31,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def lock(descriptor: int) -> bool | None:
-    """Take an exclusive lock on an open file or folder, which ends with this process.
+def lock(descriptor: int, shared: bool = False) -> bool | None:
+    """Take a lock on an open file or folder, which ends with this process.
+
+    It is exclusive, or `shared` with others that share it.
 
     Returns:
         True: it is ours; False: another process has it; None: the file system has no locks.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

@@ -27,8 +27,11 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
         try:
             return command(*args, **kwargs)
-        except (ConfigError, DataError, RunBusy) as error:
+        except (ConfigError, DataError) as error:
             click.echo(printable(f"error: {error}"), err=True)
+            sys.exit(MISTAKE)
+        except RunBusy as error:
+            click.echo(printable(f"error: {error}; wait for it or stop it"), err=True)
             sys.exit(MISTAKE)
         except BrokenPipeError:
             raise  # `| head` has read enough; click ends quietly

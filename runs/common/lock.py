@@ -16,6 +16,9 @@ from typing import Any
 
 from egan.files import lock
 
+GLANCES = 3  # times that a taken lock is tried, since `is_held` takes one for a moment
+MOMENT = 0.05  # seconds between them
+
 
 class RunBusy(RuntimeError):
     """Another living process writes to this run."""
@@ -32,12 +35,10 @@ class RunLock:
             OSError: the file cannot be opened.
         """
         self._file = path.open("a+", encoding="utf-8")
-        if lock(self._file.fileno()) is False:
+        if _take(self._file.fileno()) is False:
             who = holder(path)
             self._file.close()
-            raise RunBusy(
-                f"another process{who} is writing to the run {path.parent}; wait for it or stop it"
-            )
+            raise RunBusy(f"another process{who} is writing to the run {path.parent}")
         with suppress(OSError):  # a full disk: who holds the lock is a courtesy
             self._file.truncate(0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -79,18 +80,33 @@ def is_own(path: Path) -> bool:
     return (who.get("host"), who.get("pid")) == (socket.gethostname(), os.getpid())
 
 
-def is_abandoned(path: Path) -> bool:
-    """Return whether a lock file names a process of this machine that lives no more."""
-    who = _named(path)
-    if who.get("host") != socket.gethostname():
-        return False  # who knows
+def is_held(path: Path) -> bool | None:
+    """Return whether a living process holds a lock.
+
+    None: it cannot be known, for the file system has no locks, or another machine's process took
+    it last, which some file systems do not see from here.
+    """
     try:
-        os.kill(int(who["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        with path.open("rb") as file:
+            held = lock(file.fileno(), shared=True)
+    except FileNotFoundError:
         return False
-    return False
+    except OSError:
+        return None
+    if held is False:
+        return True
+    elsewhere = _named(path).get("host", socket.gethostname()) != socket.gethostname()
+    return None if held is None or elsewhere else False
+
+
+def _take(descriptor: int) -> bool | None:
+    """Lock an open file; one that is taken is tried again, for it may be a glance of `is_held`."""
+    for _ in range(GLANCES - 1):
+        taken = lock(descriptor)
+        if taken is not False:
+            return taken
+        time.sleep(MOMENT)
+    return lock(descriptor)
 
 
 def _named(path: Path) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,15 @@ from rich.table import Table
 from fitness.metrics.names import MetricName
 from fitness.scores import OBJECTIVES
 from populations.individual import Score
-from populations.lineage import Lineage
 from runs.common.errors import printable
 from runs.common.files import read_json
-from runs.common.lock import is_abandoned
+from runs.common.lock import is_held
 from runs.display.progress import Stage, duration
 from runs.store.folder import RunFolder, sibling_of
-from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_journal
-from runs.store.replay import replay_lineage
+from runs.store.index import Index, read_index
+from runs.store.journal import Entry, Event, Scoring
 from runs.store.snapshots import Snapshot, SnapshotError, snapshots, verify
 
-LONG = 10_000  # lines of a journal whose reading is worth a bar: a third of a second
-BLOCK = 2**20  # bytes that are read at once
 RECENT = 50  # generations that the pace is read off
 SILENCE = 120.0  # seconds without news, or ten generations, after which a run may be dead
 
@@ -47,31 +43,20 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
     folder = RunFolder.open(run_dir)
     config, identity = folder.load(imported=False)
     run = identity.run if identity else None
-    selection = config.policy()
-    lineage, last, damaged, seconds = Lineage(), None, 0, 0.0
-    events: list[dict[str, Any]] = []
-    scorings: list[dict[str, Any]] = []
-    recent: deque[Entry] = deque(maxlen=RECENT)
-    parts = (folder.snapshots, folder.best, folder.origin)
-    checksums = {snapshot.generation: "" for part in parts for snapshot in snapshots(part)}
-    for item in counted(folder.journal, progress):
-        if isinstance(item, Damage):
-            damaged += 1
-            continue
-        if isinstance(item, Scoring):
-            scorings.append(item.to_json())
-            continue
-        if isinstance(item, Event):
-            events.append({"generation": item.generation, "event": item.kind} | item.details)
-            continue
-        replay_lineage(lineage, selection, [item])
-        last = item
-        if checksums.get(item.generation) == "":
-            checksums[item.generation] = item.checksum
-        recent.append(item)
-        seconds += item.seconds.get("total", 0.0)
+    index = read_index(folder.journal, config.policy(), progress)
+    others = list(index.others())
+    scorings = [item.to_json() for item in others if isinstance(item, Scoring)]
+    events = [
+        {"generation": item.generation, "event": item.kind} | item.details
+        for item in others
+        if isinstance(item, Event)
+    ]
+    lines = index.lines_from(index.end - RECENT)
+    recent = deque((line for line in lines if isinstance(line, Entry)), maxlen=RECENT)
+    last, lineage = recent[-1] if recent else None, index.lineage
     kept, best, origin = (
-        [_snapshot(snapshot, run, checksums) for snapshot in snapshots(part)] for part in parts
+        [_snapshot(snapshot, run, index) for snapshot in snapshots(part)]
+        for part in (folder.snapshots, folder.best, folder.origin)
     )
     checksum, at = _newest_checksum([*kept, *origin], last)
     parent = identity.parent if identity else None
@@ -86,7 +71,7 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
         "generations": config.generations,
         "checksum": checksum,
         "checksum_generation": at,
-        "seconds": round(seconds, 3),
+        "seconds": round(index.sums.total, 3),
         "share_of_wins": {name: round(share, 4) for name, share in lineage.shares().items()},
         "last": _last(last),
         "now": _now(folder, recent, config.generations),
@@ -104,25 +89,11 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
         "snapshots": kept,
         "best_snapshot": best[0] if best else None,
         "origin": origin[0] if origin else None,
-        "damaged_journal_lines": damaged,
+        "damaged_journal_lines": index.damaged,
         "events": events,
         "data": {"name": card.name, "shape": list(card.shape)},
         "config": config.model_dump(mode="json"),
     }
-
-
-def counted(journal: Path, progress: Stage | None) -> Iterator[Line | Damage]:
-    """Yield a journal's lines; of a long one, tell how many are read."""
-    lines = read_journal(journal)
-    if progress is None or not journal.exists():
-        yield from lines
-        return
-    with journal.open("rb") as file:
-        total = sum(block.count(b"\n") for block in iter(partial(file.read, BLOCK), b""))
-    for done, line in enumerate(lines):
-        if total >= LONG and done % (LONG // 10) == 0:
-            progress("reading the journal", done, total)
-        yield line
 
 
 def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[str, Any] | None:
@@ -140,7 +111,7 @@ def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[s
     left = generations - recent[-1].generation - 1 if recent else generations
     each = pace.get("total", 0.0)
     silent = time.time() - (recent[-1].time if recent else folder.replicas.stat().st_mtime)
-    dead = is_abandoned(folder.lock)
+    dead = is_held(folder.lock) is False
     lives = not dead and silent < max(SILENCE, 10 * each)
     return {
         "replicas": replicas,
@@ -152,11 +123,11 @@ def _now(folder: RunFolder, recent: Sequence[Entry], generations: int) -> dict[s
     }
 
 
-def _snapshot(snapshot: Snapshot, run: str | None, checksums: Mapping[int, str]) -> dict[str, Any]:
-    """Return a snapshot as JSON values; `checksums` are the journal's, "" where it has none."""
+def _snapshot(snapshot: Snapshot, run: str | None, index: Index) -> dict[str, Any]:
+    """Return a snapshot of a run as JSON values; `index` is that of the run's journal."""
     try:
-        manifest = verify(snapshot, run)
-        if checksums[snapshot.generation] not in ("", manifest["checksum"]):
+        manifest, entry = verify(snapshot, run), index.entry(snapshot.generation)
+        if entry is not None and entry.checksum != manifest["checksum"]:
             raise SnapshotError("its checksum is not the journal's of that generation")
     except SnapshotError as error:
         return {"generation": snapshot.generation, "verifies": False, "reason": str(error)}

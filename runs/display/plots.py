@@ -1,7 +1,9 @@
-"""The course of a run as pictures, from its journal."""
+"""The course of a run as pictures, from its journal, of which one span is held at a time."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,63 +12,89 @@ from matplotlib.figure import Figure
 from egan.files import atomic_file
 from fitness.scores import OBJECTIVES
 from runs.store.folder import RunFolder
-from runs.store.journal import Entry, read_journal
+from runs.store.journal import Entry
 
 POINTS = 400  # points of a curve; longer runs are averaged in equal spans
+ENOUGH = 250  # generations of a span that are averaged; of longer ones every second, third, ...
+BANDS = 50  # spans of the shares of wins
+PLOTS = ("scores", "wins", "training")
 PHASES = ("variation", "evaluation", "advance", "messages")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some generations in a row: means of scores and losses, medians of seconds, sums of wins."""
+
+    start: int
+    scores: dict[tuple[str, int], float]  # by mutation and place of the objective
+    wins: Counter[str]
+    training: dict[str, float]
+    seconds: dict[str, float]
+
+    @classmethod
+    def of(cls, entries: list[Entry]) -> "Span":
+        """Return the span of some generations, at least one."""
+        scores: dict[tuple[str, int], list[float]] = {}
+        training: dict[str, list[float]] = {}
+        for entry in entries:
+            for job, score in zip(entry.jobs, entry.scores, strict=True):
+                for place, value in enumerate(score.values if score.finite else ()):
+                    scores.setdefault((job.operator, place), []).append(value)
+            for name, value in entry.training.items():
+                training.setdefault(name, []).append(value)
+        return cls(
+            entries[0].generation,
+            {key: float(np.mean(values)) for key, values in scores.items()},
+            Counter(job.operator for entry in entries for job in entry.survivors),
+            {name: float(np.mean(values)) for name, values in training.items()},
+            {
+                phase: float(np.median([entry.seconds.get(phase, 0.0) for entry in entries]))
+                for phase in PHASES
+            },
+        )
+
+
+def spans_of(entries: Iterable[Entry], first: int, end: int) -> list[Span]:
+    """Return equal spans of the generations from `first` to before `end`, in their order."""
+    count = min(POINTS, end - first)
+    groups = groupby(entries, lambda entry: (entry.generation - first) * count // (end - first))
+    return [Span.of(list(group)) for _, group in groups]
 
 
 def draw_plots(folder: RunFolder) -> None:
     """Draw `plots/scores.png`, `wins.png` and `training.png`; nothing if there is no journal."""
-    entries = [item for item in read_journal(folder.journal) if isinstance(item, Entry)]
-    if not entries:
+    index = folder.read_index()
+    if index.first is None:
         return
-    for name, draw in (("scores", _scores), ("wins", _wins), ("training", _training)):
+    every = -(-(index.end - index.first) // (POINTS * ENOUGH))
+    lines = index.lines_from(index.first, every)
+    entries = (line for line in lines if isinstance(line, Entry))
+    spans = spans_of(entries, index.first, index.end)
+    for name, draw in zip(PLOTS, (_scores, _wins, _training), strict=True):
         figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")
-        draw(figure, entries)
+        draw(figure, spans)
         with atomic_file(folder.plots / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png")
 
 
-def _spans(entries: list[Entry]) -> Iterator[list[Entry]]:
-    for part in np.array_split(np.arange(len(entries)), min(POINTS, len(entries))):
-        yield entries[part[0] : part[-1] + 1]
-
-
-def _scores(figure: Figure, entries: list[Entry]) -> None:
+def _scores(figure: Figure, spans: list[Span]) -> None:
     """Each mutation's quality and diversity."""
-    mutations = sorted({job.operator for entry in entries for job in entry.jobs})
     axes = figure.subplots(1, len(OBJECTIVES))
     for place, (name, axis) in enumerate(zip(OBJECTIVES, axes, strict=True)):
-        for mutation in mutations:
-            points = [
-                (span[0].generation, np.mean(values))
-                for span in _spans(entries)
-                if (
-                    values := [
-                        score.values[place]
-                        for entry in span
-                        for job, score in zip(entry.jobs, entry.scores, strict=True)
-                        if job.operator == mutation and score.finite and score.values
-                    ]
-                )
-            ]
-            if points:
-                axis.plot(*zip(*points, strict=True), label=mutation, lw=1.2)
+        for mutation in sorted({key[0] for span in spans for key in span.scores}):
+            _curve(axis, mutation, [(s.start, s.scores.get((mutation, place))) for s in spans])
         _label(axis, f"{name} of the children", name)
 
 
-def _wins(figure: Figure, entries: list[Entry]) -> None:
+def _wins(figure: Figure, spans: list[Span]) -> None:
     """Each mutation's share of the survivors over time."""
     axis = figure.subplots()
-    mutations = sorted({job.operator for entry in entries for job in entry.jobs})
-    spans = np.array_split(np.arange(len(entries)), min(50, len(entries)))
-    shares: dict[str, list[float]] = {mutation: [] for mutation in mutations}
-    for span in spans:
-        wins = Counter(job.operator for i in span for job in entries[i].survivors)
-        for mutation in mutations:
-            shares[mutation].append(wins[mutation] / wins.total())
-    starts = [entries[span[0]].generation for span in spans]
+    mutations = sorted({mutation for span in spans for mutation in span.wins})
+    bands = np.array_split(np.arange(len(spans)), min(BANDS, len(spans)))
+    starts = [spans[band[0]].start for band in bands]
+    none: Counter[str] = Counter()
+    wins = [sum((spans[i].wins for i in band), none) for band in bands]
+    shares = {m: [each[m] / each.total() for each in wins] for m in mutations}
     if len(starts) == 1:  # a band needs two ends
         starts, shares = [*starts, starts[0] + 1], {m: s * 2 for m, s in shares.items()}
     axis.stackplot(starts, list(shares.values()), labels=mutations, alpha=0.85)
@@ -74,24 +102,24 @@ def _wins(figure: Figure, entries: list[Entry]) -> None:
     _label(axis, "which mutation made the survivors", "share of wins")
 
 
-def _training(figure: Figure, entries: list[Entry]) -> None:
+def _training(figure: Figure, spans: list[Span]) -> None:
     """The discriminator's loss, and where the time goes."""
     left, right = figure.subplots(1, 2)
-    spans = list(_spans(entries))
-    starts = [span[0].generation for span in spans]
-    for name in sorted({key for entry in entries for key in entry.training}):
-        points = [
-            (start, np.mean([e.training[name] for e in span if name in e.training]))
-            for start, span in zip(starts, spans, strict=True)
-            if any(name in e.training for e in span)
-        ]
-        left.plot(*zip(*points, strict=True), lw=1.2, label=name.replace("_", " "))
+    for name in sorted({key for span in spans for key in span.training}):
+        label = name.replace("_", " ")
+        _curve(left, label, [(span.start, span.training.get(name)) for span in spans])
     _label(left, "training of the discriminator", "loss")
     for phase in PHASES:
-        values = [np.median([e.seconds.get(phase, 0.0) for e in span]) * 1000 for span in spans]
-        right.plot(starts, values, lw=1.2, label=phase)
+        _curve(right, phase, [(span.start, span.seconds[phase] * 1000) for span in spans])
     right.set_ylim(bottom=0)
     _label(right, "time of a generation by phase", "milliseconds")
+
+
+def _curve(axis: Axes, label: str, points: list[tuple[int, float | None]]) -> None:
+    """Draw a curve of the points that have a value."""
+    known = [(start, value) for start, value in points if value is not None]
+    if known:
+        axis.plot(*zip(*known, strict=True), lw=1.2, label=label)
 
 
 def _label(axis: Axes, title: str, ylabel: str) -> None:

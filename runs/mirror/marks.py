@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from runs.store.journal import seal, unseal
+from runs.store.lines import seal, unseal
 from runs.store.snapshots import NAME, STATE
 
 FORMAT = 1
@@ -86,7 +86,7 @@ class Mark:
         Raises:
             ValueError, KeyError, TypeError: it is damaged, none, or names what it must not.
         """
-        value = unseal(text)
+        value = unseal(text.encode())
         if value.pop("format") != FORMAT:
             raise ValueError("of another version")
         value["journal"] = tuple(Piece(**piece) for piece in value["journal"])

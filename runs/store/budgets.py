@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from egan.schedule import Schedule
 from runs.config.schema import RunConfig
-from runs.store.journal import Entry
+from runs.store.lines import Entry
 
 Axis = Literal["generations", "discriminator_updates", "generator_steps", "images", "seconds"]
 AXES: tuple[Axis, ...] = get_args(Axis)

@@ -24,13 +24,14 @@ from runs.config.loading import present_config, validate
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
 from runs.store.identity import Identity, Parent, alarms_behind, digests, identity_in
+from runs.store.index import Index, Stage, read_index
 from runs.store.journal import Entry, read_head, read_journal
 from runs.store.snapshots import snapshots, write_snapshot
 
 # The names that `runs.common.files` gives to what is not whole yet.
 HALF_WRITTEN = re.compile(
     r"^\.(config|data|journal|tracking|mirror|replicas|scores|wins|training|generation-\d+)"
-    r"-\d+(\.(yaml|json|jsonl|png))?$"
+    r"-\d+(\.(yaml|json|jsonl|index|png))?$"
 )
 MADE = re.compile(r"generation-\d+(\.png)?|(scores|wins|training)\.png")
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**16)], ...], Field(max_length=3)]
@@ -73,6 +74,10 @@ CARD: TypeAdapter[DataCard] = TypeAdapter(DataCard)
 SHAPE: TypeAdapter[Shape] = TypeAdapter(Shape)
 
 
+class RunExists(ConfigError):
+    """A folder for a new run holds one already."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The paths of one run."""
@@ -93,6 +98,11 @@ class RunFolder:
     def journal(self) -> Path:
         """A first line about the run, then one JSON line per generation, scoring and event."""
         return self.path / "journal.jsonl"
+
+    @property
+    def index(self) -> Path:
+        """What a long journal comes to: see `runs.store.index`."""
+        return self.path / "journal.index"
 
     @property
     def snapshots(self) -> Path:
@@ -189,10 +199,10 @@ class RunFolder:
         """Check that the folder holds no run, nor what is left of one.
 
         Raises:
-            ConfigError: it does.
+            RunExists: it does.
         """
         if self.config.exists() or self.journal.exists() or snapshots(self.snapshots):
-            raise ConfigError(
+            raise RunExists(
                 f"{self.path} holds a run already: continue it with `{hint('resume', self.path)}`, "
                 "or choose another --output"
             )
@@ -214,7 +224,7 @@ class RunFolder:
         if any(isinstance(line, Entry) for line in read_journal(self.journal)):
             return
         files = (self.config, self.data, self.journal, self.mirror, self.tracking, self.replicas)
-        for file in (*files, self.lock):
+        for file in (*files, self.index, self.lock):
             file.unlink(missing_ok=True)
         for folder in self._parts:
             for path in folder.glob("*"):
@@ -272,6 +282,15 @@ class RunFolder:
         """The run's id; None: it has none, see `load_identity`, or the folder holds no run."""
         identity = self.load_identity() if self.config.is_file() else None
         return identity.run if identity else None
+
+    def read_index(self, progress: Stage | None = None) -> Index:
+        """Return the index of the run's journal; `progress` is told of a long reading.
+
+        Raises:
+            ConfigError: as `load_config`, or a newer version wrote the journal.
+        """
+        selection = self.load(imported=False)[0].policy() if self.config.is_file() else None
+        return read_index(self.journal, selection, progress)
 
     def write_config(self, config: RunConfig, identity: Identity) -> None:
         """Write the run's configuration, with its identity at the head."""

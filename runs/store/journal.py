@@ -2,194 +2,49 @@
 
 Its first line names the format, the version that wrote it and the run. Between the generations
 stands a line for each scoring of the averaged generator, if the config asks for any, and one for
-each event, written when it happens. Each line is a JSON object with a CRC-32 of itself, so that a
-torn or damaged line is recognised. Since a run is deterministic, a lost line costs its generation's
-time and nothing else.
+each event, written when it happens. Since a run is deterministic, a lost line costs its
+generation's time, and what was recorded of it.
 """
 
-import json
-import math
 import os
-import zlib
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from egan.files import atomic_file
-from fitness.scores import OBJECTIVES
-from populations.executors.base import Survivors
-from populations.individual import Job, Score
-from runs.common.formats import STAMP, format_of, upgraded_line
+from runs.common.formats import STAMP, format_of
 from runs.common.hints import hint
 from runs.common.lock import RunLock
 from runs.store.identity import Identity
+from runs.store.index import Index
+from runs.store.lines import (
+    LONGEST,
+    Damage,
+    Entry,
+    Event,
+    Line,
+    Scoring,
+    head_of,
+    read_line,
+    seal,
+)
 
-SEAL = ',"crc":"'
-LONGEST = 2**24  # characters of a line that is read at once; what is longer is damaged
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One generation: the state that its children were scored in, the children, who survived."""
-
-    generation: int
-    time: float  # seconds since 1970, when it was written
-    checksum: str
-    jobs: tuple[Job, ...]
-    scores: tuple[Score, ...]
-    survivors: Survivors
-    training: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry as JSON's values; a score that is not finite is null."""
-        places = {job: place for place, job in enumerate(self.jobs)}
-        return {
-            "generation": self.generation,
-            "time": round(self.time, 3),
-            "checksum": self.checksum,
-            "jobs": [[job.index, *job.parents, job.operator] for job in self.jobs],
-            "scores": [list(map(_number, score.values)) for score in self.scores],
-            "failures": {str(i): s.failure for i, s in enumerate(self.scores) if s.failure},
-            "survivors": [places[job] for job in self.survivors],
-            "training": {key: _number(value) for key, value in self.training.items()},
-            "seconds": {key: round(value, 6) for key, value in self.seconds.items()},
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Entry":
-        """Return the entry of `to_json`'s value.
-
-        Raises:
-            KeyError, TypeError, ValueError, IndexError: it is none.
-        """
-        jobs = tuple(
-            Job(_count(i), tuple(map(_count, parents)), str(operator))
-            for i, *parents, operator in value["jobs"]
-        )
-        if not all(job.parents for job in jobs):
-            raise ValueError("a job needs a parent")
-        failures = value["failures"]
-        scores = tuple(
-            Score(tuple(map(_maybe, values)), _text(failures.get(str(place))))
-            for place, values in enumerate(value["scores"])
-        )
-        lengths = {len(score.values) for score in scores}
-        if len(scores) != len(jobs) or not lengths <= {0, len(OBJECTIVES)}:
-            raise ValueError(f"{len(OBJECTIVES)} scores of each job are needed, or none")
-        survivors = tuple(jobs[_count(place)] for place in value["survivors"])
-        if not survivors:
-            raise ValueError("survivors are needed")
-        return cls(
-            _count(value["generation"]),
-            _finite(value["time"]),
-            str(value["checksum"]),
-            jobs,
-            scores,
-            survivors,
-            {str(name): _maybe(number) for name, number in value["training"].items()},
-            {str(name): _finite(number) for name, number in value["seconds"].items()},
-        )
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """A scoring of the state that generation `generation` starts from.
-
-    `values` are those of the averaged generator by full metric name, `survivors` those of each
-    survivor where they were asked for; `action` is what followed, if anything did; `device` made
-    the samples and computed their features.
-    """
-
-    generation: int
-    time: float
-    values: dict[str, float]
-    survivors: tuple[dict[str, float], ...] = ()
-    best: bool = False
-    action: str | None = None
-    device: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the scoring as JSON's values."""
-        return {
-            "scoring": self.generation,
-            "time": round(self.time, 3),
-            "values": {name: _number(value) for name, value in self.values.items()},
-            "survivors": [
-                {name: _number(value) for name, value in values.items()}
-                for values in self.survivors
-            ],
-            "best": self.best,
-            "action": self.action,
-            **({} if self.device is None else {"device": self.device}),
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Scoring":
-        """Return the scoring of `to_json`'s value.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
-
-        def numbers(values: dict[str, float | None]) -> dict[str, float]:
-            return {str(name): _maybe(value) for name, value in values.items()}
-
-        return cls(
-            _count(value["scoring"]),
-            _finite(value["time"]),
-            numbers(value["values"]),
-            tuple(numbers(values) for values in value["survivors"]),
-            bool(value["best"]),
-            _text(value["action"]),
-            _text(value.get("device")),  # earlier versions did not say it
-        )
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened to a run and is no generation: a worker lost, a snapshot that failed.
-
-    `generation` is the one that the run was at, `details` are what else is known of it.
-    """
-
-    generation: int
-    time: float
-    kind: str
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the event as JSON's values."""
-        return {
-            "event": self.kind,
-            "generation": self.generation,
-            "time": round(self.time, 3),
-            **self.details,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Event":
-        """Return the event of `to_json`'s value.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
-        own = ("event", "generation", "time")
-        details = {key: detail for key, detail in value.items() if key not in own}
-        return cls(
-            _count(value["generation"]), _finite(value["time"]), str(value["event"]), details
-        )
-
-
-Line = Entry | Scoring | Event
+__all__ = ["Damage", "Entry", "Event", "Journal", "Line", "Scoring", "read_journal", "seal"]
 
 
 class Journal:
-    """An open journal that one process appends to."""
+    """An open journal that one process appends to.
+
+    Attributes:
+        index: what its lines come to, if it was given: it is kept up to date, and saved.
+    """
+
+    index: Index | None = None
 
     def __init__(self, path: Path, identity: Identity) -> None:
         """Take the run's lock and open its journal; a new one gets its first line.
@@ -219,11 +74,18 @@ class Journal:
             OSError: the disk is full, or the file is not where it was.
         """
         with self._writing:
-            self._write(line.to_json())
+            end = self._end()
+            written = self._write(line.to_json())
+            if self.index is not None:
+                if self.index.size != end:  # another process wrote: the file system has no locks
+                    self.index.follow()
+                else:
+                    self.index.add(written, [line])
 
-    def _write(self, value: dict[str, Any]) -> None:
+    def _write(self, value: dict[str, Any]) -> bytes:
         end = self._end()
-        rest = memoryview(seal(value).encode())
+        written = seal(value).encode()
+        rest = memoryview(written)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -231,18 +93,40 @@ class Journal:
             with suppress(OSError):
                 self._file.truncate(end)
             raise self._lost(f"cannot be written to ({error.strerror})") from None
+        return written
 
     def sync(self) -> None:
         """Force the lines to the disk, so that they outlive the machine."""
         os.fsync(self._file.fileno())
+        if self.index is not None:
+            with self._writing, suppress(OSError):  # of a full disk: it is only a help
+                self.index.save()
 
     def rewrite(self, lines: Iterable[Line]) -> None:
         """Replace the journal by these lines after the first one, atomically."""
-        with atomic_file(self._path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.write(seal(self._head))
-            file.writelines(seal(line.to_json()) for line in lines)
+        index = None if self.index is None else self.index.anew()
+        with atomic_file(self._path) as temporary, temporary.open("wb") as file:
+
+            def write(value: dict[str, Any], items: list[Line]) -> None:
+                written = seal(value).encode()
+                file.write(written)
+                if index is not None:
+                    index.add(written, items)
+
+            write(self._head, [])
+            for line in lines:
+                write(line.to_json(), [line])
         self._file.close()
         self._file = self._path.open("ab", buffering=0)
+        self.index = index
+
+    def keep(self) -> Path:
+        """Copy the journal as it is to a file beside it, and return that."""
+        numbers = (self._path.with_name(f"{self._path.stem}-damaged-{n}.jsonl") for n in count(1))
+        kept = next(path for path in numbers if not path.exists())
+        with atomic_file(kept) as temporary:
+            shutil.copyfile(self._path, temporary)
+        return kept
 
     def close(self) -> None:
         """Close the file and let go of the run."""
@@ -267,36 +151,6 @@ class Journal:
         )
 
 
-def seal(value: dict[str, Any]) -> str:
-    """Return the journal's line of a JSON object: its text with the text's CRC-32 at the end."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return f'{text[:-1]}{SEAL}{zlib.crc32(text.encode()):08x}"}}\n'
-
-
-def unseal(line: str) -> dict[str, Any]:
-    """Return the JSON object of a line.
-
-    Raises:
-        ValueError: torn, damaged, or none of the journal's.
-    """
-    start = line.rfind(SEAL)
-    text = line[:start] + "}"
-    if start < 0 or line[start:] != f'{SEAL}{zlib.crc32(text.encode()):08x}"}}\n':
-        raise ValueError("torn or damaged: its checksum does not match")
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A line that could not be read."""
-
-    line: int
-    reason: str
-
-
 def read_head(path: Path) -> dict[str, Any]:
     """Return what a journal's first line says of its format and its run.
 
@@ -304,15 +158,8 @@ def read_head(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        return _head(file.readline(LONGEST))
-
-
-def _head(line: str) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        if "format" in (value := unseal(line)):
-            return value
-    return {}
+    with path.open("rb") as file:
+        return head_of(file.readline(LONGEST))
 
 
 def read_journal(path: Path) -> Iterator[Line | Damage]:
@@ -324,12 +171,12 @@ def read_journal(path: Path) -> Iterator[Line | Damage]:
     if not path.exists():
         return
     found = 1
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
-            if number == 1 and (head := _head(line)):
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(partial(file.readline, LONGEST), b""), 1):
+            if number == 1 and (head := head_of(line)):
                 found = format_of(head, path)
             else:
-                yield from _read_line(line, number, found)
+                yield from read_line(line, number, found)
 
 
 def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Line, int]]:
@@ -342,51 +189,13 @@ def read_journal_from(path: Path, offset: int) -> Iterator[tuple[Line, int]]:
     """
     with path.open("rb") as file:
         first = file.readline(LONGEST)
-        head = _head(first.decode(errors="replace"))
+        head = head_of(first)
         found = format_of(head, path)
         offset = max(offset, len(first)) if head else offset
         file.seek(offset)
         for line in iter(partial(file.readline, LONGEST), b""):
             offset += len(line)
             if line.endswith(b"\n"):
-                for item in _read_line(line.decode(errors="replace"), 0, found):
+                for item in read_line(line, 0, found):
                     if not isinstance(item, Damage):
                         yield item, offset
-
-
-def _read_line(line: str, number: int, found: int) -> list[Line | Damage]:
-    """Return what a line of format `found` holds; one of an older format may hold several."""
-    try:
-        return [_parse(value) for value in upgraded_line(unseal(line), found)]
-    except Exception as error:  # a line of whatever JSON raises a dozen kinds
-        return [Damage(number, str(error) or type(error).__name__)]
-
-
-def _parse(value: dict[str, Any]) -> Line:
-    if "event" in value:
-        return Event.from_json(value)
-    return Scoring.from_json(value) if "scoring" in value else Entry.from_json(value)
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"a count is needed, not {value!r:.40}")
-    return value
-
-
-def _finite(value: Any) -> float:
-    if not math.isfinite(value):
-        raise ValueError("a finite number is needed")
-    return float(value)
-
-
-def _maybe(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

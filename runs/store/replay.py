@@ -1,18 +1,18 @@
 """A run so far: what its newest sound snapshot and its journal say about where to go on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from egan.replica import ExportedState
 from populations.executors.base import Origin, Survivors
-from populations.lineage import Lineage
-from populations.selection import Selection
 from runs.common.errors import ConfigError
 from runs.common.formats import FORMAT, format_of
 from runs.common.hints import hint
 from runs.store.folder import RunFolder
 from runs.store.identity import changed, identity_in
+from runs.store.index import Index, Stage
 from runs.store.journal import Damage, Entry, Event, Line, Scoring, read_head, read_journal
-from runs.store.snapshots import newest, snapshots
+from runs.store.snapshots import Snapshot, newest, snapshots
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Past:
     notes: tuple[str, ...] = ()
     scorings: tuple[Scoring, ...] = ()  # of the states up to the end
     outdated: bool = False  # the journal is of an older format
+    index: Index | None = None  # of the journal
+    lossy: bool = False  # the journal has lines that cannot be used
 
     @property
     def scored(self) -> int:
@@ -38,15 +40,17 @@ class Past:
         return next(found, None)
 
 
-def read_past(folder: RunFolder) -> Past:
+def read_past(folder: RunFolder, progress: Stage | None = None) -> Past:
     """Return a run's past, with notes on what was damaged and passed over.
+
+    `progress` is told how far the reading of a long journal is.
 
     Raises:
         ConfigError: the config decides another result than when the run began, or the journal is of
             another run.
     """
     run = _checked_run(folder) if folder.config.is_file() else None
-    past = _walk(folder, run)
+    past = _walk(folder, run, folder.read_index(progress))
     if not (past.scorings and past.scorings[-1].best and past.scored == past.end):
         return past
     best, _, _ = newest(folder.best, run)
@@ -59,56 +63,71 @@ def read_past(folder: RunFolder) -> Past:
 
 def read_origin(folder: RunFolder) -> Origin:
     """Return from where the population is made again when every replica was lost."""
-    return _walk(folder, folder.run).origin
+    return _walk(folder, folder.run, folder.read_index()).origin
 
 
-def _walk(folder: RunFolder, run: str | None) -> Past:
+def _walk(folder: RunFolder, run: str | None, index: Index) -> Past:
     """Read the newest sound snapshot of a run and the journal from it on."""
-    found = [*snapshots(folder.snapshots), *snapshots(folder.origin)]
-    lines = _lines_from(folder, min((each.generation for each in found), default=0))
-    checksums: dict[int, str] = {}
-    for line in lines:
-        if isinstance(line, Entry):
-            checksums.setdefault(line.generation, line.checksum)
-    exported, checksum, passed_over = newest(folder.snapshots, run, checksums)
-    if exported is None:
-        exported, checksum, more = newest(folder.origin, run, checksums)
-        passed_over += more
-    if exported is None:
-        lines = _lines_from(folder, 0)
+    exported, checksum, passed_over = _newest(folder, run, index)
     notes = [f"passed over {s.path.name}: {reason}" for s, reason in passed_over]
     end = 0 if exported is None else exported.generation
     history: list[Survivors] = []
-    scorings: list[Scoring] = []
     beyond = 0
-    for item in lines:
-        if isinstance(item, Damage):
-            notes.append(f"passed over line {item.line} of {folder.journal.name}: {item.reason}")
-        elif isinstance(item, Scoring):
-            scored = scorings[-1].generation if scorings else -1
-            if scored < item.generation <= end:
-                scorings.append(item)
-        elif item.generation == end:
+    for item in index.lines_from(end):
+        if not isinstance(item, Entry) or item.generation < end:
+            continue
+        if item.generation == end:
             history.append(item.survivors)
             checksum = item.checksum
             end += 1
-        elif item.generation > end:
+        else:
             beyond += 1
+    if index.damage is not None:
+        notes.append(_passed_over(folder.journal.name, index.damaged, index.damage))
     if beyond:
         notes.append(f"{beyond} generations after {end} are made again, for one before is missing")
     outdated = read_head(folder.journal).get("format") != FORMAT
-    origin = Origin(exported, tuple(history))
-    return Past(origin, end, checksum, tuple(notes), tuple(scorings), outdated)
+    return Past(
+        Origin(exported, tuple(history)),
+        end,
+        checksum,
+        tuple(notes),
+        tuple(_scorings(index, end)),
+        outdated,
+        index,
+        lossy=bool(index.damage or beyond),
+    )
 
 
-def _lines_from(folder: RunFolder, generation: int) -> list[Entry | Scoring | Damage]:
-    """Return a journal's generations from one on, all its scorings, and what is damaged."""
-    return [
-        line
-        for line in read_journal(folder.journal)
-        if isinstance(line, Scoring | Damage)
-        or (isinstance(line, Entry) and line.generation >= generation)
-    ]
+def _newest(
+    folder: RunFolder, run: str | None, index: Index
+) -> tuple[ExportedState | None, str, list[tuple[Snapshot, str]]]:
+    """Return the newest sound state, of a fork also the one that it began with: see `newest`."""
+    passed_over = []
+    for part in (folder.snapshots, folder.origin):
+        entries = [index.entry(each.generation) for each in snapshots(part)]
+        checksums = {entry.generation: entry.checksum for entry in entries if entry}
+        exported, checksum, reasons = newest(part, run, checksums)
+        passed_over += reasons
+        if exported is not None:
+            return exported, checksum, passed_over
+    return None, "", passed_over
+
+
+def _passed_over(journal: str, count: int, first: Damage) -> str:
+    """Return the note on lines that cannot be read."""
+    if count == 1:
+        return f"passed over line {first.line} of {journal}: {first.reason}"
+    return f"passed over {count} lines of {journal}, the first is line {first.line}: {first.reason}"
+
+
+def _scorings(index: Index, end: int) -> Iterator[Scoring]:
+    """Yield the scorings of the states up to a generation's, each once."""
+    last = -1
+    for item in index.others():
+        if isinstance(item, Scoring) and last < item.generation <= end:
+            last = item.generation
+            yield item
 
 
 def _checked_run(folder: RunFolder) -> str | None:
@@ -149,13 +168,3 @@ def past_lines(folder: RunFolder, end: int, scored: int = -1) -> Iterator[Line]:
             yield item
         elif isinstance(item, Event) and item.generation <= end:
             yield item
-
-
-def replay_lineage(lineage: Lineage, selection: Selection, lines: Iterable[Line]) -> None:
-    """Feed journalled generations to a lineage."""
-    for entry in lines:
-        if not isinstance(entry, Entry):
-            continue
-        children = selection.individuals(entry.generation, entry.jobs, entry.scores)
-        by_job = {child.job: child for child in children}
-        lineage.update(children, [by_job[job] for job in entry.survivors])

@@ -5,6 +5,7 @@ a server that is down or slow delays nothing: the thread tries again, and what i
 is logged by `resume`. Timestamps come from the journal, so no row is logged twice.
 """
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -14,7 +15,8 @@ from runs.common.hints import hint
 from runs.config.schema import RunConfig
 from runs.store.folder import RunFolder
 from runs.store.journal import read_journal_from
-from runs.tracking.client import Say, describe, experiment_of, open_store, reopen_run
+from runs.tracking.address import choose, is_gone
+from runs.tracking.client import VARIABLE, Say, describe, experiment_of, open_store, reopen_run
 from runs.tracking.failures import artifacts, is_refused, reason_of, warning_of
 from runs.tracking.metrics import EVALUATION, MetricsReader, Row
 from runs.tracking.model import log_model
@@ -50,6 +52,18 @@ class NoTracking:
 def open_tracker(folder: RunFolder, config: RunConfig, say: Say) -> Tracker:
     """Return the tracker that the config asks for."""
     return MlflowTracker(folder, config, say) if config.tracking.enabled else NoTracking()
+
+
+def is_recorded(folder: RunFolder, config: RunConfig) -> bool:
+    """Return whether the record that a config asks for of a finished run is whole."""
+    if not config.tracking.enabled:
+        return True
+    state = read_state(folder.tracking)
+    if not state.ended or original_of(state, folder.path) is not None:
+        return False
+    default = "sqlite:///mlflow.db"
+    uri = choose(config.tracking.uri, os.environ.get(VARIABLE), state.uri, default)
+    return without_secrets(uri) == state.uri and not is_gone(uri)
 
 
 class MlflowTracker:
@@ -133,6 +147,8 @@ class RunRecord:
         finally:  # a run that has ended must not be shown as running
             client.set_terminated(self._state.run_id, status)
         self.complete = True
+        self._state.ended = status == "FINISHED"
+        self._save()
 
     def stop_monitor(self) -> None:
         """Stop the thread that watches the machine."""
@@ -228,6 +244,7 @@ class RunRecord:
             run_id, ticket = self._create(client)
             self._state = TrackingState(run_id=run_id, ticket=ticket, uri=place)
             self._start_over()
+        self._state.ended = False
         self._save()  # also of a folder that was moved: where it lies now
         if not self._state.described:
             self._describe(client)

@@ -22,6 +22,7 @@ class TrackingState(BaseModel, strict=True):
         logged, scored: the generations up to which the journal's generations and scorings are.
         events: how many of its events are.
         artifacts: the names of the pictures that are logged.
+        ended: whether the record of a finished run is whole.
     """
 
     run_id: str | None = None
@@ -33,6 +34,7 @@ class TrackingState(BaseModel, strict=True):
     scored: int = -1
     events: int = 0
     artifacts: list[str] = []
+    ended: bool = False
 
     def write(self, path: Path) -> None:
         """Write it to a tracking.json, atomically."""

@@ -4,17 +4,19 @@ So a job script needs no logic: the same command begins the run, continues it af
 and does nothing more once it has ended.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from runs.common.errors import ConfigError
+from runs.common.lock import RunBusy, is_held
 from runs.config.differences import told
 from runs.config.loading import changes_of, load_config, with_changes
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
-from runs.store.folder import RunFolder
+from runs.store.folder import RunExists, RunFolder
 from runs.tracking.preflight import check_store
 from runs.training.driver import go_on, start
 from runs.training.forking import Fork, check_fork_of, plan_fork
@@ -23,6 +25,7 @@ from runs.training.session import Result
 # What may differ between a run and the config that continues it: nothing here changes what it is,
 # but for the precision, which decides the bits.
 FREE = ("generations", "execution", "checkpoint", "tracking")
+PAUSE = 1.0  # seconds between looks at a run that another process has
 
 
 def begin(
@@ -45,13 +48,19 @@ def evolve_or_resume(
 ) -> Result:
     """Continue the run in `output`, or else the one in the config's mirror, or else begin one.
 
+    Where another process has the run, this waits until that one has ended or is dead.
+
     Raises:
         ConfigError: the run there is of another config; or as `evolve` and `resume`.
     """
     progress, folder = progress or Silent(), RunFolder(Path(output))
-    if not _brought(folder, config.checkpoint.mirror, progress):
-        return begin(config, output, progress)
-    return _continue(folder, config, progress)
+
+    def go() -> Result:
+        if not _brought(folder, config.checkpoint.mirror, progress):
+            return begin(config, output, progress)
+        return _continue(folder, config, progress)
+
+    return _when_free(folder, go, progress)
 
 
 def fork_or_resume(
@@ -71,17 +80,39 @@ def fork_or_resume(
             `resume`.
     """
     progress, folder = progress or Silent(), RunFolder(Path(output))
-    if folder.config.is_file():
-        mirror = load_config(folder.config, overrides, **settings).checkpoint.mirror
-    else:
-        asked = with_changes({}, changes_of(overrides, settings)).get("checkpoint", {})
-        mirror = asked.get("mirror") if isinstance(asked, Mapping) else None
-        mirror = str(mirror) if is_uri(mirror) else None
-    if not _brought(folder, mirror, progress):
-        planned = plan_fork(place, overrides, **settings)
-        return begin(planned.config, output, progress, planned)
-    check_fork_of(folder, place)
-    return _continue(folder, load_config(folder.config, overrides, **settings), progress)
+
+    def go() -> Result:
+        if folder.config.is_file():
+            mirror = load_config(folder.config, overrides, **settings).checkpoint.mirror
+        else:
+            asked = with_changes({}, changes_of(overrides, settings)).get("checkpoint", {})
+            named = asked.get("mirror") if isinstance(asked, Mapping) else None
+            mirror = str(named) if is_uri(named) else None
+        if not _brought(folder, mirror, progress):
+            planned = plan_fork(place, overrides, **settings)
+            return begin(planned.config, output, progress, planned)
+        check_fork_of(folder, place)
+        return _continue(folder, load_config(folder.config, overrides, **settings), progress)
+
+    return _when_free(folder, go, progress)
+
+
+def _when_free(folder: RunFolder, go: Callable[[], Result], progress: Progress) -> Result:
+    """Begin or continue a run, once no other process has it."""
+    waits = False
+    while True:
+        try:
+            return go()
+        except RunBusy as error:
+            if not waits:
+                progress.message(f"{error}; this one waits for it to end")
+            waits = True
+        except RunExists:  # another process made it just now
+            if not folder.config.is_file():
+                raise
+        time.sleep(PAUSE)
+        while is_held(folder.lock):
+            time.sleep(PAUSE)
 
 
 def _brought(folder: RunFolder, mirror: str | None, progress: Progress) -> bool:

@@ -129,13 +129,7 @@ def go_on(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
     Raises:
         ConfigError: its data have changed; or as `resume`.
     """
-    card, found = folder.load_data(), DataCard.of(open_source(config.data), config.data)
-    if (found.fingerprint, found.conditions) != (card.fingerprint, card.conditions):
-        raise ConfigError(
-            f"the data have changed since {folder.path} began: {found.name} is now "
-            f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
-        )
-    return _run(folder, config, card, progress, fresh=False)
+    return _run(folder, config, folder.load_data(), progress, fresh=False)
 
 
 def _run(

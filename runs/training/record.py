@@ -1,42 +1,32 @@
 """The record of a run as it goes on: lines of the journal, and what a person is told."""
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from populations.executors.base import Outcome
 from populations.individual import Individual
-from populations.lineage import Lineage
 from populations.population import Population
-from populations.selection import Selection
 from runs.common.files import write_json
 from runs.display.progress import Progress
-from runs.store.journal import Entry, Event, Journal, Line, Scoring
-from runs.store.replay import replay_lineage
+from runs.store.journal import Entry, Event, Journal, Scoring
 
 
 class Record:
-    """Writes what happens to a run into its journal, and shows it.
-
-    Attributes:
-        lineage: the account of all generations so far.
-    """
+    """Writes what happens to a run into its journal, and shows it."""
 
     def __init__(self, journal: Journal, progress: Progress, replicas: Path) -> None:
         """Write to an open journal; `replicas` is the file that says where the replicas are."""
-        self.lineage = Lineage()
         self._journal = journal
         self._progress = progress
         self._replicas = ReplicaStatus(replicas)
         self._written = 0  # generations that the journal has
         self._clock = time.perf_counter()
 
-    def replay(self, selection: Selection, lines: Iterable[Line], end: int) -> None:
-        """Bring the lineage to where the journal ends, at generation `end`."""
-        replay_lineage(self.lineage, selection, lines)
-        self._written = end
+    def goes_on_at(self, generation: int) -> None:
+        """Take note of how many generations the journal has, which is open with its index."""
+        self._written = generation
 
     def generation(
         self, population: Population, children: list[Individual], survivors: list[Individual]
@@ -60,8 +50,8 @@ class Record:
         )
         self._journal.append(entry)
         self._written = outcome.generation + 1
-        self.lineage.update(children, survivors)
-        self._progress.generation(entry, self.lineage)
+        assert self._journal.index is not None
+        self._progress.generation(entry, self._journal.index.lineage)
 
     def note(self, outcome: Outcome) -> None:
         """Report what befell the replicas, and where they are now."""

@@ -1,19 +1,26 @@
 """From where a run goes on: what its folder has of its past, and a population brought there."""
 
+from collections.abc import Callable
+
+from egan.data import open_source
 from populations.executors.base import Executor, Origin
 from populations.population import Population
 from runs.common.errors import ConfigError
 from runs.common.hints import hint
 from runs.sampling.states import check_whole
-from runs.store.folder import RunFolder
+from runs.store.folder import DataCard, RunFolder
+from runs.store.index import Stage
 from runs.store.journal import Journal
 from runs.store.replay import Past, past_lines, read_past
 from runs.store.snapshots import snapshots
 from runs.training.info import RunInfo
 from runs.training.record import Record
+from runs.training.watch import Watch
+
+Say = Callable[[str], None]
 
 
-def sound_past(info: RunInfo) -> Past:
+def sound_past(info: RunInfo, progress: Stage) -> Past:
     """Read where to go on from; nothing is changed.
 
     Raises:
@@ -21,7 +28,7 @@ def sound_past(info: RunInfo) -> Past:
             the run.
     """
     folder, parent = info.folder, info.identity.parent
-    past = read_past(folder)
+    past = read_past(folder, progress)
     if past.rollback is not None:
         raise ConfigError(
             f"{folder.path} was rolled back at generation {past.rollback} by a version before "
@@ -46,8 +53,16 @@ def sound_past(info: RunInfo) -> Past:
     return past
 
 
-def mend_journal(journal: Journal, folder: RunFolder, past: Past) -> None:
-    """Cut a journal that is damaged, or of an older format, to its sound lines."""
+def mend_journal(journal: Journal, folder: RunFolder, past: Past, say: Say) -> None:
+    """Cut a journal that is damaged, or of an older format, to its sound lines.
+
+    Where lines are lost by it, the journal as it was is kept.
+    """
+    journal.index = past.index
+    for note in past.notes:
+        say(note)
+    if past.lossy:
+        say(f"the journal is mended; as it was, it is kept in {journal.keep()}")
     if past.notes or past.outdated:
         journal.rewrite(past_lines(folder, past.end, past.scored))
 
@@ -63,6 +78,34 @@ def check_end(info: RunInfo, past: Past) -> None:
             f"generations: {info.config.generations} is less than the {past.end} that "
             f"{info.folder.path} has behind it"
         )
+
+
+def check_data(info: RunInfo) -> None:
+    """Refuse data that are not those that the run began with.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    data = info.config.data
+    card, found = info.folder.load_data(), DataCard.of(open_source(data), data)
+    if (found.fingerprint, found.conditions) != (card.fingerprint, card.conditions):
+        raise ConfigError(
+            f"the data have changed since {info.folder.path} began: {found.name} is now "
+            f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
+        )
+
+
+def has_ended(info: RunInfo, past: Past, watch: Watch) -> bool:
+    """Return whether nothing is left to evolve, to score or to save."""
+    over = past.end == info.config.generations or bool(watch.stopped)
+    saved = saved_generation(info.folder, past) == past.end
+    return over and saved and not watch.due(past.end)
+
+
+def plots_are_current(folder: RunFolder) -> bool:
+    """Return whether the plots were drawn after the journal's last line was written."""
+    drawn = [plot.stat().st_mtime for plot in folder.plots.glob("*.png")]
+    return bool(drawn) and min(drawn) >= folder.journal.stat().st_mtime
 
 
 def saved_generation(folder: RunFolder, past: Past) -> int:

@@ -18,8 +18,8 @@ from runs.mirror.copying import Mirror, NoMirror, open_mirror
 from runs.store.folder import RunFolder
 from runs.store.identity import alarms_behind
 from runs.store.journal import Journal
-from runs.store.replay import Past, past_lines, read_origin
-from runs.tracking.run_logger import Tracker, open_tracker
+from runs.store.replay import Past, read_origin
+from runs.tracking.run_logger import NoTracking, Tracker, is_recorded, open_tracker
 from runs.training.info import RunInfo
 from runs.training.interruption import InterruptibleExecutor
 from runs.training.loop import Loop
@@ -33,8 +33,11 @@ from runs.training.placement import (
 )
 from runs.training.record import Record
 from runs.training.recovery import (
+    check_data,
     check_end,
+    has_ended,
     mend_journal,
+    plots_are_current,
     restored,
     saved_generation,
     sound_past,
@@ -121,8 +124,18 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
         How it ended; and where an alarm ended it that forks it, the generation to fork it from.
     """
     with Session(info, progress) as session, _with_advice(info.folder):
-        loop, population = _prepare(session, info, progress, fresh)
-        stop, watch = loop.stop, loop.scorer.watch
+        record = Record(session.journal, progress, info.folder.replicas)
+        past = sound_past(info, progress.stage)
+        check_end(info, past)
+        watch = Watch(info.config.evaluation, past.scorings, alarms_behind(info.identity))
+        if has_ended(info, past, watch):
+            return _settle(session, info, past, record), watch.best if watch.forked else None
+        if not fresh:
+            check_data(info)
+        info.folder.sweep()
+        mend_journal(session.journal, info.folder, past, progress.message)
+        loop, population = _prepare(session, info, past, watch, record, progress, fresh)
+        stop = loop.stop
         with stop.listen():
             progress.start(info.config, population.generation)
             generation, checksum = loop.run(population)
@@ -134,21 +147,39 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
         return result, watch.best if watch.forked and finished else None
 
 
+def _settle(session: Session, info: RunInfo, past: Past, record: Record) -> Result:
+    """Complete what lies beside a run that has ended: its mirror, its plots, MLflow's record.
+
+    It needs no worker and no data, and where nothing is missing it does nothing.
+    """
+    config, folder = info.config, info.folder
+    mend_journal(session.journal, folder, past, record.say)
+    session.journal.sync()
+    record.say(f"the run has ended, at generation {past.end}")
+    session.status = "FINISHED"
+    session.mirror = open_mirror(folder, config.checkpoint.mirror, False, record.report)
+    folder.write_config(config, info.identity)
+    if not is_recorded(folder, config):
+        session.tracker = open_tracker(folder, config, record.say)
+    elif not plots_are_current(folder):
+        session.tracker = NoTracking()  # they are drawn before a record ends
+    session.mirror.update()
+    return Result(folder.path, past.end, past.checksum, finished=True)
+
+
 def _prepare(
-    session: Session, info: RunInfo, progress: Progress, fresh: bool
+    session: Session,
+    info: RunInfo,
+    past: Past,
+    watch: Watch,
+    record: Record,
+    progress: Progress,
+    fresh: bool,
 ) -> tuple[Loop, Population]:
     """Open what a run needs, and bring its population to where it goes on from."""
     config, folder = info.config, info.folder
     selection, stop = config.policy(), Stop(config.checkpoint.grace)
-    record = Record(session.journal, progress, folder.replicas)
-    folder.sweep()
-    past = sound_past(info)
-    for note in past.notes:
-        progress.message(note)
-    mend_journal(session.journal, folder, past)
-    check_end(info, past)
-    watch = Watch(config.evaluation, past.scorings, alarms_behind(info.identity))
-    record.replay(selection, past_lines(folder, past.end), past.end)
+    record.goes_on_at(past.end)
 
     choice = choose_executor(config.execution)
     check_device(config.execution, choice)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from runs.store.journal import unseal
+from runs.store.lines import unseal
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, str(ROOT / "run_evolution.py")]
@@ -124,7 +124,7 @@ def journalled(path: Path) -> int:
         lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
         try:
-            value = unseal(line.decode() + "\n")
+            value = unseal(line + b"\n")
             return int(value["generation"]) + ("event" not in value)
         except (ValueError, KeyError):
             continue

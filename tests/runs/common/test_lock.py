@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+from egan.files import lock
 from populations.individual import Job, Score
-from runs.common.lock import RunBusy, RunLock, is_abandoned
+from runs.common.lock import RunBusy, RunLock, is_held
 from runs.store.folder import RunFolder
 from runs.store.identity import Identity
 from runs.store.journal import Entry, Journal
@@ -41,11 +42,11 @@ def test_the_second_is_told_who_holds_the_run_and_gets_it_when_that_one_is_dead(
         assert str(tmp_path) in message
         with pytest.raises(RunBusy):
             RunLock(path)  # being refused does not wipe the name out
-        assert not is_abandoned(path)
+        assert is_held(path)
     finally:
         holder.kill()
         holder.communicate()
-    assert is_abandoned(path)
+    assert is_held(path) is False
     assert json.loads(path.read_text())["pid"] == holder.pid  # dead, and holds nothing
     with RunLock(path):
         assert json.loads(path.read_text())["pid"] == os.getpid()
@@ -56,8 +57,9 @@ def test_the_second_is_told_who_holds_the_run_and_gets_it_when_that_one_is_dead(
 def test_a_damaged_lock_file_hinders_nothing(content, tmp_path):
     path = tmp_path / "journal.lock"
     path.write_bytes(content.encode("latin-1"))
-    assert not is_abandoned(path)
+    assert is_held(path) is False
     with RunLock(path):
+        assert is_held(path)
         path.write_bytes(content.encode("latin-1"))
         with pytest.raises(RunBusy, match="another process is writing"):
             RunLock(path)
@@ -84,8 +86,16 @@ def test_without_locks_two_drivers_do_double_work_and_no_harm(tmp_path, monkeypa
     assert [line.generation for line in past_lines(folder, 3)] == [0, 1, 2]
 
 
+def test_a_glance_at_a_lock_keeps_nobody_from_taking_it(tmp_path, monkeypatch):
+    path = tmp_path / "journal.lock"
+    with path.open("w") as glance:
+        assert lock(glance.fileno(), shared=True)
+        monkeypatch.setattr("runs.common.lock.time.sleep", lambda seconds: glance.close())
+        RunLock(path).close()
+
+
 def test_of_another_machines_process_nothing_is_known(tmp_path):
     path = tmp_path / "journal.lock"
     path.write_text(json.dumps({"host": "another", "pid": 2**22 + 1, "since": ""}))
-    assert not is_abandoned(path)
-    assert not is_abandoned(tmp_path / "missing")
+    assert is_held(path) is None
+    assert is_held(tmp_path / "missing") is False

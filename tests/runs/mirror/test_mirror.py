@@ -9,13 +9,14 @@ import pytest
 
 from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
+from runs.display.progress import Silent
 from runs.mirror import copying
 from runs.mirror.copying import Copier, identity
 from runs.mirror.fetching import catch_up, fetch_run
 from runs.mirror.marks import MARK, Mark
 from runs.mirror.objects import Store
 from runs.store.folder import RunFolder
-from runs.store.journal import seal, unseal
+from runs.store.lines import seal, unseal
 from runs.store.replay import read_past
 from tests.runs.copies import checksum, kinds, record
 
@@ -180,10 +181,7 @@ def test_a_store_that_fails_is_told_once_and_catches_up(points_yaml, uri, monkey
     obstacle.write_text("a file where a folder must be")
     said: list[str] = []
 
-    class Listener:
-        def start(self, config, generation):
-            pass
-
+    class Listener(Silent):
         def generation(self, entry, lineage):
             if entry.generation == 12:
                 obstacle.unlink()
@@ -194,9 +192,6 @@ def test_a_store_that_fails_is_told_once_and_catches_up(points_yaml, uri, monkey
 
         def message(self, text):
             said.append(text)
-
-        def close(self):
-            pass
 
     folder = tmp_path / "run"
     config = load_config(points_yaml, checkpoint__mirror=uri, checkpoint__every=5)
@@ -318,7 +313,7 @@ def test_a_mark_that_names_what_it_must_not_is_refused(change, points_run, uri, 
     copy_once(folder, uri)
     store = Store(uri)
     name = next(filter(MARK.match, store.names()))
-    value = unseal(store.read(name).decode())
+    value = unseal(store.read(name))
     store.put_bytes(name, seal(value | change(value)).encode())
     with pytest.raises(ConfigError, match="cannot be read"):
         fetch_run(uri, RunFolder(tmp_path / "there"), silent)

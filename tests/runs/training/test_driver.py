@@ -10,6 +10,7 @@ from populations.executors.local import LocalExecutor
 from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
 from runs.display.inspection import inspect_run
+from runs.display.progress import Silent
 from runs.store.snapshots import STATE, snapshots, verify
 from tests.runs.copies import checksum, events, kinds, record
 
@@ -111,18 +112,9 @@ def test_a_full_disk_costs_the_snapshots_and_not_the_run(points_yaml, tmp_path, 
     monkeypatch.setattr("runs.training.saving.write_snapshot", full)
     said: list[str] = []
 
-    class Listener:
-        def start(self, config, generation):
-            pass
-
-        def generation(self, entry, lineage):
-            pass
-
+    class Listener(Silent):
         def message(self, text):
             said.append(text)
-
-        def close(self):
-            pass
 
     result = evolve(load_config(points_yaml), tmp_path / "run", Listener())
     assert result.finished and result.generation == 30

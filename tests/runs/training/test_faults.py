@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from runs import evolve, load_config, resume
+from runs.display.progress import Silent
 from runs.store.journal import Damage, Entry, read_journal
 from runs.store.snapshots import snapshots, verify
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
-class At:
+class At(Silent):
     """A progress that does something after a generation, and remembers what was said."""
 
     def __init__(self, generation: int, action) -> None:
@@ -24,18 +25,12 @@ class At:
         self._action = action
         self.said: list[str] = []
 
-    def start(self, config, generation):
-        pass
-
     def generation(self, entry, lineage):
         if entry.generation == self._at:
             self._action()
 
     def message(self, text):
         self.said.append(text)
-
-    def close(self):
-        pass
 
 
 def selected(folder: Path) -> list[tuple]:

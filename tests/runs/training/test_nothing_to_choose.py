@@ -70,7 +70,7 @@ def test_a_child_that_fails_unscored_does_not_survive(points_yaml):
     assert [child.job for child in survivors] == [jobs[1]] * 2
     lineage = Lineage()
     lineage.update(children, survivors)
-    assert lineage.shares() == {jobs[1].operator: 1.0} and not lineage.logbook
+    assert lineage.shares() == {jobs[1].operator: 1.0} and not lineage.hall_of_fame
 
 
 def test_no_place_among_random_survivors_prefers_a_mutation_or_a_parent(points_yaml):

@@ -62,10 +62,24 @@ def test_a_damaged_journal_is_mended(points_run, invoke, tmp_path):
     folder = interrupted(points_run[0], tmp_path, 25)
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     lines[22] = b"\xff\x00 damage\n"
-    (folder / "journal.jsonl").write_bytes(b"".join(lines) + b'{"generation":25,"ti')
+    torn = b'{"generation":25,"ti'
+    (folder / "journal.jsonl").write_bytes(b"".join(lines) + torn)
     done = invoke("resume", folder)
-    assert "line 23" in done.output and "line 27" in done.output
+    assert "passed over 2 lines of journal.jsonl, the first is line 23" in done.output
+    assert done.output.count("passed over") == 1
     assert checksum(done.output) == points_run[1]
+    assert record(folder) == record(points_run[0])
+    assert (folder / "journal-damaged-1.jsonl").read_bytes() == b"".join(lines) + torn
+    assert "journal-damaged-1.jsonl" in done.output
+
+
+def test_a_journal_whose_lines_end_as_on_windows_is_sound(points_run, invoke, tmp_path):
+    folder = interrupted(points_run[0], tmp_path, 25)
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"\n", b"\r\n"))
+    done = invoke("resume", folder)
+    assert done.exit_code == 0 and checksum(done.output) == points_run[1]
+    assert "passed over" not in done.output and not list(folder.glob("journal-damaged*"))
     assert record(folder) == record(points_run[0])
 
 
