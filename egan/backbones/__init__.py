@@ -10,11 +10,12 @@ from egan.backbones.maxout import MaxoutConfig
 from egan.backbones.mlp import MLPConfig
 from egan.backbones.networks import Backbone, Networks, Rows
 from egan.backbones.progressive.progan import ProGANConfig
+from egan.backbones.r3gan import R3GANConfig
 from egan.backbones.stylegan.networks import StyleGANConfig
 from egan.data.condition import Conditions
 
 BuiltIn = Annotated[
-    MLPConfig | MaxoutConfig | DCGANConfig | ProGANConfig | StyleGANConfig,
+    MLPConfig | MaxoutConfig | DCGANConfig | ProGANConfig | StyleGANConfig | R3GANConfig,
     Field(discriminator="name"),
 ]
 BackboneConfig = SerializeAsAny[Annotated[BuiltIn, WrapValidator(import_backbone)]]
@@ -27,6 +28,7 @@ __all__ = [
     "MaxoutConfig",
     "Networks",
     "ProGANConfig",
+    "R3GANConfig",
     "Rows",
     "StyleGANConfig",
     "build_networks",

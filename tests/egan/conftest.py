@@ -34,6 +34,7 @@ BACKBONES = {
         "bias": True,
         "prior": "uniform",
     },
+    "r3gan": {"name": "r3gan", "latent": 5, "width": 8, "blocks": 1, "group": 4},
 }
 
 

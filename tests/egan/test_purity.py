@@ -8,7 +8,7 @@ import torch
 
 from egan.state import checksum
 
-KINDS = ("mlp", "dcgan")
+KINDS = ("mlp", "dcgan", "r3gan")
 
 
 def play(engine, jobs, generations: int, between=lambda: None):

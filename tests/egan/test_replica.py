@@ -18,7 +18,7 @@ from egan.replica import (
 from egan.state import checksum
 from populations.individual import Job
 
-KINDS = ("mlp", "dcgan")
+KINDS = ("mlp", "dcgan", "r3gan")
 
 
 def history(engine, jobs, generations: int):
