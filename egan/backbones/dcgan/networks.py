@@ -23,6 +23,7 @@ from egan.backbones.networks import Backbone, Networks, check_condition, refuse
 from egan.data.condition import Conditions
 
 Norm = Literal["batch", "instance", "none"]
+EMBEDDING = 128  # numbers of a condition's embedding, BigGAN's
 LARGEST_MULTIPLE = 8  # the widest layer, in units of `width`: the paper's at 64 px
 
 
@@ -75,21 +76,22 @@ def _norm(kind: Norm, channels: int) -> list[nn.Module]:
 
 
 class ConditionalNorm(nn.Module):
-    """Class-conditional normalisation: (1 + W_g y) norm(x) + W_b y, the norm without parameters.
+    """Class-conditional normalisation: (1 + W_g e) norm(x) + W_b e, the norm without parameters.
 
-    Dumoulin et al., 1610.07629; de Vries et al., 1707.00683.
+    Dumoulin et al., 1610.07629, with one embedding e of the condition for all layers, as in BigGAN
+    (Brock et al., 1809.11096): gains that were learned one by one would move too slowly.
     """
 
-    def __init__(self, kind: Norm, channels: int, size: int) -> None:
+    def __init__(self, kind: Norm, channels: int) -> None:
         super().__init__()
         norm = nn.BatchNorm2d if kind == "batch" else nn.InstanceNorm2d
         self.norm = norm(channels, affine=False)
-        self.scale = nn.Linear(size, channels, bias=False)
-        self.shift = nn.Linear(size, channels, bias=False)
+        self.scale = nn.Linear(EMBEDDING, channels, bias=False)
+        self.shift = nn.Linear(EMBEDDING, channels, bias=False)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Return (N, C, H, W) of the same for conditions y (N, size)."""
-        gain, shift = 1 + self.scale(condition), self.shift(condition)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Return (N, C, H, W) of the same, for e (N, EMBEDDING)."""
+        gain, shift = 1 + self.scale(embedding), self.shift(embedding)
         return torch.addcmul(shift[:, :, None, None], gain[:, :, None, None], self.norm(x))
 
 
@@ -102,7 +104,7 @@ class Generator(nn.Module):
 
         def norm(channels: int) -> list[nn.Module]:
             if told and not self.joined:
-                return [ConditionalNorm(config.generator_norm, channels, told)]
+                return [ConditionalNorm(config.generator_norm, channels)]
             return _norm(config.generator_norm, channels)
 
         sizes = widths(resolution, config.width)[::-1]  # from 4 x 4 up
@@ -114,6 +116,8 @@ class Generator(nn.Module):
             layers += [*norm(following), nn.ReLU(inplace=True)]
         layers += [Doubling(sizes[-1], channels, config.bias), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
+        projected = told and not self.joined
+        self.embedding = nn.Linear(told, EMBEDDING, bias=False) if projected else None
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return images; `condition` (N, told) is for networks that take one."""
@@ -121,8 +125,9 @@ class Generator(nn.Module):
         if condition is not None and self.joined:
             z = torch.cat([z, condition], 1)
         images = z[:, :, None, None].contiguous(memory_format=torch.channels_last)
+        embedding = self.embedding(condition) if self.embedding is not None else None
         for layer in self.layers:
-            own = (condition,) if isinstance(layer, ConditionalNorm) else ()
+            own = (embedding,) if isinstance(layer, ConditionalNorm) else ()
             images = layer(images, *own)
         return images  # (N, C, R, R)
 
@@ -188,8 +193,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         if module.affine:
             nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
             nn.init.zeros_(module.bias)
-    elif isinstance(module, ConditionalNorm):
-        nn.init.normal_(module.scale.weight, 0.0, 0.02, generator=generator)
+    elif isinstance(module, Generator) and module.embedding is not None:
+        nn.init.normal_(module.embedding.weight, generator=generator)
+    elif isinstance(module, ConditionalNorm):  # at first it is the norm alone
+        nn.init.zeros_(module.scale.weight)
         nn.init.zeros_(module.shift.weight)
 
 

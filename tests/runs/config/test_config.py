@@ -16,6 +16,9 @@ NEED_A_PATH = {
     "progan-fashion",
     "stylegan-fashion",
     "stylegan-images",
+    "fashion-conditional",
+    "conditional-mnist",
+    "cifar-conditional",
 }
 
 
