@@ -43,7 +43,7 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
 
     survivors: int = Field(1, ge=1, description="parents of every generation (the paper's mu)")
     mutations: tuple[str, ...] = ("minimax", "heuristic", "least_squares")
-    batch: int = Field(32, ge=2, description="fakes per mutation step, and per discriminator step")
+    batch: int = Field(32, ge=1, description="fakes per mutation step, and per discriminator step")
     steps: int = Field(1, ge=1, description="optimiser steps of a mutation before it is judged")
     noise: Literal["common", "fresh"] = Field(
         "common",
@@ -109,10 +109,11 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="after")
     def _every_survivor_is_seen(self) -> "GameConfig":
         for key, batch in self.backbone.batches(self.population.batch).items():
-            if batch < 2 * self.population.survivors:
+            least = self.backbone.least_fakes
+            if batch < least * self.population.survivors:
                 raise ValueError(
-                    f"{key} is {batch}, but the discriminator's batch needs at least 2 fakes of "
-                    f"each of the {self.population.survivors} survivors"
+                    f"{key} is {batch}, but the discriminator's batch needs at least {least} "
+                    f"fake(s) of each of the {self.population.survivors} survivors"
                 )
         return self
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from egan.backbones.progressive.growth import Stage
-from egan.data.draws import Draws
+from egan.data.draws import AnyDraws
 from egan.determinism import send
 from egan.games.game import Batch, Buffers, Game, Genes, Samples, Verdict
 from egan.state import Weights
@@ -33,7 +33,7 @@ class Context:
     batch: int
     shown: int
     game: Game
-    draws: Draws
+    draws: AnyDraws
     device: torch.device
 
     def generate(self, genes: Genes, inputs: Batch) -> tuple[Samples, Buffers]:

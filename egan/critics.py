@@ -13,6 +13,7 @@ from egan.context import Context
 from egan.determinism import send
 from egan.games.game import Batch, Samples, joined, rows
 from egan.optimizer import adam
+from egan.replay import replayed
 from egan.state import Genome, Network, Weights, extremes, weights_of
 from egan.streams import Purpose
 
@@ -30,7 +31,8 @@ def train_critics(
     config: GameConfig,
     run: Run,
     before: Mapping[str, Tensor | None],
-) -> tuple[dict[str, Network], dict[str, float]]:
+    pools: Mapping[str, Tensor],
+) -> tuple[dict[str, Network], dict[str, Tensor], dict[str, float]]:
     """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors.
 
     Args:
@@ -40,19 +42,21 @@ def train_critics(
         config: the game's, with the settings of the state.
         run: calls one of `egan.gradients` in a context.
         before: each critic's `steps_before_introduction`, see `egan.optimizer.adam`.
+        pools: earlier fakes, by name, which the critics see again.
 
     Returns:
-        The new critics, and their mean loss.
+        The new critics, the pools afterwards, and the critics' mean loss.
 
     Raises:
         Diverged: a loss, or the weights, became non-finite.
     """
     updates = config.discriminator.updates
-    trained, losses = dict(critics), []
+    trained, kept, losses = dict(critics), dict(pools), []
     reals = context.reals(Purpose.DISCRIMINATOR_DATA)
     for update in range(updates):
         real = rows(reals, slice(update * context.batch, (update + 1) * context.batch))
         fake, inputs = _fakes_of(context, parents, real, update, updates, run)
+        fake, kept = _replayed(context, fake, kept, update, updates)
         for role in critics:
             loss, trained[role] = _step(
                 context, role, trained[role], real, fake, inputs, update, config, run, before[role]
@@ -75,7 +79,20 @@ def train_critics(
                 f"generation {context.generation}: the {role}'s weights or moments are not "
                 f"finite after update {updates}, though its losses were"
             )
-    return trained, {"loss": mean}
+    return trained, kept, {"loss": mean}
+
+
+def _replayed(
+    context: Context, fake: Samples, pools: dict[str, Tensor], update: int, updates: int
+) -> tuple[Samples, dict[str, Tensor]]:
+    """Return the fakes that critics see, some of them from the pools, and the pools afterwards."""
+    seen, kept = dict(fake), dict(pools)
+    earlier = context.batch * (context.generation * updates + update)  # fakes, of the whole run
+    for index, (name, pool) in enumerate(sorted(pools.items())):
+        stream = context.stream(Purpose.POOL, update, index)
+        filled = min(earlier, len(pool))
+        seen[name], kept[name] = replayed(pool, filled, fake[name], stream)
+    return seen, kept
 
 
 def _step(

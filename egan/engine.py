@@ -14,7 +14,7 @@ Which networks there are, and what each of them gets, is defined by the game (`e
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from math import isfinite
@@ -30,7 +30,7 @@ from egan.critics import Diverged, train_critics
 from egan.cuda_graphs import Recorder, Recordings
 from egan.data import Source
 from egan.data.condition import conditions_of
-from egan.data.draws import Draws
+from egan.data.draws import AnyDraws, draws_of
 from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
@@ -45,14 +45,17 @@ __all__ = ["Child", "Diverged", "Engine"]
 
 Result = TypeVar("Result")
 
+RATIO = "generator/gradient_ratio"  # |adversarial gradient| / |fixed loss's|, of the best child
+
 
 @dataclass(frozen=True)
 class Child:
-    """A parent after a mutation, or why there is none."""
+    """A parent after a mutation, or why there is none; `report` is for the record alone."""
 
     job: Job
     networks: Mapping[str, Network]
     failure: str | None = None
+    report: Mapping[str, float] = field(default_factory=dict)
 
 
 class Engine:
@@ -68,10 +71,11 @@ class Engine:
         record: Recorder | None = None,
     ) -> None:
         self.config = config
-        if isinstance(source, PairSource):
-            raise ValueError(f"data.source: {source.name} are pairs, which no game takes yet")
         self._conditions = conditions_of(source, config.data)
-        self.game = build_game(config.backbone, source.shape, self._conditions, config.game)
+        partner = source.partner if isinstance(source, PairSource) else None
+        self.game = build_game(
+            config.backbone, source.shape, self._conditions, config.game, partner
+        )
         self.device = device
         functions = {**self.game.generators, **self.game.critics}
         for function in functions.values():
@@ -79,7 +83,7 @@ class Engine:
         self._mutations = mutations
         self._draws_reals = self.game.conditioned or any(map(takes_reals, mutations.values()))
         self._source = source
-        self._draws: dict[int, Draws] = {}
+        self._draws: dict[int, AnyDraws] = {}
         self._recordings = Recordings(record)
         self._schedule = Schedule.of(config, self.game)
         self._before = {
@@ -131,7 +135,10 @@ class Engine:
             role: _untrained(function.initialise(stream).to(self.device))
             for role, function in self.game.critics.items()
         }
-        return EvolutionState(0, tuple(parents), critics)
+        pools = {
+            name: torch.zeros(shape, device=self.device) for name, shape in self.game.pools.items()
+        }
+        return EvolutionState(0, tuple(parents), critics, pools=pools)
 
     def vary(self, state: EvolutionState, jobs: Sequence[Job]) -> list[Child]:
         """Make each job's child: its parent after `population.steps` steps under its mutation.
@@ -150,17 +157,17 @@ class Engine:
         children: Sequence[Child],
         gradients_real: Mapping[str, Tensor] | None = None,
     ) -> dict[int, Score]:
-        """Score each child: (Fq, Fd) of Wang et al., section 3.3, by the index of its job.
+        """Score each child by the index of its job: (Fq, Fd) of Wang et al., section 3.3.
 
         The critics judge in training mode, on the statistics of the batch; no buffer changes.
         `gradients_real` are those of `gradients_on_reals`, where the caller has kept them.
         """
-        context = self.context(state.generation)
+        context, config = self.context(state.generation), self.config.fitness
         reals = context.reals(Purpose.EVALUATION_DATA) if self.game.conditioned else {}
         if gradients_real is None:
             gradients_real = self.gradients_on_reals(state)
         scores = {
-            child.job.index: Score((float("nan"),) * 2, child.failure)
+            child.job.index: Score((float("nan"),) * len(config.weights), child.failure)
             for child in children
             if child.failure
         }
@@ -192,10 +199,11 @@ class Engine:
         """
         context, config = self.context(state.generation), self._config_in(state)
         parents = tuple(self._adopt(context, state, child) for child in survivors)
-        critics, report = train_critics(
-            context, state.critics, parents, config, self._run, self._before
+        critics, pools, report = train_critics(
+            context, state.critics, parents, config, self._run, self._before, state.pools
         )
-        return EvolutionState(state.generation + 1, parents, critics, state.settings), report
+        after = EvolutionState(state.generation + 1, parents, critics, state.settings, pools)
+        return after, report | dict(survivors[0].report)
 
     # ------------------------------------------------------------------------------------ variation
 
@@ -243,18 +251,19 @@ class Engine:
             if isinstance(descent, str):
                 children.append(Child(job, parent, descent))
                 continue
-            loss, directions = descent
+            loss, directions, ratio = descent
             networks = {
                 role: self._descend(settings, role, network, gradient, buffers[role])
                 for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
             made.append((job, networks))
-            reports.append(torch.stack([loss.double(), extremes(*networks.values())]))
+            report = [loss.double(), extremes(*networks.values())]
+            reports.append(torch.stack(report if ratio is None else [*report, ratio]))
         if made:  # read together: each reading waits for the device
             numbers = torch.stack(reports).tolist()
             children += [
-                Child(job, networks, _failure(loss, total, step))
-                for (job, networks), (loss, total) in zip(made, numbers, strict=True)
+                Child(job, networks, _failure(loss, total, step), _report(*ratio))
+                for (job, networks), (loss, total, *ratio) in zip(made, numbers, strict=True)
             ]
         return sorted(children, key=lambda child: jobs.index(child.job))
 
@@ -285,10 +294,14 @@ class Engine:
         reals: Batch,
         gradients_real: Mapping[str, Tensor],
     ) -> Tensor:
-        """Return a child's (Fq, Fd), (2,) in float64, still on the device."""
+        """Return a child's objectives, see `gradients.objectives`, still on the device."""
         inputs = self._inputs(context, Purpose.EVALUATION_NOISE, child.job, reals, 0)
         genes, critics = weights_of(child.networks), weights_of(state.critics)
-        return self._run(gradients.objectives, context, genes, critics, inputs, gradients_real)
+        reconstruct = self.config.fitness.reconstruction is not None
+        return self._run(
+            gradients.objectives, context, genes, critics, inputs, gradients_real,
+            reconstruct=reconstruct,
+        )  # fmt: skip
 
     # -------------------------------------------------------------------------------------- advance
 
@@ -325,7 +338,7 @@ class Engine:
         key = (function.__name__, context.stage, *constants.values())
         return self._recordings(key, call, *arguments)
 
-    def _draws_in(self, batch: int) -> Draws:
+    def _draws_in(self, batch: int) -> AnyDraws:
         """Return the draws for generations of this batch; those of the last batch are kept."""
         if batch not in self._draws:
             counts = {
@@ -334,7 +347,7 @@ class Engine:
             }
             if self._draws_reals:
                 counts[Purpose.TRAIN_DATA] = self.config.population.steps * batch
-            draws = Draws(self._source, self.config.seed, counts, self._conditions)
+            draws = draws_of(self._source, self.config.seed, counts, self._conditions)
             self._draws = {batch: draws}
         return self._draws[batch]
 
@@ -351,6 +364,10 @@ class Engine:
 
 def _untrained(weights: Weights) -> Network:
     return Network(weights, Moments.zeros_like(weights.params))
+
+
+def _report(ratio: float | None = None) -> dict[str, float]:
+    return {} if ratio is None or not isfinite(ratio) else {RATIO: ratio}
 
 
 def _failure(loss: float, total: float, step: int) -> str | None:

@@ -19,8 +19,9 @@ from egan.state import Weights
 from fitness.scores import diversity, quality
 
 Critics = Mapping[str, Weights]
-# A loss () and gradients (P,) of each network, or why there is none.
-Descent = tuple[Tensor, Sequence[Tensor]] | str
+# A loss () and gradients (P,) of each network, or why there is none; and, where there is a fixed
+# loss, the norm of the adversarial gradient divided by that of the fixed one's, ().
+Descent = tuple[Tensor, Sequence[Tensor], Tensor | None] | str
 
 
 def descents(
@@ -62,11 +63,18 @@ def descents(
         except Exception as error:  # a user's mutation may raise anything; it fails its child
             found.append(f"{type(error).__name__}: {error}")
             continue
+        ratio = None
         if fixed is not None and shared is not None:
             loss = loss + fixed
+            ratio = _norm(gradients) / _norm(shared)
             gradients = tuple(own + common for own, common in zip(gradients, shared, strict=True))
-        found.append((loss.detach(), gradients))
+        found.append((loss.detach(), gradients, ratio))
     return found, buffers
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(torch.cat(list(gradients)), dtype=torch.float64)
+    return norm
 
 
 def _adversarial(
@@ -89,10 +97,12 @@ def objectives(
     critics: Critics,
     inputs: Batch,
     gradients_real: Mapping[str, Tensor],
+    reconstruct: bool = False,
 ) -> Tensor:
-    """Return a child's (Fq, Fd), (2,) in float64.
+    """Return a child's (Fq, Fd), (2,) in float64, or with `reconstruct` (Fq, Fd, Fr), (3,).
 
-    Fq is the mean over the critics; Fd is of the joint gradient of all of them.
+    Fq is the mean over the critics and their patches; Fd is of the joint gradient of all critics;
+    Fr is the negative distance of reconstructions from what they should be.
     """
     made = fakes(context, child, inputs)
     qualities, gradients = [], []
@@ -102,7 +112,13 @@ def objectives(
         (gradient,) = torch.autograd.grad(softplus(logits).mean(), critic.params)
         qualities.append(quality(logits.detach()).double())
         gradients.append(gradients_real[role] + gradient)
-    return torch.stack([torch.stack(qualities).mean(), diversity(torch.cat(gradients))])
+    found = [torch.stack(qualities).mean(), diversity(torch.cat(gradients))]
+    if reconstruct:
+        with torch.no_grad():
+            distance = context.game.reconstruction(child, inputs, made)
+        assert distance is not None, "the game has a reconstruction"
+        found.append(-distance.double())
+    return torch.stack(found)
 
 
 def gradients_on_reals(context: Context, critics: Critics, reals: Batch) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from math import isqrt
 import torch
 from torch import Tensor
 
+POOL = "pools."  # how the names of pools' tensors begin
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -73,12 +75,14 @@ class EvolutionState:
         critics: the networks that judge, by role.
         settings: what has changed since the run began, by the config's key, such as
             `optimizer.learning_rate`; {}: all is as the config says.
+        pools: earlier fakes that critics see again, by name; {}: none are kept.
     """
 
     generation: int
     parents: tuple[Genome, ...]
     critics: Mapping[str, Network]
     settings: Mapping[str, float] = field(default_factory=dict)
+    pools: Mapping[str, Tensor] = field(default_factory=dict)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield every tensor with its name, in a fixed order."""
@@ -89,6 +93,8 @@ class EvolutionState:
                 yield from _weight_tensors(f"parents.{index}.{role}.average", weights)
         for role, critic in self.critics.items():
             yield from _network_tensors(role, critic)
+        for name, pool in sorted(self.pools.items()):
+            yield POOL + name, pool
 
     def steps(self) -> dict[str, int]:
         """Return how many Adam steps each network has taken, by name."""
@@ -158,7 +164,9 @@ def unpack(
 
     count = len({name.split(".")[1] for name in steps if name.startswith("parents.")})
     critics = {role: network(role) for role in steps if not role.startswith("parents.")}
-    return EvolutionState(generation, tuple(map(genome, range(count))), critics, settings or {})
+    pools = {name.removeprefix(POOL): t for name, t in tensors.items() if name.startswith(POOL)}
+    parents = tuple(map(genome, range(count)))
+    return EvolutionState(generation, parents, critics, settings or {}, pools)
 
 
 def checksum(state: EvolutionState) -> str:

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     PENALTY = 10
     PATH = 11
     CONDITION = 12
+    POOL = 13
 
 
 def torch_stream(seed: int, generation: int, purpose: Purpose, *index: int) -> torch.Generator:

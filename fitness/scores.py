@@ -7,7 +7,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-OBJECTIVES = ("quality", "diversity")
+OBJECTIVES = ("quality", "diversity", "reconstruction")  # the last one of translators alone
+USUAL = 2  # of them, what every game has
 
 
 class FitnessConfig(BaseModel, extra="forbid", frozen=True):
@@ -24,10 +25,24 @@ class FitnessConfig(BaseModel, extra="forbid", frozen=True):
         "scored in every n-th generation only, for the record; 1: always, and survivors are ranked",
     )
 
+    reconstruction: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="of translators: a third objective, Fr, the negative distance of held-out "
+        "reconstructions from their target, and its weight in the scalar fitness; null: none",
+    )
+
     @property
-    def weights(self) -> tuple[float, float]:
-        """The objectives' weights in F = Fq + gamma Fd."""
-        return (1.0, self.gamma)
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives' names."""
+        return OBJECTIVES[: len(self.weights)]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The objectives' weights in F = Fq + gamma Fd (+ reconstruction Fr)."""
+        third = () if self.reconstruction is None else (self.reconstruction,)
+        return (1.0, self.gamma, *third)
 
 
 def quality(logits: Tensor) -> Tensor:

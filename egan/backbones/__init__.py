@@ -12,10 +12,18 @@ from egan.backbones.networks import Backbone, Networks, Rows
 from egan.backbones.progressive.progan import ProGANConfig
 from egan.backbones.r3gan import R3GANConfig
 from egan.backbones.stylegan.networks import StyleGANConfig
+from egan.backbones.translation.config import ResNetConfig, TranslationBackbone, UNetConfig
 from egan.data.condition import Conditions
 
 BuiltIn = Annotated[
-    MLPConfig | MaxoutConfig | DCGANConfig | ProGANConfig | StyleGANConfig | R3GANConfig,
+    MLPConfig
+    | MaxoutConfig
+    | DCGANConfig
+    | ProGANConfig
+    | StyleGANConfig
+    | R3GANConfig
+    | UNetConfig
+    | ResNetConfig,
     Field(discriminator="name"),
 ]
 BackboneConfig = SerializeAsAny[Annotated[BuiltIn, WrapValidator(import_backbone)]]
@@ -29,8 +37,11 @@ __all__ = [
     "Networks",
     "ProGANConfig",
     "R3GANConfig",
+    "ResNetConfig",
     "Rows",
     "StyleGANConfig",
+    "TranslationBackbone",
+    "UNetConfig",
     "build_networks",
 ]
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel
@@ -34,6 +34,7 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
     """
 
     name: str
+    least_fakes: ClassVar[int] = 2  # of a survivor in the critics' batch
 
     @abstractmethod
     def build(self, shape: tuple[int, ...]) -> "Networks":

@@ -29,11 +29,16 @@ _POINTS, _FLIPS = 0, 1
 AnyDraws: TypeAlias = "Draws | PairDraws"
 
 
-def draws_of(source: Source, seed: int, counts: Mapping[Purpose, int]) -> AnyDraws:
+def draws_of(
+    source: Source,
+    seed: int,
+    counts: Mapping[Purpose, int],
+    conditions: Conditions | None = None,
+) -> AnyDraws:
     """Return the draws of `counts[purpose]` rows each from a source of any kind."""
     if isinstance(source, PairSource):
         return PairDraws(source, seed, counts)
-    return Draws(source, seed, counts)
+    return Draws(source, seed, counts, conditions)
 
 
 class Draws:

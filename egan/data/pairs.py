@@ -13,6 +13,14 @@ from egan.data.source import DataError, Origin
 TEST_EVERY = 8  # of the built-in sets: every so many-th pair is for test
 
 
+@dataclass(frozen=True)
+class Partner:
+    """What images of A are translated to: the shape of B's, and whether they are pairs."""
+
+    shape: tuple[int, ...]
+    aligned: bool
+
+
 @dataclass(frozen=True, eq=False)
 class PairSource:
     """Images A and B, uint8 or uint16 at rest.
@@ -84,6 +92,11 @@ class PairSource:
     def target(self) -> tuple[int, ...]:
         """The shape of a drawn image of B, (C', H, W)."""
         return (self.b.shape[1], *self.size)
+
+    @property
+    def partner(self) -> Partner:
+        """What images of A are translated to."""
+        return Partner(self.target, self.aligned)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from egan.backbones import Networks
 from egan.backbones.progressive.growth import Stage
 from egan.data.condition import Conditions
-from egan.data.draws import Draws
+from egan.data.draws import AnyDraws, Draws
 from egan.games.game import Batch, Buffers, Genes, Samples, Verdict
 from egan.games.noise import NoiseGame
 from egan.games.rules import GameRules
@@ -33,8 +33,9 @@ class ConditionalGame(NoiseGame):
         self.condition = condition
         self.rules = rules
 
-    def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
+    def reals(self, draws: AnyDraws, generation: int, purpose: Purpose) -> Batch:
         """Return a generation's real samples for a purpose, and their conditions."""
+        assert isinstance(draws, Draws)
         condition = draws.conditions(generation, purpose)
         return {**super().reals(draws, generation, purpose), "condition": condition}
 
@@ -59,9 +60,10 @@ class ConditionalGame(NoiseGame):
         return mean.lerp(condition, shown / ramp)
 
     def marginal(
-        self, draws: Draws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
+        self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
     ) -> Batch:
         """Draw the conditions of `count` fakes from those of the data."""
+        assert isinstance(draws, Draws)
         return {"condition": draws.marginal(count, generation, purpose, *index)}
 
     def generate(

@@ -16,7 +16,7 @@ from torch import Tensor
 from egan.backbones.function import NetworkFunction
 from egan.backbones.networks import Rows
 from egan.backbones.progressive.growth import GrowthSchedule, Stage
-from egan.data.draws import Draws
+from egan.data.draws import AnyDraws
 from egan.state import Weights
 from egan.streams import Purpose
 from egan.tensor_tree import filled, leaves
@@ -36,6 +36,7 @@ class Game(Protocol):
         generators: the networks of a genome, by role.
         critics: the networks that judge, by role; the first one is the population's main critic.
         conditioned: whether fakes take anything from reals, so that each step draws some.
+        pools: the shape of the earlier fakes (K, ...) that critics see again, by the fakes' name.
     """
 
     @property
@@ -50,13 +51,17 @@ class Game(Protocol):
     def conditioned(self) -> bool:
         """See above."""
 
+    @property
+    def pools(self) -> Mapping[str, tuple[int, ...]]:
+        """See above."""
+
     def growth(self, batch: int) -> GrowthSchedule | None:
         """Return the schedule of growing networks, or None if they do not grow.
 
         `batch` is the batch of stages whose batch the config does not give.
         """
 
-    def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
+    def reals(self, draws: AnyDraws, generation: int, purpose: Purpose) -> Batch:
         """Return a generation's real samples for a purpose, with what belongs to them."""
 
     def at_stage(self, batch: Batch, stage: Stage | None, shown: int) -> Batch:
@@ -69,7 +74,7 @@ class Game(Protocol):
         """Draw the noise that `count` fakes are made from, on the CPU."""
 
     def marginal(
-        self, draws: Draws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
+        self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
     ) -> Batch:
         """Draw what `count` fakes take from the data at large, such as a label; {}: nothing.
 
@@ -123,6 +128,9 @@ class Game(Protocol):
 
         `inputs` are what the fakes were made from.
         """
+
+    def reconstruction(self, genes: Genes, inputs: Batch, fakes: Samples) -> Tensor | None:
+        """Return how far fakes are from what they should be (); None: nothing says."""
 
 
 def rows(batch: Batch, part: slice) -> Batch:

@@ -8,7 +8,7 @@ from torch import Tensor
 from egan.backbones import Networks
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import GrowthSchedule, Stage, at_stage
-from egan.data.draws import Draws
+from egan.data.draws import AnyDraws, Draws
 from egan.games.game import Batch, Buffers, Genes, Samples, Verdict
 from egan.state import Weights
 from egan.streams import Purpose
@@ -18,6 +18,7 @@ class NoiseGame:
     """`generator` maps rows of `noise` to samples `x`, which `discriminator` tells from reals."""
 
     conditioned = False
+    pools: Mapping[str, tuple[int, ...]] = {}
 
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
@@ -28,8 +29,9 @@ class NoiseGame:
         """Return the schedule of growing networks, or None; see `Game.growth`."""
         return self.networks.growth(batch)
 
-    def reals(self, draws: Draws, generation: int, purpose: Purpose) -> Batch:
+    def reals(self, draws: AnyDraws, generation: int, purpose: Purpose) -> Batch:
         """Return a generation's real samples for a purpose, `x` (N, ...)."""
+        assert isinstance(draws, Draws)
         return {"x": draws(generation, purpose)}
 
     def at_stage(self, batch: Batch, stage: Stage | None, shown: int) -> Batch:
@@ -45,7 +47,7 @@ class NoiseGame:
         return {"noise": self.networks.noise(count, stream)}
 
     def marginal(
-        self, draws: Draws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
+        self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
     ) -> Batch:
         """Return nothing: fakes take nothing from the data."""
         return {}
@@ -96,4 +98,8 @@ class NoiseGame:
         verdict_fake: Verdict,
     ) -> Tensor | None:
         """Return None: the discriminator descends its adversarial loss alone."""
+        return None
+
+    def reconstruction(self, genes: Genes, inputs: Batch, fakes: Samples) -> Tensor | None:
+        """Return None: nothing says what a fake should be."""
         return None

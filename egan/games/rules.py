@@ -1,12 +1,13 @@
 """What belongs to a game and not to a network: the config's section `game`."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from egan.discriminator import Weight
+from egan.games.translation_rules import TranslationRules
 
 
-class GameRules(BaseModel, extra="forbid", frozen=True):
-    """Losses beside the adversarial one, and how conditions come in."""
+class GameRules(TranslationRules, extra="forbid", frozen=True):
+    """Losses beside the adversarial one, how conditions come in, and what translation asks for."""
 
     ac_weight: Weight = Field(
         0.0,

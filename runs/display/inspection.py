@@ -229,12 +229,13 @@ def render(found: dict[str, Any]) -> None:
     wins = Table("mutation", "share of wins", box=None)
     for name, share in found["share_of_wins"].items():
         wins.add_row(escape(printable(name)), f"{share:.1%}")
-    best = Table("best of all", "generation", *OBJECTIVES, box=None)
+    names = [name for name in OBJECTIVES if any(name in entry for entry in found["best"])]
+    best = Table("best of all", "generation", *names, box=None)
     for entry in found["best"][:5]:
         best.add_row(
             escape(printable(entry["mutation"])),
             str(entry["generation"]),
-            *(f"{entry[name]:.4f}" for name in OBJECTIVES),
+            *(f"{entry[name]:.4f}" for name in names),
         )
     kept = Table("snapshot", "verifies", box=None)
     named = [("", snapshot) for snapshot in found["snapshots"]]

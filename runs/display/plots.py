@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from egan.files import atomic_file
-from fitness.scores import OBJECTIVES
+from fitness.scores import OBJECTIVES, USUAL
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry
 
@@ -79,8 +79,10 @@ def draw_plots(folder: RunFolder) -> None:
 
 def _scores(figure: Figure, spans: list[Span]) -> None:
     """Each mutation's quality and diversity."""
-    axes = figure.subplots(1, len(OBJECTIVES))
-    for place, (name, axis) in enumerate(zip(OBJECTIVES, axes, strict=True)):
+    places = {place for span in spans for _, place in span.scores}
+    names = OBJECTIVES[: max(places, default=USUAL - 1) + 1]
+    axes = figure.subplots(1, len(names))
+    for place, (name, axis) in enumerate(zip(names, axes, strict=True)):
         for mutation in sorted({key[0] for span in spans for key in span.scores}):
             _curve(axis, mutation, [(s.start, s.scores.get((mutation, place))) for s in spans])
         _label(axis, f"{name} of the children", name)

@@ -197,7 +197,8 @@ class LiveDisplay:
         )
         table = Table(box=None, pad_edge=False)
         table.add_column("mutation")
-        for name in OBJECTIVES:
+        names = self._config.fitness.objectives
+        for name in names:
             table.add_column(name, justify="right")
         table.add_column("survives")
         table.add_column("share of wins", justify="right")
@@ -205,15 +206,18 @@ class LiveDisplay:
         for job, score in zip(entry.jobs, entry.scores, strict=True):
             parent = f" of parent {job.parents[0]}" if self._config.population.survivors > 1 else ""
             cells = (
-                [f"{value:.4f}" for value in score.values] or [""] * len(OBJECTIVES)
+                [f"{value:.4f}" for value in score.values] or [""] * len(names)
                 if score.finite
-                else [escape((score.failure or "not finite")[:40]), ""]
+                else [escape((score.failure or "not finite")[:40]), *[""] * (len(names) - 1)]
             )
             mark = "yes" if job in entry.survivors else ""
             share = f"{shares.get(job.operator, 0):.0%}"
             style = "bold green" if mark else ""
             table.add_row(escape(job.operator + parent), *cells, mark, share, style=style)
-        losses = "  ".join(f"discriminator's {k} {v:.4f}" for k, v in entry.training.items())
+        losses = "  ".join(
+            f"{name if '/' in name else f'discriminator {name}'} {value:.4f}"
+            for name, value in entry.training.items()
+        )
         bar = Table.grid()
         bar.add_row(ProgressBar(total, self._clock.done, width=60))
         return Group(head, bar, table, Text(losses, "dim"))

@@ -10,7 +10,7 @@ from egan.backbones import BackboneConfig
 from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
 from egan.data.condition import ConditionCard
-from egan.games import ConditionalGame, GameRules, build_game
+from egan.games import ConditionalGame, GameRules, NoiseGame, build_game
 from egan.replica import ExportedState
 from egan.weights_file import WEIGHTS, read_weights, write_weights
 from runs.common.errors import ConfigError
@@ -76,6 +76,7 @@ def load_sampler(folder: Path) -> Sampler:
         told = CONDITIONS.validate_python(card.get("conditions"))
         rules = GameRules(**card.get("game", {}))
         game = build_game(backbone, shape, told.conditions if told else None, rules)
+        assert isinstance(game, NoiseGame), "without a partner, nothing is translated"
         weights = read_weights(folder / WEIGHTS, game.generators)
         stage = stage and Stage(**stage)
         shown = card.get("shown")

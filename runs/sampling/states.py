@@ -8,10 +8,10 @@ import torch
 
 from egan.backbones.function import NetworkFunction
 from egan.config import GameConfig
-from egan.games import NoiseGame, build_game
+from egan.games import AnyGame, NoiseGame, build_game
 from egan.replica import ExportedState, import_state
 from egan.schedule import Schedule
-from egan.state import Weights, weights_of
+from egan.state import POOL, Weights, weights_of
 from runs.common.errors import ConfigError
 from runs.sampling.sampler import Sampler
 from runs.store.folder import DataCard
@@ -34,10 +34,21 @@ def sampler_of(
         raw: whether its own weights are taken, in place of their running average.
 
     Raises:
-        ConfigError: the state's networks are not those that the config describes, or it has not
-            so many parents.
+        ConfigError: the run translates images; the state's networks are not those that the config
+            describes; or it has not so many parents.
     """
     sampler_with = _sampler_maker(config, card, exported)
+    return sampler_with(weights_in(game_of(config, card), config, exported, survivor, raw))
+
+
+def weights_in(
+    game: AnyGame, config: GameConfig, exported: ExportedState, survivor: int, raw: bool
+) -> Mapping[str, Weights]:
+    """Return the weights of the generators of one of a state's parents; see `sampler_of`.
+
+    Raises:
+        ConfigError: they are not those of the game, or the state has not so many parents.
+    """
     if not 0 <= survivor < config.population.survivors:
         raise ConfigError(
             f"survivor {survivor}: the run keeps {config.population.survivors} survivor(s), "
@@ -48,9 +59,8 @@ def sampler_of(
     except (KeyError, IndexError) as error:
         raise ConfigError(f"the snapshot holds no whole state: it lacks {error}") from None
     weights = weights_of(parent.networks) if raw else parent.average
-    sampler = sampler_with(weights)
-    _check_fit(sampler.game, weights)
-    return sampler
+    _check_fit(game, weights)
+    return weights
 
 
 def survivors_of(config: GameConfig, card: DataCard, exported: ExportedState) -> list[Sampler]:
@@ -62,7 +72,7 @@ def survivors_of(config: GameConfig, card: DataCard, exported: ExportedState) ->
     ]
 
 
-def _check_fit(game: NoiseGame, weights: Mapping[str, Weights]) -> None:
+def _check_fit(game: AnyGame, weights: Mapping[str, Weights]) -> None:
     for role, function in game.generators.items():
         found = weights.get(role)
         numbers = sum(prod(shape) for _, shape in function.layout)
@@ -96,6 +106,7 @@ def check_whole(config: GameConfig, card: DataCard, exported: ExportedState) -> 
         for prefix, function in functions.items()
         for pair in _arrays_of(prefix, function, averaged=prefix in genomes)
     )
+    expected |= {POOL + name: (shape, "float32") for name, shape in game.pools.items()}
     found = {name: (array.shape, array.dtype.name) for name, array in exported.arrays.items()}
     for name in sorted(expected.keys() | found.keys()):
         if found.get(name) != expected.get(name):
@@ -125,14 +136,14 @@ def _arrays_of(
     yield f"{prefix}.second_moment", params
 
 
-def game_of(config: GameConfig, card: DataCard) -> NoiseGame:
+def game_of(config: GameConfig, card: DataCard) -> AnyGame:
     """Return the game that a config and the card of its data describe.
 
     Raises:
         ConfigError: they do not fit each other.
     """
     try:
-        return build_game(config.backbone, card.shape, card.condition, config.game)
+        return build_game(config.backbone, card.shape, card.condition, config.game, card.partner)
     except (ValueError, RuntimeError, OverflowError, TypeError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"config.yaml and data.json do not fit each other: {reason}") from None
@@ -141,8 +152,17 @@ def game_of(config: GameConfig, card: DataCard) -> NoiseGame:
 def _sampler_maker(
     config: GameConfig, card: DataCard, exported: ExportedState
 ) -> Callable[[Mapping[str, Weights]], Sampler]:
-    """Return what makes samplers of a state's weights: its game, and how far it has come."""
+    """Return what makes samplers of a state's weights: its game, and how far it has come.
+
+    Raises:
+        ConfigError: they do not fit the config, or the game makes no samples from noise.
+    """
     game = game_of(config, card)
+    if not isinstance(game, NoiseGame):
+        raise ConfigError(
+            "this run translates images, and makes none from noise: translate images with "
+            "`run-evolution translate RUN IMAGE...`, and score it with `run-evolution evaluate RUN`"
+        )
     schedule = Schedule.of(config, game)
     generation = exported.generation
 

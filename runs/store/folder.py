@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from egan.data import DataConfig, Source
 from egan.data.condition import ConditionCard, Conditions, card_of
+from egan.data.pairs import PairSource, Partner
 from egan.replica import ExportedState
 from populations.messages import one_line
 from runs.common.errors import ConfigError
@@ -47,6 +48,7 @@ class DataCard:
     classes: tuple[str, ...] | None
     fingerprint: str
     conditions: ConditionCard | None = None
+    partner: Partner | None = None
 
     @property
     def condition(self) -> Conditions | None:
@@ -67,6 +69,7 @@ class DataCard:
             source.classes,
             source.fingerprint,
             card_of(source, config),
+            source.partner if isinstance(source, PairSource) else None,
         )
 
 

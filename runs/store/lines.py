@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fitness.scores import OBJECTIVES
+from fitness.scores import OBJECTIVES, USUAL
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
 from runs.common.formats import upgraded_line
@@ -66,8 +66,9 @@ class Entry:
             for place, values in enumerate(value["scores"])
         )
         lengths = {len(score.values) for score in scores}
-        if len(scores) != len(jobs) or not lengths <= {0, len(OBJECTIVES)}:
-            raise ValueError(f"{len(OBJECTIVES)} scores of each job are needed, or none")
+        known = range(USUAL, len(OBJECTIVES) + 1)
+        if len(scores) != len(jobs) or not any(lengths <= {0, count} for count in known):
+            raise ValueError(f"{USUAL} or {len(OBJECTIVES)} scores of each job are needed, or none")
         survivors = tuple(jobs[_count(place)] for place in value["survivors"])
         if not survivors:
             raise ValueError("survivors are needed")

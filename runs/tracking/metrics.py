@@ -72,12 +72,16 @@ def metrics_of(
     for mutation in config.population.mutations:
         finite = [c for c in children if c.job.operator == mutation and c.score.finite]
         if any(child.score.values for child in finite):  # else they were not scored
-            for place, name in enumerate(OBJECTIVES):
+            for place, name in enumerate(config.fitness.objectives):
                 metrics[f"{name}/{mutation}"] = float(
                     np.mean([child.score.values[place] for child in finite])
                 )
-            quality, diversity = metrics[f"quality/{mutation}"], metrics[f"diversity/{mutation}"]
-            metrics[f"fitness/{mutation}"] = quality + config.fitness.gamma * diversity
+            metrics[f"fitness/{mutation}"] = sum(
+                weight * metrics[f"{name}/{mutation}"]
+                for name, weight in zip(
+                    config.fitness.objectives, config.fitness.weights, strict=True
+                )
+            )
     best = survivors[0]
     for name, value in zip(OBJECTIVES, best.score.values, strict=False):
         metrics[f"survivor/{name}"] = value
@@ -86,7 +90,10 @@ def metrics_of(
     shares = lineage.shares()
     for mutation in config.population.mutations:
         metrics[f"share_of_wins/{mutation}"] = shares.get(mutation, 0.0)
-    metrics |= {f"discriminator/{key}": value for key, value in entry.training.items()}
+    metrics |= {
+        key if "/" in key else f"discriminator/{key}": value
+        for key, value in entry.training.items()
+    }
     metrics |= {f"seconds/{phase}": value for phase, value in entry.seconds.items()}
     reals = config.discriminator.updates * Schedule.counting(config).batch(entry.generation)
     metrics["images_per_second"] = reals / max(entry.seconds["total"], 1e-9)

@@ -106,7 +106,7 @@ def check_networks(config: RunConfig, card: DataCard) -> None:
         ConfigError: says what it can make.
     """
     try:
-        build_game(config.backbone, card.shape, card.condition, config.game)
+        build_game(config.backbone, card.shape, card.condition, config.game, card.partner)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

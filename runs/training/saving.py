@@ -8,7 +8,10 @@ from populations.population import Population
 from runs.common.background import Background
 from runs.mirror.copying import Mirror
 from runs.sampling.opening import mixture_centres
+from runs.sampling.pictures import save_images
 from runs.sampling.states import sampler_of
+from runs.sampling.translation_grid import COLUMNS, Examples, examples_of, grid_of
+from runs.sampling.translator import translator_of
 from runs.sampling.writing import usual_count, write_picture
 from runs.store.snapshots import write_snapshot
 from runs.training.info import RunInfo
@@ -32,6 +35,7 @@ class SnapshotWriter:
         self._mirror = mirror
         self._background = Background()
         self._centres = mixture_centres(info.config.data)
+        self._examples: Examples | None = None  # of translators; opened with the first picture
 
     def save(self, population: Population) -> str:
         """Begin to write a snapshot and a sample grid; return the state's checksum."""
@@ -76,7 +80,12 @@ class SnapshotWriter:
         folder, keep = info.folder, info.config.checkpoint.keep
         write_snapshot(folder.snapshots, exported, checksum, keep, info.identity.run)
         self._mirror.update()
+        path = folder.samples / f"generation-{exported.generation:08d}.png"
+        if info.card.partner is not None:
+            self._examples = self._examples or examples_of(info.config.data)
+            translator = translator_of(info.config, info.card, exported)
+            save_images(grid_of(translator, self._examples, GRID_SEED), path, COLUMNS)
+            return
         sampler = sampler_of(info.config, info.card, exported)
         count = usual_count(sampler, GRID) if sampler.images else GRID * 10
-        path = folder.samples / f"generation-{exported.generation:08d}.png"
         write_picture(sampler, count, GRID_SEED, path, self._centres)

@@ -52,7 +52,7 @@ def test_the_discriminators_batch_must_hold_every_survivor():
         {"population": {"noise": "stale"}},
         {"population": {"average": 1.0}},
         {"population": {"size": 3}},
-        {"backbone": {"name": "resnet"}},
+        {"backbone": {"name": "transformer"}},
         {"evolution": {}},
     ],
 )

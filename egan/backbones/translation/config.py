@@ -1,7 +1,7 @@
 """The backbones of image translation: what a config says of a translator and of its critic."""
 
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -13,7 +13,7 @@ from egan.backbones.translation.patchgan import Layers, PatchGAN, fitting, logit
 from egan.backbones.translation.resnet import ResNet, Upsampling
 from egan.backbones.translation.unet import UNet
 
-Shape = tuple[int, int, int]  # (C, H, W)
+Shape = tuple[int, ...]  # (C, H, W)
 Probability = Annotated[float, Field(ge=0, lt=1)]
 MOST_DOWNS = 10
 LARGE = 256  # the side of images from which on a ResNet has nine blocks, as published
@@ -21,6 +21,8 @@ LARGE = 256  # the side of images from which on a ResNet has nine blocks, as pub
 
 class TranslationBackbone(Backbone, extra="forbid", frozen=True):
     """A translator of images, and a PatchGAN that judges what it makes."""
+
+    least_fakes: ClassVar[int] = 1  # an image has many patches
 
     width: int = Field(64, ge=1, description="channels of the layer next to the image")
     norm: Norm = "batch"

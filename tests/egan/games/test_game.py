@@ -1,6 +1,7 @@
 """The engine plays any game: several generators and critics, conditions, a fixed loss."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ class PairGame:
     """Two maps between the plane's points and their mirror images, judged with what they map."""
 
     conditioned = True
+    pools: ClassVar[dict] = {}
 
     def __init__(self):
         self.generators = {"there": linear(3, 2), "back": linear(2, 2)}
