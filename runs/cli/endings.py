@@ -11,6 +11,7 @@ import click
 from runs.common.hints import hint
 
 FAILED, MISTAKE, STOPPED = 1, 2, 3
+UNREAD = 128 + 13  # a shell's status of a program that SIGPIPE ended
 
 
 def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,8 +34,6 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except RunBusy as error:
             click.echo(printable(f"error: {error}; wait for it or stop it"), err=True)
             sys.exit(MISTAKE)
-        except BrokenPipeError:
-            raise  # `| head` has read enough; click ends quietly
         except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
             click.echo(printable(f"{command.__name__} failed: {error}"), err=True)
             sys.exit(FAILED)
@@ -67,6 +66,41 @@ def advice_on_memory(command: str, error: BaseException) -> str:
         return memory_advice(error)
     device = ", or take --device cpu" if "CUDA" in str(error) and command != "prepare" else ""
     return f"{short_memory(error)}. {MEMORY_ADVICE[command]}{device}"
+
+
+def muted(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command that writes files do so although what it says cannot be written."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.display.muting import muted_on_error
+
+        with muted_on_error():
+            return command(*args, **kwargs)
+
+    return wrapped
+
+
+def showing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End a command that is called for its output, if that cannot be written.
+
+    Status 141 and no word where the reader has ended, as of `cat` before `head`; else status 1.
+    """
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.display.muting import Essential, OutputLost, muted_on_error
+
+        try:
+            with muted_on_error(Essential):
+                return command(*args, **kwargs)
+        except OutputLost as error:
+            if error.unread:
+                sys.exit(UNREAD)
+            click.echo(f"{command.__name__} failed: {error}", err=True)
+            sys.exit(FAILED)
+
+    return wrapped
 
 
 def stoppable(command: Callable[..., Any]) -> Callable[..., Any]:

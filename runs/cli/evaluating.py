@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import plain_errors
+from runs.cli.endings import muted, plain_errors, showing
 from runs.cli.options import choice_of, choice_options, device_option
 
 
@@ -45,6 +45,7 @@ from runs.cli.options import choice_of, choice_options, device_option
               "[default: the data's labels].")  # fmt: skip
 @choice_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@showing
 @plain_errors
 def evaluate(
     subject: Path,
@@ -89,6 +90,7 @@ def evaluate(
     "--resolution", type=click.IntRange(1), help="Resize the images to this side, in pixels."
 )
 @device_option
+@muted
 @plain_errors
 def statistics(data: str, out: Path, **options: Any) -> None:
     """Write the statistics of real images for `evaluate --against FILE.npz`.

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
-from runs.cli.endings import plain_errors
+from runs.cli.endings import plain_errors, showing
 
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@showing
 @plain_errors
 def inspect(run_dir: Path, as_json: bool) -> None:
     """Show how a run went, and whether its snapshots verify. Works while it runs."""
@@ -27,6 +28,7 @@ def inspect(run_dir: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", required=False)
+@showing
 @plain_errors
 def presets(name: str | None) -> None:
     """List the presets, or print one: the start of a config of your own."""

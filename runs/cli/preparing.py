@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from runs.cli.endings import plain_errors
+from runs.cli.endings import muted, plain_errors
 from runs.common.hints import hint
 
 
@@ -21,6 +21,7 @@ from runs.common.hints import hint
               help="Convert all images to grey (1) or colour (3).")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Skip unreadable images and list them.")
 @click.option("--force", is_flag=True, help="Overwrite images that were prepared in DEST before.")
+@muted
 @plain_errors
 def prepare(
     source: Path, dest: Path, resolution: int, channels: str | None, skip_bad: bool, force: bool

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import plain_errors
+from runs.cli.endings import muted, plain_errors
 from runs.cli.options import (
     asked_sampler,
     choice_options,
@@ -34,6 +34,7 @@ from runs.common.hints import hint
 @condition_options
 @choice_options
 @truncation_options
+@muted
 @plain_errors
 def sample(
     run_dir: Path,
@@ -71,6 +72,7 @@ def sample(
     type=click.IntRange(8, 1024),
     help="Of the generator, where the file has higher ones too [default: the highest].",
 )
+@muted
 @plain_errors
 def convert(weights: Path, out: Path, resolution: int | None) -> None:
     """Convert a StyleGAN generator's weights from a PyTorch port.

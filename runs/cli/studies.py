@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import FAILED, STOPPED, plain_errors
+from runs.cli.endings import FAILED, STOPPED, plain_errors, showing
 from runs.common.hints import hint
 
 
@@ -55,6 +55,7 @@ def show(result: Any) -> None:
 @click.option("--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else its own].")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of the report [default: STUDY_DIR, else outputs/].")  # fmt: skip
+@showing
 @plain_errors
 def compare(
     subject: str, metrics: tuple[str, ...], name: str | None, store: str | None, output: Path | None

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import plain_errors
+from runs.cli.endings import muted, plain_errors
 from runs.cli.options import asked_sampler, latent_options, needs_suffix
 
 
@@ -15,6 +15,7 @@ from runs.cli.options import asked_sampler, latent_options, needs_suffix
 @click.option("--columns", default=6, show_default=True, type=click.IntRange(1), help="Sources.")
 @click.option("--rows", default=2, show_default=True, type=click.IntRange(1),
               help="Images that take coarse styles, then middle, then fine.")  # fmt: skip
+@muted
 @plain_errors
 def mix(
     run_dir: Path,
@@ -52,6 +53,7 @@ def mix(
               help="Images from one latent to the next.")  # fmt: skip
 @click.option("--rate", default=12, show_default=True, type=click.IntRange(1, 50),
               help="Images per second.")  # fmt: skip
+@muted
 @plain_errors
 def interpolate(
     run_dir: Path,
@@ -95,6 +97,7 @@ def interpolate(
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
 @click.option("--columns", default=4, show_default=True, type=click.IntRange(1), help="Noises.")
 @click.option("--rows", default=4, show_default=True, type=click.IntRange(1), help="Latents.")
+@muted
 @plain_errors
 def noise(
     run_dir: Path,

@@ -52,6 +52,33 @@ def test_a_run_whose_display_fails_goes_on_to_its_end(
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("arguments", "sink", "status", "said"),
+    [
+        ("inspect RUN --json", "> /dev/full", 1, "inspect failed: the output cannot be written"),
+        ("inspect RUN", "> /dev/full", 1, "inspect failed: the output cannot be written"),
+        ("inspect RUN", "| :", 141, ""),
+        ("presets", "> /dev/full", 1, "presets failed: the output cannot be written"),
+        ("presets", "| :", 141, ""),
+        ("inspect nowhere", "> /dev/full", 2, "error: nowhere is not a run's folder"),
+        ("sample RUN --out OUT", "> /dev/full 2>&1", 0, ""),
+        ("sample RUN --out OUT", "| :", 0, ""),
+    ],
+)
+def test_a_command_fails_with_its_output_only_if_that_is_its_result(
+    arguments, sink, status, said, points_run, command, tmp_path
+):
+    if "full" in sink and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    places = {"RUN": str(points_run[0]), "OUT": str(tmp_path / "x.png")}
+    line = shlex.join([*command, *(places.get(word, word) for word in arguments.split())])
+    script = f"set -o pipefail; {line} {sink}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr.startswith(said) and bool(done.stderr) == bool(said)
+
+
+@pytest.mark.process
 def test_a_lost_connection_stops_a_run_like_sigterm(
     points_yaml, points_run, start, until_lines, invoke, tmp_path
 ):
