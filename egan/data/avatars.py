@@ -52,8 +52,16 @@ def open_avatars(config: AvatarsConfig) -> ImageSource:
     """Return the avatars of seeds 0, 1, ..., (N, 3, R, R), from the cache where they are there.
 
     Raises:
-        DataError: the packages are not installed, the style has no such attribute to label by, or
-            it is not in the public domain.
+        DataError: as `recalled` and `labelled`.
+    """
+    return labelled(recalled(config), config)
+
+
+def recalled(config: AvatarsConfig) -> Drawn:
+    """Return the drawings of a config, whatever labels them, from the cache or drawn now.
+
+    Raises:
+        DataError: the packages are not installed, or the style is not in the public domain.
     """
     versions = "-".join([*map(_version, PACKAGES), config.style, str(config.resolution)])
     name = f"avatars/{versions}-{config.count}.npz"
@@ -61,6 +69,15 @@ def open_avatars(config: AvatarsConfig) -> ImageSource:
     if drawn is None:
         drawn = draw_avatars(config.style, config.count, config.resolution)
         keep(name, partial(_write, drawn=drawn))
+    return drawn
+
+
+def labelled(drawn: Drawn, config: AvatarsConfig) -> ImageSource:
+    """Return the drawings with the config's label.
+
+    Raises:
+        DataError: the style has no such attribute.
+    """
     label = config.label or LABELS[config.style]
     if label not in drawn.attributes:
         raise DataError(

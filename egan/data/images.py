@@ -5,7 +5,7 @@
 """
 
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,12 +19,10 @@ from egan.data.annotations import Annotations
 from egan.data.config import ImagesConfig
 from egan.data.decoding import Decoded, decode_image
 from egan.data.layout import image_names, read_layout
-from egan.data.source import DataError, ImageSource, Origin
+from egan.data.source import DataError, ImageSource, Origin, by_reason
 from egan.data.trees import Tree, open_tree
 
 DARK_BITS = 14  # 16-bit images that use no more than these are asked about: cameras have 10 to 14
-
-_REASONS = 5  # that are told apart in the report
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -114,7 +112,7 @@ class ImageFiles:
             )
         if self._animated:
             notes.append(f"{self._animated} files hold several frames, and the first was read")
-        left_out = self.left_out + _by_reason(self.skipped)
+        left_out = self.left_out + by_reason(self.skipped)
         return Origin(self.about.labels_from, self.about.tags_from, left_out, tuple(notes))
 
     def decode(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -177,14 +175,6 @@ class ImageFiles:
                 f"use, such as {max(bits, 8)}, or 16: data.bits in a config, --bits of the command "
                 "prepare"
             )
-
-
-def _by_reason(skipped: list[tuple[str, str]]) -> tuple[tuple[str, int], ...]:
-    """Count bad files by what is wrong with them."""
-    counts = Counter(reason for _, reason in skipped).most_common()
-    shown = [(f"bad files: {reason}", count) for reason, count in counts[:_REASONS]]
-    others = sum(count for _, count in counts[_REASONS:])
-    return (*shown, *([("bad files for other reasons", others)] if others else []))
 
 
 def map_in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:

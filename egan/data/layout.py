@@ -114,11 +114,11 @@ def _left_out(tree: Tree) -> list[tuple[str, int]]:
         ]
     )
     found = [
-        (f"{suffix} files, a kind that is not read" if suffix else "files without a suffix", count)
+        (f"{suffix or 'without a suffix'} (kind of file that is not read)", count)
         for suffix, count in sorted(kinds.items())
     ]
     if hidden:
-        found.append(("hidden files", len(hidden)))
+        found.append(("hidden", len(hidden)))
     for reason in sorted({reason for reason, _ in tree.unread}):
         names = [name for why, name in tree.unread if why == reason]
         found.append((f"{reason} ({some(names)})", len(names)))

@@ -30,7 +30,7 @@ from egan.data.packed import is_packed, open_packed
 from egan.data.pair_config import EmojiLinesConfig, GlyphsConfig, PairsConfig
 from egan.data.pair_files import open_pairs
 from egan.data.pairs import PairSource
-from egan.data.source import DataError, ImageSource
+from egan.data.source import DataError, ImageSource, check_regular
 
 _BEGINNING = 2**10  # bytes of a file that tell what it is
 _KINDS = {
@@ -116,6 +116,8 @@ def detect_source(path: Path | str) -> DataConfig:
     path = Path(path).expanduser()
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        check_regular(path)
     if (config := _recognised(path)) is not None:
         return config
     if path.is_file() and path.name.lower().endswith(SUFFIXES):

@@ -103,6 +103,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json((path / MANIFEST).read_bytes())
     except FileNotFoundError as error:
+        if not path.exists():
+            raise DataError(f"{path}: no such folder") from error
         raise DataError(f"{path}: no {MANIFEST}; not a folder that prepare wrote") from error
     except OSError as error:
         raise DataError(f"{path / MANIFEST}: cannot be read: {error}") from error

@@ -1,12 +1,16 @@
 """An opened set of real images, and the error every reader raises."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
+
+_REASONS = 5  # why files are bad, that are told apart
 
 
 class DataError(ValueError):
@@ -53,6 +57,14 @@ class Origin:
     tags: str = ""
     left_out: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def by_reason(skipped: Iterable[tuple[str, str]]) -> tuple[tuple[str, int], ...]:
+    """Count bad files, each with what is wrong with it, by that."""
+    counts = Counter(reason for _, reason in skipped).most_common()
+    shown = [(f"bad: {reason}", count) for reason, count in counts[:_REASONS]]
+    others = sum(count for _, count in counts[_REASONS:])
+    return (*shown, *([("bad for other reasons", others)] if others else []))
 
 
 @dataclass(frozen=True, eq=False)

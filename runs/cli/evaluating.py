@@ -18,6 +18,8 @@ from runs.cli.options import choice_of, choice_options, device_option
     help="The real images: a path, or digits; or an .npz of their statistics "
     "[default: what the run was trained on].",
 )
+@click.option("--data", "data_at", type=click.Path(path_type=Path), metavar="PATH",
+              help="Where the run's data lie now, if they have moved.")  # fmt: skip
 @click.option(
     "--metrics",
     metavar="A,B,...",

@@ -1,6 +1,7 @@
 """The command that packs images once: prepare."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,29 +20,50 @@ from runs.common.hints import hint
 )
 @click.option("--channels", type=click.Choice(["1", "3"]),
               help="Convert all images to grey (1) or colour (3).")  # fmt: skip
+@click.option("--part", type=click.Choice(["train", "val", "test", "all"]),
+              help="Of folders with these parts: which to pack [default: train].")  # fmt: skip
+@click.option("--labels", type=click.Choice(["json", "folders", "none"]),
+              help="Take labels from dataset.json, from the folders' names, or from nowhere "
+              "[default: as they are found].")  # fmt: skip
+@click.option("--bits", type=click.IntRange(8, 16),
+              help="How many bits 16-bit grey images use [default: 16].")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Skip unreadable images and list them.")
 @click.option("--force", is_flag=True, help="Overwrite images that were prepared in DEST before.")
 @muted
 @plain_errors
 def prepare(
-    source: Path, dest: Path, resolution: int, channels: str | None, skip_bad: bool, force: bool
+    source: Path,
+    dest: Path,
+    resolution: int,
+    channels: str | None,
+    skip_bad: bool,
+    force: bool,
+    **options: Any,
 ) -> None:
     """Pack images once into a memory-mapped array that opens in milliseconds.
 
-    SOURCE is a folder or .zip of images, an MNIST-format file or folder, CIFAR's binary folder,
-    an .npy or an .npz. Train on DEST with --set data.source=packed --set data.path=DEST.
+    SOURCE is a folder or .zip of PNG, JPEG, WebP, BMP or TIFF images, an MNIST-format file or
+    folder, CIFAR's binary folder, an .npy or an .npz. Train on DEST with --set data.source=packed
+    --set data.path=DEST.
     """
     from functools import partial
 
-    from egan.data import detect_source
+    from egan.data import detect_source, open_source
     from egan.data import prepare as pack
-    from egan.data.config import ImagesConfig
+    from egan.data.config import ImagesConfig, PackedConfig
+    from egan.data.report import report_of
     from runs.common.errors import printable
     from runs.display.progress import bars
 
     config = detect_source(source)
-    if channels is not None and isinstance(config, ImagesConfig):
-        config = config.model_copy(update={"channels": int(channels)})
+    given = options | {"channels": None if channels is None else int(channels)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not isinstance(config, ImagesConfig):
+        raise click.UsageError(
+            f"{', '.join(f'--{name}' for name in given)}: for image files, and {source} holds "
+            f"{config.source} data"
+        )
+    config = config.model_copy(update=given)
     with bars() as progress:
         manifest = pack(
             config,
@@ -53,6 +75,8 @@ def prepare(
         )
     for file, reason in manifest.skipped:
         click.echo(printable(f"skipped {file}: {reason}"), err=True)
+    for line in report_of(open_source(PackedConfig(path=dest))):
+        click.echo(printable(line))
     click.echo(f"{dest}: {manifest.count} images of {' x '.join(map(str, manifest.shape))}")
     keys = ["data.source=packed", f"data.path={dest}"]
     click.echo(f"train on them: {hint('train', 'images64', set=keys)}")

@@ -83,6 +83,8 @@ def train(
 )
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder for a run fetched from a URI [default: outputs/LAST-PART].")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), metavar="PATH",
+              help="Where the run's data lie now, if they have moved.")  # fmt: skip
 @execution_options
 @stoppable
 @plain_errors
@@ -90,6 +92,7 @@ def resume(
     run_dir: str,
     generations: int | None,
     output: Path | None,
+    data: Path | None,
     **execution: str | None,
 ) -> None:
     """Continue a run that was stopped or killed; the result is the same, bit for bit.
@@ -102,7 +105,7 @@ def resume(
     from runs.training.driver import resume as continue_run
 
     settings = execution_of(**execution)
-    report(continue_run(run_dir, generations, progress_for_terminal(), output, **settings))
+    report(continue_run(run_dir, generations, progress_for_terminal(), output, data, **settings))
 
 
 def report(result: Any) -> None:

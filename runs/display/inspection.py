@@ -91,7 +91,7 @@ def inspect_run(run_dir: str | Path, progress: Stage | None = None) -> dict[str,
         "origin": origin[0] if origin else None,
         "damaged_journal_lines": index.damaged,
         "events": events,
-        "data": {"name": card.name, "shape": list(card.shape)},
+        "data": {"name": card.name, "shape": list(card.shape), "read": card.report()},
         "config": config.model_dump(mode="json"),
     }
 
@@ -210,14 +210,15 @@ def render(found: dict[str, Any]) -> None:
     """Print what `inspect_run` found."""
     console = Console(highlight=False)
     config = found["config"]
-    path, data = (escape(printable(text)) for text in (found["path"], found["data"]["name"]))
+    path = escape(printable(found["path"]))
     console.print(f"[bold]{config['name']}[/] in {path}", soft_wrap=True)
     console.print(
         f"generation {found['generation']} of {found['generations']}, "
-        f"{duration(found['seconds'])} of work; data {data} "
-        f"{tuple(found['data']['shape'])}, backbone {config['backbone']['name']}, "
+        f"{duration(found['seconds'])} of work; backbone {config['backbone']['name']}, "
         f"seed {config['seed']}, selection {config['selection']['name']}"
     )
+    for line in found["data"]["read"]:
+        console.print(escape(printable(line)), soft_wrap=True)
     if parent := found["parent"]:
         origin = escape(printable(str(parent["folder"])))
         console.print(f"forked from generation {parent['generation']} of {origin}", soft_wrap=True)

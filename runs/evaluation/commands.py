@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from egan.data import Source
+from egan.data import DataConfig, Source
+from egan.data.report import report_of
 from fitness.features import Progress
 from fitness.metrics.lpips import LPIPS
 from fitness.metrics.names import expand_metrics
@@ -31,6 +33,7 @@ from runs.evaluation.subjects import (
 from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator
 from runs.sampling.opening import Choice
+from runs.store.data import moved, reopened
 from runs.store.folder import RunFolder
 from runs.tracking.run_logger import log_evaluation
 
@@ -50,6 +53,7 @@ class Options:
         labels: what separability's attributes are; None: the data's own labels.
         device: where samples are made and features computed, see `runs.sampling.device`.
         choice: which generator of a run is meant.
+        data_at: where a run's data lie now, if they have moved.
     """
 
     against: str | None = None
@@ -62,6 +66,7 @@ class Options:
     labels: tuple[str, ...] | None = None
     device: Asked = "auto"
     choice: Choice = field(default_factory=Choice)
+    data_at: Path | None = None
 
 
 def assess(
@@ -79,6 +84,10 @@ def assess(
     """
     options = options or Options()
     run = RunFolder(path)
+    if options.data_at is not None and not run.config.is_file():
+        raise ConfigError(
+            f"--data is for a run, which {path} is not; name the reals with --against"
+        )
     if is_generator(path):
         options.choice.refuse_alone(f"{path} holds a generator alone")
         return _score(generator_subject(path, options.device), options, progress)
@@ -92,10 +101,14 @@ def assess(
 def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> dict[str, Any]:
     """Score a run's generator, and keep the values beside it and in its MLflow record."""
     subject, generation = run_subject(run, options.choice, options.device)
+    if subject.data is not None:
+        data = subject.data if options.data_at is None else moved(subject.data, options.data_at)
+        real = partial(_own_source, run, data)
+        subject = replace(subject, data=data, real=real)
     file = run.path / "evaluations" / f"generation-{generation:08d}.json"
     kept = read_records(file)
     found = _score(subject, options, progress)
-    record = {key: value for key, value in found.items() if key != "subject"}
+    record = {key: value for key, value in found.items() if key not in ("subject", "read")}
     write_json(file, joined(kept, record))
     # Other data than the run's own make other scores, whatever the metric's name.
     own = found["data"] == run.load_data().fingerprint
@@ -103,6 +116,10 @@ def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> 
     mark = f"{place}{options.choice.own}"
     values = {f"{mark}{name}": value for name, value in found["values"].items()}
     return found | {"file": str(file), "mlflow": log_evaluation(run, values, generation)}
+
+
+def _own_source(run: RunFolder, data: DataConfig) -> Source:
+    return reopened(run, data, "evaluate")[0]
 
 
 def _plain(name: str) -> str:
@@ -171,6 +188,7 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
     real: Source | Statistics | None = None
     if plan.of_images or _learns(plan, options):
         real, record["against"], record["data"] = _real_side(subject, options)
+        record["read"] = [] if isinstance(real, Statistics) else report_of(real)
     if isinstance(real, Statistics):
         of_images = plan.of_images if options.metrics else ["fid"]
         plan = replace(plan, space=real.space, of_images=of_images)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from egan.data import ImageSource, Source, open_source
+from egan.data import ImageSource, Source
+from egan.data.avatars import labelled, recalled
 from egan.data.config import AvatarsConfig
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.lpips import LPIPS, PerceptualDistance, check_space, distance_in
@@ -95,11 +96,13 @@ class LatentScoring:
             return Attributes(SPACE, [self._open(SPACE, self._real, weights)])
         if not isinstance(self._config, AvatarsConfig):
             raise ValueError("--labels: only data.source=avatars has labels to choose from")
-        spaces = []
-        for label in self._labels:
-            data = open_source(self._config.model_copy(update={"label": label}))
-            assert isinstance(data, ImageSource)
-            spaces.append(self._open(SPACE, data, None))
+        drawn = recalled(self._config)  # once for all labels
+        spaces = [
+            self._open(
+                SPACE, labelled(drawn, self._config.model_copy(update={"label": label})), None
+            )
+            for label in self._labels
+        ]
         return Attributes(".".join((SPACE, *self._labels)), spaces)
 
     def _open(

@@ -61,6 +61,8 @@ def render(found: dict[str, Any]) -> None:
     title = f"{found['subject']}{what}{against}"
     console.print(escape(printable(title)), soft_wrap=True)
     console.print(table)
+    for line in found.get("read", ()):
+        console.print(escape(printable(line)), soft_wrap=True)
     for key in ("file", "mlflow"):
         if found.get(key):
             console.print(escape(printable(f"{key}: {found[key]}")), soft_wrap=True)

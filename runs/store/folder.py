@@ -14,6 +14,8 @@ from pydantic import Field, TypeAdapter
 from egan.data import DataConfig, Source
 from egan.data.condition import ConditionCard, Conditions, card_of
 from egan.data.pairs import PairSource, Partner
+from egan.data.report import Reading, reading_of, report
+from egan.data.source import Origin
 from egan.replica import ExportedState
 from populations.messages import one_line
 from runs.common.errors import ConfigError
@@ -49,6 +51,7 @@ class DataCard:
     fingerprint: str
     conditions: ConditionCard | None = None
     partner: Partner | None = None
+    read: Reading | None = None
 
     @property
     def condition(self) -> Conditions | None:
@@ -70,7 +73,15 @@ class DataCard:
             source.fingerprint,
             card_of(source, config),
             source.partner if isinstance(source, PairSource) else None,
+            reading_of(source),
         )
+
+    def report(self) -> list[str]:
+        """Return what was read, in lines."""
+        used = self.condition.kind if self.condition else None
+        unused = tuple(kind for kind in ("labels", "tags") if kind != used)
+        read = self.read or Reading(Origin())
+        return report(self.name, self.length, self.shape, read, unused)
 
 
 CARD: TypeAdapter[DataCard] = TypeAdapter(DataCard)

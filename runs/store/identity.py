@@ -27,7 +27,8 @@ DECIDING = (
     "optimizer",
     "evaluation",  # which snapshot is the best, and when the run stops
 )
-MOVABLE = {"data": {"path"}}  # the data's fingerprint says whether they are the same
+# Where the data are and how they are found: their fingerprint says whether they are the same.
+MOVABLE = {"data": {"path", "target", "part", "labels", "bits"}}
 
 
 class Parent(BaseModel, extra="forbid", frozen=True):

@@ -17,13 +17,14 @@ from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
 from runs.store.folder import RunExists, RunFolder
+from runs.store.identity import MOVABLE
 from runs.tracking.preflight import check_store
 from runs.training.driver import go_on, start
 from runs.training.forking import Fork, check_fork_of, plan_fork
 from runs.training.session import Result
 
 # What may differ between a run and the config that continues it: nothing here changes what it is,
-# but for the precision, which decides the bits.
+# but for the precision, which decides the bits. Where the data lie may differ, too.
 FREE = ("generations", "execution", "checkpoint", "tracking")
 PAUSE = 1.0  # seconds between looks at a run that another process has
 
@@ -129,7 +130,7 @@ def _brought(folder: RunFolder, mirror: str | None, progress: Progress) -> bool:
 def _continue(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
     kept = folder.load_config()
     check_same(kept, config, str(folder.path))
-    free = {key: getattr(config, key) for key in FREE}
+    free = {key: getattr(config, key) for key in (*FREE, "data")}
     return go_on(folder, kept.model_copy(update=free), progress)
 
 
@@ -145,5 +146,6 @@ def check_same(kept: RunConfig, config: RunConfig, where: str) -> None:
 
 
 def _deciding(config: RunConfig) -> dict[str, Any]:
-    values = config.model_dump(mode="json", exclude=set(FREE))
+    exclude: dict[str, Any] = {**dict.fromkeys(FREE, True), **MOVABLE}
+    values = config.model_dump(mode="json", exclude=exclude)
     return values | {"execution": {"precision": config.execution.precision}}

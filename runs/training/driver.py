@@ -11,10 +11,12 @@ from runs.config.loading import validate
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
+from runs.store.data import moved
 from runs.store.folder import DataCard, RunFolder, sibling_of
 from runs.store.identity import Identity, alarms_behind, digests
 from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.info import RunInfo
+from runs.training.reading import say_what_was_read
 from runs.training.session import Result, go
 
 
@@ -67,16 +69,15 @@ def start(
     planned: Fork | None = None,
 ) -> Result:
     """Begin a run, or a planned fork, in a new folder; see `evolve`."""
-    source = open_source(config.data)
-    for file, reason in source.skipped:
-        progress.message(f"skipped {file}: {reason}")
-    card, place = DataCard.of(source, config.data), Path(output) if output else None
+    card = DataCard.of(open_source(config.data), config.data)
+    place = Path(output) if output else None
     if planned is None:
         folder = RunFolder.create(config, card, place)
     else:
         planned.check(card)
         folder = RunFolder.create(config, card, place, planned.parent, planned.state)
     try:
+        say_what_was_read(card, config, progress.message)
         return _run(folder, config, card, progress, fresh=True)
     except RunBusy:  # another process has taken it up
         raise
@@ -90,6 +91,7 @@ def resume(
     generations: int | None = None,
     progress: Progress | None = None,
     output: str | Path | None = None,
+    data: str | Path | None = None,
     **execution: Any,
 ) -> Result:
     """Continue a run to the bit: newest snapshot that verifies, journal replayed, then on.
@@ -99,6 +101,7 @@ def resume(
         generations: a new total number of generations; by default the config's.
         progress: where to report to; by default nowhere.
         output: the folder for a fetched run; by default `outputs/<the URI's last part>`.
+        data: where the run's data lie now, if they have moved.
         execution: other values for keys of `execution`, such as `workers=2`; the result's bits
             do not depend on them, but on `threads` and `device`.
 
@@ -120,6 +123,8 @@ def resume(
         values["generations"] = generations or config.generations
         values["execution"] |= execution
         config = validate(values, str(folder.config))
+    if data is not None:
+        config = config.model_copy(update={"data": moved(config.data, data)})
     return go_on(folder, config, progress)
 
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 
-from egan.data import open_source
 from populations.executors.base import Executor, Origin
 from populations.population import Population
 from runs.common.errors import ConfigError
 from runs.common.hints import hint
 from runs.sampling.states import check_whole
-from runs.store.folder import DataCard, RunFolder
+from runs.store.data import reopened
+from runs.store.folder import RunFolder
 from runs.store.index import Stage
 from runs.store.journal import Journal
 from runs.store.replay import Past, past_lines, read_past
 from runs.store.snapshots import snapshots
 from runs.training.info import RunInfo
+from runs.training.reading import say_what_was_read
 from runs.training.record import Record
 from runs.training.watch import Watch
 
@@ -80,19 +81,14 @@ def check_end(info: RunInfo, past: Past) -> None:
         )
 
 
-def check_data(info: RunInfo) -> None:
-    """Refuse data that are not those that the run began with.
+def check_data(info: RunInfo, say: Say) -> None:
+    """Refuse data that are not those that the run began with; say what was read.
 
     Raises:
         ConfigError: they are not.
     """
-    data = info.config.data
-    card, found = info.folder.load_data(), DataCard.of(open_source(data), data)
-    if (found.fingerprint, found.conditions) != (card.fingerprint, card.conditions):
-        raise ConfigError(
-            f"the data have changed since {info.folder.path} began: {found.name} is now "
-            f"{found.fingerprint[:12]}, was {card.fingerprint[:12]}. Put them back, or start anew"
-        )
+    _, card = reopened(info.folder, info.config.data, "resume")
+    say_what_was_read(card, info.config, say)
 
 
 def has_ended(info: RunInfo, past: Past, watch: Watch) -> bool:

@@ -131,7 +131,7 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
         if has_ended(info, past, watch):
             return _settle(session, info, past, record), watch.best if watch.forked else None
         if not fresh:
-            check_data(info)
+            check_data(info, progress.message)
         info.folder.sweep()
         mend_journal(session.journal, info.folder, past, progress.message)
         loop, population = _prepare(session, info, past, watch, record, progress, fresh)

@@ -180,10 +180,10 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path):
     assert files.names == list(images)
     assert len(list(files.decode())) == 5
     assert files.origin.left_out == (
-        ("files without a suffix", 1),
-        (".gif files, a kind that is not read", 2),
-        (".txt files, a kind that is not read", 1),
-        ("hidden files", 2),
+        ("without a suffix (kind of file that is not read)", 1),
+        (".gif (kind of file that is not read)", 2),
+        (".txt (kind of file that is not read)", 1),
+        ("hidden", 2),
         ("broken link (lost.png)", 1),
     )
 

@@ -48,7 +48,7 @@ def test_a_run_that_has_ended_needs_no_worker_no_data_and_writes_nothing(
 
     for name in (
         "training.session.build_executor",
-        "training.recovery.open_source",
+        "store.data.open_source",
         "display.plots.draw_plots",
     ):
         monkeypatch.setattr(f"runs.{name}", needed)
