@@ -5,7 +5,7 @@ imported here needs torch, Pillow or scikit-learn, so that configs can be read w
 """
 
 from egan.data.config import DataConfig
-from egan.data.opening import Source, detect_source, open_source
+from egan.data.opening import Source, detect_source, open_held_out, open_source
 from egan.data.packed import Manifest
 from egan.data.prepare import prepare
 from egan.data.source import DataError, ImageSource
@@ -17,6 +17,7 @@ __all__ = [
     "Manifest",
     "Source",
     "detect_source",
+    "open_held_out",
     "open_source",
     "prepare",
 ]

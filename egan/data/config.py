@@ -18,7 +18,17 @@ class _Config(BaseModel):
     )
 
 
-class _FileConfig(_Config):
+class _FiniteConfig(_Config):
+    """A source of so many samples, of which some may be kept from training."""
+
+    held_out: int = Field(
+        default=0,
+        ge=0,
+        description="samples kept from training, such as a tournament's for ranking",
+    )
+
+
+class _FileConfig(_FiniteConfig):
     """A source that lies on disk; `wanted` says what its path must lead to."""
 
     wanted: ClassVar[str]
@@ -50,7 +60,7 @@ class GaussiansConfig(_Config):
     )
 
 
-class DigitsConfig(_Config):
+class DigitsConfig(_FiniteConfig):
     """scikit-learn's 1,797 handwritten digits, one channel; resolution None keeps 8 x 8."""
 
     source: Literal["digits"] = "digits"
@@ -58,7 +68,7 @@ class DigitsConfig(_Config):
     flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
 
 
-class AvatarsConfig(_Config):
+class AvatarsConfig(_FiniteConfig):
     """Colour avatars, drawn once by optional packages (see `egan.data.avatars`)."""
 
     source: Literal["avatars"] = "avatars"

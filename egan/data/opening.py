@@ -23,6 +23,7 @@ from egan.data.digits import open_digits
 from egan.data.emoji import open_emoji_lines
 from egan.data.gaussians import GaussianMixture, open_gaussians
 from egan.data.glyphs import open_glyphs
+from egan.data.held_out import divide
 from egan.data.idx import is_idx, open_idx
 from egan.data.images import is_image_tree, open_images
 from egan.data.layout import describe_kinds
@@ -50,12 +51,33 @@ flip, skipped, fingerprint."""
 
 
 def open_source(config: DataConfig) -> Source:
-    """Open what `config` names.
+    """Open what `config` names, less what is held out.
 
     Raises:
         DataError: the data is missing, damaged or not of that kind; the message names the file, and
             the source that fits what is there.
     """
+    return _opened(config)[0]
+
+
+def open_held_out(config: DataConfig) -> ImageSource:
+    """Open the part of a finite source that `data.held_out` keeps from training.
+
+    Raises:
+        DataError: as `open_source`.
+    """
+    held_out = _opened(config)[1]
+    assert held_out is not None, "the config holds nothing out"
+    return held_out
+
+
+def _opened(config: DataConfig) -> tuple[Source, ImageSource | None]:
+    """Return a source without what is held out, and that."""
+    source, count = _whole(config), getattr(config, "held_out", 0)
+    return divide(source, count) if count and isinstance(source, ImageSource) else (source, None)
+
+
+def _whole(config: DataConfig) -> Source:
     try:
         return _open(config)
     except DataError as error:

@@ -22,6 +22,23 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
     return lambda product, x, y: torch.exp((2 * product - x - y) / (2 * bandwidth**2))
 
 
+def multiscale_kernel(bandwidth: float, scales: int = 5) -> Kernel:
+    """The mean of Gaussian kernels whose bandwidths halve: b, b / 2, b / 4 and so on.
+
+    The wide ones see whether the mass is in the right places, the narrow ones its shape there.
+    """
+
+    def kernel(product: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        value = torch.exp((2 * product - x - y).clamp(max=0) / (2 * bandwidth**2))
+        total = value
+        for _ in range(scales - 1):
+            value = value.square().square()  # exp(-d^2 / (2 (b / 2)^2)) = exp(-d^2 / (2 b^2))^4
+            total = total + value
+        return total / scales
+
+    return kernel
+
+
 def mean_bandwidth(features: Tensor) -> float:
     """sqrt(tr S), from the mean squared distance between rows, which is 2 tr S.
 
@@ -38,11 +55,13 @@ def mean_bandwidth(features: Tensor) -> float:
     return float((scatter / (len(features) - 1)) ** 0.5)
 
 
-def unbiased_mmd(x: Tensor, y: Tensor, kernel: Kernel, tile: int = TILE) -> float:
+def unbiased_mmd(
+    x: Tensor, y: Tensor, kernel: Kernel, tile: int = TILE, within_x: float | None = None
+) -> float:
     """MMD^2 of rows x (N, D) and y (M, D); around 0, also below, for samples of one distribution.
 
     All pairs take part, in float64 and tile by tile: no subsets are drawn, so the value depends on
-    nothing but the two samples.
+    nothing but the two samples. `within_x` is `similarity(x, kernel)`, where it is known.
 
     Raises:
         ValueError: fewer than 2 rows, other widths, or numbers that are not finite.
@@ -54,8 +73,8 @@ def unbiased_mmd(x: Tensor, y: Tensor, kernel: Kernel, tile: int = TILE) -> floa
         )
     check_features(x)
     check_features(y)
-    within_x = _within(x, kernel, tile)
-    within_y = _within(y, kernel, tile)
+    within_x = similarity(x, kernel, tile) if within_x is None else within_x
+    within_y = similarity(y, kernel, tile)
     norm_x, norm_y = squared_norms(x), squared_norms(y)
     between = sum(
         float(kernel(products, norm_x[rows, None], norm_y[columns]).sum())
@@ -65,7 +84,7 @@ def unbiased_mmd(x: Tensor, y: Tensor, kernel: Kernel, tile: int = TILE) -> floa
     return within_x + within_y - 2 * between / (len(x) * len(y))
 
 
-def _within(x: Tensor, kernel: Kernel, tile: int) -> float:
+def similarity(x: Tensor, kernel: Kernel, tile: int = TILE) -> float:
     """Mean of the kernel over ordered pairs of different rows; tiles below the diagonal mirror."""
     norms = squared_norms(x)
     total = 0.0

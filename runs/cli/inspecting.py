@@ -14,7 +14,16 @@ from runs.cli.endings import plain_errors, showing
 @showing
 @plain_errors
 def inspect(run_dir: Path, as_json: bool) -> None:
-    """Show how a run went, and whether its snapshots verify. Works while it runs."""
+    """Show how a run or a tournament went, and whether snapshots verify. Works while it runs."""
+    if (run_dir / "tournament.yaml").is_file():
+        from runs.tournament import inspection
+
+        of_tournament = inspection.inspect_tournament(run_dir)
+        if as_json:
+            click.echo(json.dumps(of_tournament, indent=2))
+        else:
+            inspection.render(of_tournament)
+        return
     from runs.display.inspection import inspect_run, render
     from runs.display.progress import bars
 

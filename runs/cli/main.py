@@ -6,7 +6,16 @@ These modules import only click, so that `--help` is quick; a command imports wh
 import click
 
 from fitness.suggestion import nearest
-from runs.cli import evaluating, inspecting, preparing, sampling, studies, styles, training
+from runs.cli import (
+    evaluating,
+    inspecting,
+    preparing,
+    sampling,
+    studies,
+    styles,
+    tournaments,
+    training,
+)
 
 
 class Group(click.Group):
@@ -52,6 +61,7 @@ for command in (
     evaluating.statistics,
     studies.study,
     studies.compare,
+    tournaments.tournament,
     preparing.prepare,
 ):
     main.add_command(command)

@@ -21,7 +21,7 @@ def execution_options(command: Any) -> Any:
     return command
 
 
-def execution_of(**options: str | None) -> dict[str, str]:
+def execution_of(**options: str | None) -> dict[str, Any]:
     """Return the keys of `execution` that the options set."""
     return {key: value for key, value in options.items() if value is not None}
 

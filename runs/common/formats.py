@@ -24,7 +24,9 @@ STAMP = {"format": FORMAT, "version": VERSION}
 HEAD = ("format", "version", "run", "parent", "decides")
 
 Value = dict[str, Any]
-Kind = Literal["config", "data", "manifest", "arrays", "generator", "study", "outcome"]
+Kind = Literal[
+    "config", "data", "manifest", "arrays", "generator", "study", "outcome", "tournament"
+]
 
 
 def format_of(value: Mapping[str, Any], where: object) -> int:

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from pydantic import BaseModel
+
 from egan.imports import WITHOUT_IMPORTS
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
@@ -48,8 +50,12 @@ def changes_of(
     return changes + [(key.replace("__", "."), value) for key, value in (settings or {}).items()]
 
 
-def with_changes(values: Mapping[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return values (not changed) with others under dotted keys.
+def with_changes(
+    values: Mapping[str, Any],
+    changes: Iterable[tuple[str, Any]],
+    model: type[BaseModel] = RunConfig,
+) -> dict[str, Any]:
+    """Return values (not changed) of a model with others under dotted keys.
 
     Raises:
         ConfigError: a key leads into what is no section.
@@ -57,7 +63,7 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[tuple[str, Any]]) 
     changed: dict[str, Any] = _copy(values)
     for key, value in sorted(changes, key=lambda change: change[0] not in TAGS):
         if isinstance(value, _Override):
-            value = _as_typed(changed, key, value)
+            value = _as_typed(model, changed, key, value)
         if key in TAGS:
             _restart_section(changed, key, value)
         _assign(changed, key, value)
@@ -109,9 +115,9 @@ def _split(override: str) -> tuple[str, _Override]:
     return key.strip(), _Override(text)
 
 
-def _as_typed(values: Mapping[str, Any], key: str, text: str) -> Any:
+def _as_typed(model: type[BaseModel], values: Mapping[str, Any], key: str, text: str) -> Any:
     """Return an override's value: YAML only where the key takes a list or a mapping."""
-    allowed = types_at(RunConfig, key, values)
+    allowed = types_at(model, key, values)
     if allowed is not None and is_text(allowed):
         return Plain(text) if NoneType in allowed or text == "null" else str(text)
     bare = text.strip()

@@ -5,6 +5,7 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -334,6 +335,7 @@ class RunFolder:
             raise ConfigError(f"cannot read {self.data}: {one_line(error)}") from None
 
 
+@lru_cache(maxsize=64)  # a run's start reads it ten times, at 20 ms each
 def parse_config(
     text: str, source: str, imported: bool = True
 ) -> tuple[RunConfig, Identity | None]:

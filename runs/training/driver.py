@@ -92,6 +92,7 @@ def resume(
     progress: Progress | None = None,
     output: str | Path | None = None,
     data: str | Path | None = None,
+    pictures: bool = True,
     **execution: Any,
 ) -> Result:
     """Continue a run to the bit: newest snapshot that verifies, journal replayed, then on.
@@ -102,6 +103,7 @@ def resume(
         progress: where to report to; by default nowhere.
         output: the folder for a fetched run; by default `outputs/<the URI's last part>`.
         data: where the run's data lie now, if they have moved.
+        pictures: whether sample grids and plots are drawn.
         execution: other values for keys of `execution`, such as `workers=2`; the result's bits
             do not depend on them, but on `threads` and `device`.
 
@@ -125,24 +127,32 @@ def resume(
         config = validate(values, str(folder.config))
     if data is not None:
         config = config.model_copy(update={"data": moved(config.data, data)})
-    return go_on(folder, config, progress)
+    return go_on(folder, config, progress, pictures)
 
 
-def go_on(folder: RunFolder, config: RunConfig, progress: Progress) -> Result:
+def go_on(
+    folder: RunFolder, config: RunConfig, progress: Progress, pictures: bool = True
+) -> Result:
     """Continue the run in a folder as `config` says, which may differ from the one that lies there.
 
     Raises:
         ConfigError: its data have changed; or as `resume`.
     """
-    return _run(folder, config, folder.load_data(), progress, fresh=False)
+    return _run(folder, config, folder.load_data(), progress, fresh=False, pictures=pictures)
 
 
 def _run(
-    folder: RunFolder, config: RunConfig, card: DataCard, progress: Progress, fresh: bool
+    folder: RunFolder,
+    config: RunConfig,
+    card: DataCard,
+    progress: Progress,
+    fresh: bool,
+    pictures: bool = True,
 ) -> Result:
     """Run to the end, through the forks that alarms make."""
     identity = folder.load_identity() or Identity(decides=digests(config))
-    result, best = go(RunInfo(folder, config, card, identity), progress, fresh)
+    info = RunInfo(folder, config, card, identity, pictures)
+    result, best = go(info, progress, fresh)
     return result if best is None else _go_on_as_fork(folder, config, best, progress)
 
 

@@ -9,9 +9,13 @@ from runs.store.identity import Identity
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Where a run lies, what it does, on what data, and which run it is."""
+    """Where a run lies, what it does, on what data, and which run it is.
+
+    With `pictures`, sample grids are drawn beside the snapshots, and plots at the end.
+    """
 
     folder: RunFolder
     config: RunConfig
     card: DataCard
     identity: Identity
+    pictures: bool = True

@@ -80,6 +80,8 @@ class SnapshotWriter:
         folder, keep = info.folder, info.config.checkpoint.keep
         write_snapshot(folder.snapshots, exported, checksum, keep, info.identity.run)
         self._mirror.update()
+        if not info.pictures:
+            return
         path = folder.samples / f"generation-{exported.generation:08d}.png"
         if info.card.partner is not None:
             self._examples = self._examples or examples_of(info.config.data)

@@ -83,6 +83,7 @@ class Session:
         self.tracker: Tracker | None = None
         self.status = "FAILED"
         self._folder = info.folder
+        self._pictures = info.pictures
         self._progress = progress
 
     def __enter__(self) -> "Session":
@@ -108,13 +109,17 @@ class Session:
 
     def _end_record(self, tracker: Tracker) -> None:
         """Draw the plots and close the record."""
+        if self._pictures:
+            self._draw_plots()
+        tracker.finish(self.status)
+
+    def _draw_plots(self) -> None:
         from runs.display.plots import draw_plots  # matplotlib takes a second to import
 
         try:
             draw_plots(self._folder)
         except OSError as error:
             self._progress.message(f"warning: the plots could not be drawn: {error}")
-        tracker.finish(self.status)
 
 
 def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | None]:

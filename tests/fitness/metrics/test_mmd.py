@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitness.metrics.kid import kernel_distance
-from fitness.metrics.mmd import gaussian_kernel, mean_bandwidth, polynomial_kernel, unbiased_mmd
+from fitness.metrics.mmd import (
+    gaussian_kernel,
+    mean_bandwidth,
+    multiscale_kernel,
+    polynomial_kernel,
+    similarity,
+    unbiased_mmd,
+)
 
 
 def draw(count, dimension=6, seed=0, shift=0.0):
@@ -104,3 +111,20 @@ def test_equal_features_set_no_bandwidth():
 def test_features_that_cannot_be_compared_are_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         kernel_distance(x, y)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 1000))
+def test_a_multiscale_mmd_is_the_mean_over_halving_bandwidths(n, m, seed):
+    x, y = draw(n, seed=seed), draw(m, seed=seed + 1, shift=1.0)
+    scales = [2.0, 1.0, 0.5, 0.25, 0.125]
+    expected = np.mean(
+        [
+            brute_force(x, y, lambda a, b, s=s: np.exp(-((a - b) ** 2).sum() / (2 * s**2)))
+            for s in scales
+        ]
+    )
+    kernel = multiscale_kernel(2.0)
+    assert unbiased_mmd(x, y, kernel) == pytest.approx(expected, rel=1e-9, abs=1e-10)
+    known = unbiased_mmd(x, y, kernel, within_x=similarity(x, kernel))
+    assert known == unbiased_mmd(x, y, kernel)
