@@ -8,7 +8,7 @@ from torch import Tensor
 from fitness.features.base import FeatureSpace, Progress
 from fitness.metrics.fid import frechet_distance
 from fitness.metrics.kid import kernel_distance
-from fitness.metrics.mixtures import mixture_scores
+from fitness.metrics.mixtures import mixture_scores, overlap
 from fitness.metrics.mmd import gaussian_kernel, mean_bandwidth, unbiased_mmd
 from fitness.metrics.names import GROUPS, METRICS, MetricName
 from fitness.metrics.prdc import precision_recall_density_coverage
@@ -159,7 +159,7 @@ def evaluate_mixture(
     deviation: float | np.ndarray,
     weights: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Modes covered, share of high quality and KL to the true weights, by full name.
+    """Modes covered, share of high quality, KL to the true weights and overlap, by full name.
 
     Args and errors are those of `mixture_scores`; 2,500 samples are usual.
     """
@@ -168,5 +168,6 @@ def evaluate_mixture(
         "modes": float(scores.modes),
         "high-quality": scores.high_quality,
         "kl": scores.kl,
+        "overlap": overlap(samples, centres, deviation, weights),
     }
     return {str(MetricName(name, "pixels", len(samples))): values[name] for name in values}

@@ -61,6 +61,7 @@ METRICS: dict[str, Metric] = {
         Metric("modes", "points", True, True, 1),
         Metric("high-quality", "points", True, True, 1),
         Metric("kl", "points", False, True, 1),
+        Metric("overlap", "points", True, True, 1),
         # Of samples that were asked for by class, in `fitness.classes`; of points, by mode.
         Metric("ifid", "classes", False, True, 2),
         Metric("ikid", "classes", False, True, 2),

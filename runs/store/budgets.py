@@ -1,4 +1,4 @@
-"""What a run spends, on five axes, and how many generations a budget on one of them buys.
+"""What a run spends, on six axes, and how many generations a budget on one of them buys.
 
 Evolution makes several children where a control makes one, so "equal generations" favours it and
 "equal generator steps" makes it pay. Which of them is fair depends on what is scarce; a study fixes
@@ -15,7 +15,9 @@ from egan.schedule import Schedule
 from runs.config.schema import RunConfig
 from runs.store.lines import Entry
 
-Axis = Literal["generations", "discriminator_updates", "generator_steps", "images", "seconds"]
+Axis = Literal[
+    "generations", "discriminator_updates", "generator_steps", "steps", "images", "seconds"
+]
 AXES: tuple[Axis, ...] = get_args(Axis)
 COUNTED = AXES[:-1]  # a function of the config and the seed; seconds differ from time to time
 UNLIMITED = 10**9  # generations, where seconds decide
@@ -30,6 +32,9 @@ class BudgetConfig(BaseModel, extra="forbid", frozen=True):
     )
     generator_steps: int | None = Field(
         None, ge=1, description="optimiser steps of all children, also of those that do not survive"
+    )
+    steps: int | None = Field(
+        None, ge=1, description="optimiser steps of all children and of the discriminator"
     )
     images: int | None = Field(None, ge=1, description="real images shown to the discriminator")
     seconds: float | None = Field(
@@ -64,10 +69,13 @@ def cost(config: RunConfig, generations: int) -> dict[Axis, int]:
 
     Networks that grow may be shown another number of images at every stage.
     """
+    updates = generations * config.discriminator.updates
+    children = generations * config.children * config.population.steps
     return {
         "generations": generations,
-        "discriminator_updates": generations * config.discriminator.updates,
-        "generator_steps": generations * config.children * config.population.steps,
+        "discriminator_updates": updates,
+        "generator_steps": children,
+        "steps": updates + children,
         "images": Schedule.counting(config).shown(generations),
     }
 
@@ -112,4 +120,5 @@ class Spent:
             for axis, spent in cost(self._config, self.generations).items()
         }
         counted["generator_steps"] = float(self._children * self._config.population.steps)
+        counted["steps"] = counted["generator_steps"] + counted["discriminator_updates"]
         return {**counted, "seconds": self.seconds}

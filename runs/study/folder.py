@@ -24,7 +24,6 @@ from runs.common.files import read_text, write_text
 from runs.common.lock import RunBusy
 from runs.config.differences import differences
 from runs.config.safe_yaml import LARGEST_CONFIG
-from runs.config.schema import RunConfig
 from runs.study.loading import parse_study
 from runs.study.study import Study
 
@@ -88,9 +87,9 @@ class StudyFolder:
 
     def _check_same(self, former: Study, study: Study) -> None:
         """Refuse a study that would continue runs under another config; more runs are welcome."""
-        for name, config in former.configs.items():
-            now = study.configs.get(name)
-            values, kept = _deciding(config), _deciding(now) if now else None
+        for name in former.configs:
+            values = _deciding(former, name)
+            kept = _deciding(study, name) if name in study.configs else None
             if values != kept:
                 change = "was left out"
                 if kept is not None:
@@ -121,12 +120,14 @@ class StudyFolder:
             yield
 
 
-def _deciding(config: RunConfig) -> dict[str, Any]:
-    """Return the part of a config that decides a run's result."""
+def _deciding(study: Study, name: str) -> dict[str, Any]:
+    """Return the part of a strategy's config that decides the result of its runs."""
+    config, tournament = study.configs[name], study.tournaments.get(name)
+    own = tournament.config.model_dump(mode="json", exclude={"base"}) if tournament else None
     values = config.model_dump(mode="json", exclude={"seed", "execution", "tracking"})
     if config.choosing or config.population.survivors == 1:
         del values["fitness"]["every"]  # which decides the order of several survivors alone
-    return values | {"execution": {"threads": config.execution.threads}}
+    return values | {"execution": {"threads": config.execution.threads}, "tournament": own}
 
 
 def tasks_of(folder: StudyFolder, trials: Sequence[tuple[str, int]], execution: str) -> list[Task]:

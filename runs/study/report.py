@@ -36,6 +36,8 @@ from runs.study.selection_signal import GenerationSignal, selection_signal, sign
 from runs.study.statistics import ALPHA
 from runs.study.strategies import BUILT_IN
 from runs.study.study import Study
+from runs.study.tournament_records import with_course
+from runs.tournament.islands import TournamentFolder
 from runs.tracking.params import git_commit
 from runs.tracking.query import fetch_picture, stored_runs
 
@@ -44,7 +46,7 @@ LIBRARIES = ("evolutionary-gan", "torch", "numpy", "scipy", "deap", "ray", "mlfl
 CAPTIONS = {
     "final": "Every run's last scoring. Strategies whose intervals overlap widely have not been "
     "told apart.",
-    "curves": "The same runs against five prices. On generations a strategy's extra children cost "
+    "curves": "The same runs against six prices. On generations a strategy's extra children cost "
     "nothing; on generator steps and seconds it pays for them. Further left is cheaper.",
     "samples": "Samples of the run nearest to each strategy's median; crosses mark true modes.",
     "wins": "Which mutation made the survivors. Equal shares are what blind choice gives; a single "
@@ -85,7 +87,7 @@ def report_on_folder(
     """
     folder = StudyFolder(Path(path))
     study = folder.load()
-    records = [read_record(name, seed, folder.run(name, seed)) for name, seed in study.trials]
+    records = [_record(folder, name, seed) for name, seed in study.trials]
     comparison = compare(records, metrics or study.config.metrics or ())
     signals = _signals(comparison, study.config.draws)
     about = {
@@ -155,6 +157,13 @@ def report_on_store(
     return _write(comparison, {}, about, {}, folder, command, configs)
 
 
+def _record(folder: StudyFolder, strategy: str, seed: int) -> Record:
+    """Return the record of a trial, be it a run or a tournament."""
+    path = folder.run(strategy, seed)
+    record, tournament = read_record(strategy, seed, path), TournamentFolder(path)
+    return with_course(record, tournament) if tournament.config.is_file() else record
+
+
 def _signals(comparison: Comparison, draws: int) -> Signals:
     """Return selection's signal in every run that had a choice."""
     found: dict[str, dict[int, list[GenerationSignal]]] = {}
@@ -167,7 +176,10 @@ def _signals(comparison: Comparison, draws: int) -> Signals:
 
 def _shown(study: Study) -> dict[str, str]:
     """Return each strategy's whole config, for the page's end."""
-    return {name: config.to_yaml() for name, config in study.configs.items()}
+    return {
+        name: (study.tournaments.get(name) or config).to_yaml()
+        for name, config in study.configs.items()
+    }
 
 
 # -------------------------------------------------------------------------------------------- files

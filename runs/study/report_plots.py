@@ -99,16 +99,14 @@ def curves(comparison: Comparison, metric: MetricComparison) -> Figure:
         axis.set(xlabel=f"{label} of evolving" if price == "seconds" else label)
         axis.set_xlim(left=0)
         axis.grid(alpha=0.3)
-    axes = list(figure.axes)
-    for axis in axes[::3]:
+    for axis in list(figure.axes)[::3]:
         axis.set_ylabel(metric.metric)
-    axes[-1].axis("off")
     handles: list[Patch | Line2D] = [
         Line2D([], [], color=colours[name], marker=MARKERS[place % len(MARKERS)], ms=5, label=name)
         for place, name in enumerate(names)
     ]
     handles.append(Patch(color="0.5", alpha=0.25, label="95 % interval of the median"))
-    axes[-1].legend(handles=handles, loc="center", fontsize=10, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=10, frameon=False)
     figure.suptitle(f"{title_of(metric)}: median over the seeds, against every price")
     return figure
 

@@ -19,7 +19,14 @@ BUILT_IN: dict[str, dict[str, Any]] = {
     "minimax": {"selection.name": "egan", "population.mutations": ["minimax"]},
     "heuristic": {"selection.name": "egan", "population.mutations": ["heuristic"]},
     "least_squares": {"selection.name": "egan", "population.mutations": ["least_squares"]},
+    # One run whose rates fall; a tournament, and its controls at the same price.
+    "decay": {"decay": 0.02},
+    "tournament": {"tournament": {}},
+    "blind": {"tournament": {"schedule": {"blind": True}}},
+    "best-of": {"tournament": {"schedule": {"name": "best-of"}}},
 }
+# Keys of a strategy that are none of a run's: a tournament's own, and how far the rates fall.
+OWN_KEYS = ("tournament", "decay")
 NEEDS_A_CHOICE = ("evolution", "random")
 
 
@@ -35,7 +42,21 @@ def strategy_overrides(name: str, overrides: Mapping[str, Any] | None) -> dict[s
             f"Built-in: {', '.join(BUILT_IN)}; any other needs overrides, such as "
             "{fitness.gamma: 0.1}"
         )
-    return BUILT_IN.get(name, {}) | dict(overrides or {})
+    built_in, given = BUILT_IN.get(name, {}), dict(overrides or {})
+    if "tournament" in built_in and isinstance(given.get("tournament"), Mapping):
+        given["tournament"] = merged(built_in["tournament"], given["tournament"])
+    return built_in | given
+
+
+def merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values with others on top."""
+    inner = {
+        key: merged(values[key], value)
+        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+        else value
+        for key, value in others.items()
+    }
+    return {**values, **inner}
 
 
 def with_overrides(

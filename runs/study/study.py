@@ -1,19 +1,28 @@
 """A study: what is compared, with what seeds, at what price; the config of each of its runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from egan.schedule import Schedule
 from runs.common.errors import ConfigError
 from runs.common.formats import STAMP
 from runs.config.loading import validate
 from runs.config.schema import RunConfig
 from runs.store.budgets import UNLIMITED, BudgetConfig, generations_within
-from runs.study.strategies import BUILT_IN, check_choice, strategy_overrides, with_overrides
+from runs.study.strategies import (
+    BUILT_IN,
+    OWN_KEYS,
+    check_choice,
+    strategy_overrides,
+    with_overrides,
+)
+from runs.tournament.config import Tournament, tournament_of
+from runs.tournament.schedule import plan_of
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -95,12 +104,35 @@ class Study:
 
     @cached_property
     def configs(self) -> dict[str, RunConfig]:
-        """The config of every strategy, with the first seed.
+        """The config of every strategy, with the first seed; of a tournament, that of its base.
 
         Raises:
             ConfigError: an override does not fit, a budget buys nothing, two strategies are one.
         """
         return {name: self._strategy(name) for name in self.config.strategies}
+
+    @cached_property
+    def tournaments(self) -> dict[str, Tournament]:
+        """The tournaments among the strategies, with the first seed.
+
+        Raises:
+            ConfigError: one is not valid, or the budget is not in steps, or too small for it.
+        """
+        found = {}
+        for name, overrides in self.config.strategies.items():
+            values = strategy_overrides(name, overrides).get("tournament")
+            if values is not None:
+                found[name] = self._tournament(name, values)
+        return found
+
+    def tournament_of(
+        self, strategy: str, seed: int, execution: Mapping[str, Any] | None = None
+    ) -> Tournament | None:
+        """Return the tournament of one trial; None: the strategy is a run."""
+        tournament = self.tournaments.get(strategy)
+        if tournament is None:
+            return None
+        return replace(tournament, base=self.config_of(strategy, seed, execution))
 
     @property
     def trials(self) -> list[tuple[str, int]]:
@@ -134,7 +166,8 @@ class Study:
         """
         seen: dict[str, str] = {}
         for name, config in self.configs.items():
-            same = seen.setdefault(config.to_yaml(), name)
+            tournament = self.tournaments.get(name)
+            same = seen.setdefault(tournament.to_yaml() if tournament else config.to_yaml(), name)
             if same != name:
                 raise ConfigError(
                     f"strategies.{name}: is the same as {same}; one of them is enough"
@@ -142,7 +175,8 @@ class Study:
 
     def _strategy(self, name: str) -> RunConfig:
         config = self.config
-        overrides = strategy_overrides(name, config.strategies[name])
+        whole = strategy_overrides(name, config.strategies[name])
+        overrides = {key: value for key, value in whole.items() if key not in OWN_KEYS}
         common = with_overrides(self.base, config.common, "set").model_dump(mode="json")
         common["seed"] = config.seeds[0]
         chosen = with_overrides(common, overrides, f"strategies.{name}")
@@ -153,7 +187,26 @@ class Study:
                 f"strategies.{name}: evaluation.collapse.action: fork lets a run begin again, "
                 "which no equal budget allows; take warn or stop"
             )
-        return self._within_budget(name, chosen)
+        limited = self._within_budget(name, chosen)
+        fall = whole.get("decay")
+        return limited if fall is None else _decaying(limited, fall, f"strategies.{name}.decay")
+
+    def _tournament(self, name: str, values: Any) -> Tournament:
+        where = f"strategies.{name}.tournament"
+        if self.budget.axis != "steps":
+            raise ConfigError(
+                f"{where}: a tournament is limited by optimiser steps, and the budget is "
+                f"{self.budget}; give it as budget: {{steps: N}}"
+            )
+        if not isinstance(values, Mapping) or {"base", "steps"} & values.keys():
+            raise ConfigError(
+                f"{where}: needs keys of a tournament, such as {{count: 8}}, without base and "
+                f"steps, which are the study's; {values!r:.60} arrived"
+            )
+        whole = {**values, "steps": int(self.budget.amount)}
+        tournament = tournament_of(whole, self.configs[name], where)
+        plan_of(tournament.config, tournament.base)
+        return tournament
 
     def _within_budget(self, name: str, config: RunConfig) -> RunConfig:
         """Give a config the generations that the budget buys, the last of them scored."""
@@ -174,3 +227,19 @@ class Study:
         evaluation = config.evaluation.model_copy(update={"every": every})
         spent = every * self.config.scorings
         return config.model_copy(update={"generations": spent, "evaluation": evaluation})
+
+
+def _decaying(config: RunConfig, to: Any, where: str) -> RunConfig:
+    """Return a config whose learning rates fall linearly over the whole run to a part of theirs.
+
+    Raises:
+        ConfigError: it is no part of them, or the length of the run is not known.
+    """
+    if config.generations == UNLIMITED:
+        raise ConfigError(f"{where}: how long a run of so many seconds is cannot be told before")
+    images = Schedule.counting(config).shown(config.generations)
+    return with_overrides(
+        config.model_dump(mode="json"),
+        {"optimizer.decay": {"to": to, "over": images / 1000}},
+        where,
+    )

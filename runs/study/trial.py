@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
 from runs.study.folder import StudyFolder
 from runs.study.records import read_outcome, write_outcome
+from runs.tournament.config import Tournament
+from runs.tournament.progress import SilentTournament
+from runs.tournament.running import run_tournament
+from runs.tournament.schedule import Plan
 from runs.training.driver import evolve, resume
 from runs.training.session import Result
 
@@ -45,6 +50,10 @@ class Reporter:
 
     def start(self, config: RunConfig, generation: int) -> None:
         """Report where the run begins."""
+        self.report(generation)
+
+    def report(self, generation: int) -> None:
+        """Report a generation."""
         self._say(generation=generation)
 
     def generation(self, entry: Entry, lineage: Lineage) -> None:
@@ -79,8 +88,13 @@ def run_trial(folder: StudyFolder, strategy: str, seed: int, execution: dict[str
     study = folder.load()
     config = study.config_of(strategy, seed, execution)
     reporter = Reporter(study.budget.seconds, _spent_so_far(RunFolder(path), config))
+    tournament = study.tournament_of(strategy, seed, execution)
     try:
-        result = _go(path, config, reporter, execution)
+        if tournament is None:
+            result = _patiently(lambda: _go(path, config, reporter, execution))
+        else:
+            shares = Shares(reporter.report, config.generations)
+            result = _patiently(lambda: _play(path, tournament, shares, execution))
     except Exception as error:  # whatever it is: the study goes on, and reports it
         traceback.print_exc()
         write_outcome(path, "failed", one_line(error), type(error).__name__)
@@ -91,13 +105,67 @@ def run_trial(folder: StudyFolder, strategy: str, seed: int, execution: dict[str
     return DONE
 
 
+def _play(
+    path: Path, tournament: Tournament, progress: "Shares", execution: dict[str, Any]
+) -> Result:
+    """Play or continue a tournament in this process."""
+    found = run_tournament(tournament, path, progress, execution=execution)
+    if found.values is None:
+        return Result(path, 0, "", False)
+    return Result(path, found.values["generation"], found.values["checksum"], True)
+
+
+class Shares(SilentTournament):
+    """Reports a tournament's course to the study, as the generations of one run of its price."""
+
+    def __init__(self, report: Callable[[int], None], generations: int) -> None:
+        self._report = report
+        self._generations = generations
+        self._number = 0
+        self._targets: Mapping[str, tuple[int, int]] = {}
+
+    def start(self, tournament: Tournament, plan: Plan, done: int) -> None:
+        """Report where the tournament begins."""
+        self._plan = plan
+        self._tell(done, 0.0)
+
+    def round(self, number: int, targets: Mapping[str, tuple[int, int]]) -> None:
+        """Note the islands of a round."""
+        self._number, self._targets = number, targets
+        self._done = dict.fromkeys(targets, 0.0)
+
+    def reached(self, name: str, generation: int) -> None:
+        """Report how far a round is."""
+        if name in self._targets:
+            begin, end = self._targets[name]
+            self._done[name] = (generation - begin) / max(1, end - begin)
+            self._tell(self._number, sum(self._done.values()) / len(self._done))
+
+    def answered(self, name: str) -> None:
+        """Report how far a round is."""
+        if name in self._targets:
+            self.reached(name, self._targets[name][1])
+
+    def _tell(self, number: int, share: float) -> None:
+        plan = self._plan
+        before, after = plan.spent(number), plan.spent(min(number + 1, len(plan.rounds)))
+        worked = (before + share * (after - before)) / plan.spent(len(plan.rounds))
+        self._report(int(self._generations * worked))
+
+
 def _go(path: Path, config: RunConfig, reporter: Reporter, execution: dict[str, Any]) -> Result:
+    """Evolve or continue a run."""
+    if RunFolder(path).config.is_file():
+        return resume(path, progress=reporter, **execution)
+    return evolve(config, path, reporter)
+
+
+def _patiently(work: Callable[[], Result]) -> Result:
+    """Return what a piece of work returns, whose former process may still be ending."""
     deadline = time.monotonic() + BUSY
     while True:
         try:
-            if RunFolder(path).config.is_file():
-                return resume(path, progress=reporter, **execution)
-            return evolve(config, path, reporter)
+            return work()
         except RunBusy:
             if time.monotonic() > deadline:
                 raise

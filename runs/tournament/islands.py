@@ -34,6 +34,7 @@ from runs.tournament.schedule import Plan, steps_of_generation
 from runs.training.forking import plan_fork
 
 LOCK = "tournament.lock"
+BESIDE = (LOCK, "log.txt", "outcome.json")  # what a study may have written before
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class TournamentFolder:
     def kept(self) -> Path:
         """The best states, by the number of their round."""
         return self.path / "kept"
+
+    @property
+    def samples(self) -> Path:
+        """A picture of the winner's samples."""
+        return self.path / "samples.png"
 
     @property
     def report(self) -> Path:
@@ -119,7 +125,7 @@ class TournamentFolder:
                     "or go on with that one by its folder alone"
                 )
             return
-        if any(entry.name != LOCK for entry in self.path.iterdir()):
+        if any(entry.name not in BESIDE for entry in self.path.iterdir()):
             raise ConfigError(
                 f"{self.path} is not empty and holds no tournament: choose another --output"
             )

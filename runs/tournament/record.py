@@ -13,7 +13,7 @@ from typing import Any
 
 from egan.files import atomic_file
 from runs.common.errors import ConfigError
-from runs.store.journal import seal, unseal
+from runs.store.lines import seal, unseal
 from runs.tournament.decisions import Decision, Judged, Table, finite_or_none
 
 
@@ -68,7 +68,7 @@ def read_lines(path: Path) -> list[Line]:
     """
     if not path.is_file():
         return []
-    texts = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    texts = path.read_bytes().splitlines(keepends=True)
     lines: list[Line] = []
     for number, text in enumerate(texts):
         try:

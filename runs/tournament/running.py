@@ -18,6 +18,9 @@ from runs.common.errors import ConfigError
 from runs.common.files import read_json, write_json, write_text
 from runs.common.formats import STAMP
 from runs.common.signals import graceful_stop
+from runs.sampling.opening import Choice, mixture_centres, open_run
+from runs.sampling.writing import usual_count, write_picture
+from runs.store.folder import RunFolder
 from runs.tournament.config import Tournament
 from runs.tournament.crew import Crew, OneProcess, Processes, Watcher
 from runs.tournament.decisions import (
@@ -41,6 +44,7 @@ from runs.tournament.islands import (
 from runs.tournament.record import Line, append, check, read_lines
 from runs.tournament.schedule import Plan, plan_of
 from runs.tournament.worker import Request, Stopped
+from runs.training.saving import GRID, GRID_SEED
 
 
 class TournamentProgress(Watcher, Protocol):
@@ -169,6 +173,13 @@ class _Run:
         self._prepare(standing)
         return self._verdict(standing, lines)
 
+    def _draw(self, run: RunFolder, generation: int) -> None:
+        """Draw samples of the winner."""
+        sampler = open_run(run, Choice(generation)).sampler
+        count = usual_count(sampler, GRID) if sampler.images else GRID * 10
+        centres = mixture_centres(self._tournament.base.data)
+        write_picture(sampler, count, GRID_SEED, self._folder.samples, centres)
+
     def _prepare(self, standing: Standing) -> None:
         """Make what a decision asks for, before anything trains on."""
         if standing.kept is not None:
@@ -234,6 +245,7 @@ class _Run:
         best = min(candidates, key=lambda name: (answers[name].judged.fitness, name))
         winner, generation, run = candidates[best]
         write_text(folder.winner, winner_config(self._tournament, winner).to_yaml())
+        self._draw(run, generation)
         values = {
             "winner": str(run.path.relative_to(folder.path)),
             "island": winner.name,

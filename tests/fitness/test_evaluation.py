@@ -291,6 +291,7 @@ def test_a_mixtures_scores_are_named_with_their_count():
         "modes-pixels-2500": 1.0,
         "high-quality-pixels-2500": 1.0,
         "kl-pixels-2500": pytest.approx(np.log(2)),
+        "overlap-pixels-2500": 1 / 32,  # of the 16 cells of two modes, one
     }
 
 

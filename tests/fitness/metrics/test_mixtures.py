@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitness.metrics.mixtures import mixture_scores
+from fitness.metrics.mixtures import mixture_scores, nearest_modes, overlap
 
 GRID = np.stack(np.meshgrid(range(-4, 5, 2), range(-4, 5, 2)), -1).reshape(-1, 2).astype(float)
 
@@ -76,3 +76,30 @@ def test_it_follows_the_definition(count, modes, seed):
 def test_what_cannot_be_scored_is_refused(samples, deviation, weights, message):
     with pytest.raises(ValueError, match=message):
         mixture_scores(samples, GRID, deviation, weights)
+
+
+def test_overlap_is_the_mass_that_the_histograms_share():
+    true = overlap(draw(range(25), 100_000), GRID, 0.05)
+    assert true == pytest.approx(1 - 0.4 * np.sqrt(400 / 100_000), abs=0.005)
+    half = overlap(draw(range(10), 100_000), GRID, 0.05)
+    assert half == pytest.approx(10 / 25, abs=0.005)  # 10 modes have their mass, and more
+    narrow = overlap(draw(range(25), 100_000, 0.0001), GRID, 0.05)
+    assert narrow == pytest.approx(1 / 4, abs=0.005)  # all in the inmost of four shells
+    shifted = draw(range(25), 100_000)
+    shifted[:, 0] = GRID[nearest_modes(shifted, GRID, 0.05)][:, 0] + 0.01
+    assert overlap(shifted, GRID, 0.05) < 0.56  # one half-plane of each mode is empty
+
+
+def test_overlap_follows_the_definition_with_unequal_modes():
+    rng = np.random.default_rng(0)
+    centres, deviations = np.array([[0.0], [100.0]]), np.array([1.0, 2.0])
+    samples = np.r_[rng.normal(0, 1, (30, 1)), rng.normal(100, 3, (20, 1))]
+    weights = np.array([0.75, 0.25])
+    edges = [-1.1503, -0.6745, -0.3186, 0.0, 0.3186, 0.6745, 1.1503]  # eighths of N(0, 1)
+    expected = 0.0
+    for centre, deviation, weight in zip(centres, deviations, weights):
+        own = samples[abs(samples[:, 0] - centre) < 50, 0]
+        for low, high in zip([-np.inf, *edges], [*edges, np.inf]):
+            inside = ((own - centre) / deviation > low) & ((own - centre) / deviation <= high)
+            expected += min(inside.sum() / 50, weight / 8)
+    assert overlap(samples, centres, deviations, weights) == pytest.approx(expected)

@@ -76,6 +76,7 @@ def test_what_generations_cost(study):
         "generations": 10,
         "discriminator_updates": 10,
         "generator_steps": 30,
+        "steps": 40,
         "images": 80,
     }
     assert generations_within(BudgetConfig(images=801), config) == 100

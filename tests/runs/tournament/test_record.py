@@ -4,7 +4,7 @@ import pytest
 
 from runs.common.errors import ConfigError
 from runs.config.loading import load_config
-from runs.store.journal import seal
+from runs.store.lines import seal
 from runs.tournament.config import Tournament, TournamentConfig
 from runs.tournament.decisions import Judged, decide, first_standing
 from runs.tournament.genes import prior

@@ -9,7 +9,8 @@ from runs.common.errors import ConfigError
 from runs.config.loading import load_config
 from runs.sampling.opening import sample
 from runs.store.folder import RunFolder
-from runs.store.journal import Entry, read_journal, seal
+from runs.store.journal import Entry, read_journal
+from runs.store.lines import seal
 from runs.tournament import running
 from runs.tournament.config import parse_tournament
 from runs.tournament.crew import OneProcess
