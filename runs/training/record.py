@@ -11,13 +11,17 @@ from populations.population import Population
 from runs.common.files import write_json
 from runs.display.progress import Progress
 from runs.store.journal import Entry, Event, Journal, Scoring
+from runs.training.health import Health
 
 
 class Record:
     """Writes what happens to a run into its journal, and shows it."""
 
-    def __init__(self, journal: Journal, progress: Progress, replicas: Path) -> None:
+    def __init__(
+        self, journal: Journal, progress: Progress, replicas: Path, health: Health
+    ) -> None:
         """Write to an open journal; `replicas` is the file that says where the replicas are."""
+        self._health = health
         self._journal = journal
         self._progress = progress
         self._replicas = ReplicaStatus(replicas)
@@ -27,6 +31,10 @@ class Record:
     def goes_on_at(self, generation: int) -> None:
         """Take note of how many generations the journal has, which is open with its index."""
         self._written = generation
+        assert self._journal.index is not None
+        for line in self._journal.index.others():
+            if isinstance(line, Event):
+                self._health.recall(line)
 
     def generation(
         self, population: Population, children: list[Individual], survivors: list[Individual]
@@ -52,6 +60,8 @@ class Record:
         self._written = outcome.generation + 1
         assert self._journal.index is not None
         self._progress.generation(entry, self._journal.index.lineage)
+        for notice in self._health.judge(entry):
+            self.report({"event": notice.event, **notice.details}, notice.text)
 
     def note(self, outcome: Outcome) -> None:
         """Report what befell the replicas, and where they are now."""

@@ -20,6 +20,7 @@ from runs.store.identity import alarms_behind
 from runs.store.journal import Journal
 from runs.store.replay import Past, read_origin
 from runs.tracking.run_logger import NoTracking, Tracker, is_recorded, open_tracker
+from runs.training.health import Health
 from runs.training.info import RunInfo
 from runs.training.interruption import InterruptibleExecutor
 from runs.training.loop import Loop
@@ -129,7 +130,8 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
         How it ended; and where an alarm ended it that forks it, the generation to fork it from.
     """
     with Session(info, progress) as session, _with_advice(info.folder):
-        record = Record(session.journal, progress, info.folder.replicas)
+        health = Health(info.config)
+        record = Record(session.journal, progress, info.folder.replicas, health)
         past = sound_past(info, progress.stage)
         check_end(info, past)
         watch = Watch(info.config.evaluation, past.scorings, alarms_behind(info.identity))
