@@ -55,6 +55,7 @@ MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its 
     "evaluate": "Lower --count, or ask for fid alone: kid and prdc keep the features of all images",
     "statistics": "Lower --count or --resolution",
     "prepare": "Lower --resolution",
+    "translate": "Lower --tile",
 }
 
 

@@ -15,6 +15,7 @@ from runs.cli import (
     styles,
     tournaments,
     training,
+    translating,
 )
 
 
@@ -54,6 +55,7 @@ for command in (
     inspecting.presets,
     sampling.sample,
     sampling.convert,
+    translating.translate,
     styles.mix,
     styles.interpolate,
     styles.noise,

@@ -1,0 +1,77 @@
+"""The command that translates images."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runs.cli.endings import FAILED, plain_errors
+from runs.cli.options import choice_of, choice_options
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR|FILE",
+              help="A folder for PNGs; for one image also FILE.png or FILE.tif.")  # fmt: skip
+@click.option("--reverse", is_flag=True, help="From B to A, by a run of two sets.")
+@click.option(
+    "--resize",
+    is_flag=True,
+    help="Bring images to the size of the training [default: they keep their own].",
+)
+@click.option("--convert", is_flag=True, help="Convert images to the channels of the training.")
+@click.option(
+    "--tile",
+    default=512,
+    show_default=True,
+    type=click.IntRange(16),
+    metavar="PIXELS",
+    help="Larger images are made in tiles of this side.",
+)
+@click.option(
+    "--overlap",
+    default=64,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="PIXELS",
+    help="What neighbouring tiles share.",
+)
+@click.option("--bits", default="8", show_default=True, type=click.Choice(["8", "16"]))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Of dropout, where the run translates with it.")  # fmt: skip
+@choice_options
+@plain_errors
+def translate(
+    run_dir: Path,
+    images: tuple[str, ...],
+    out: Path,
+    reverse: bool,
+    bits: str,
+    snapshot: str | int,
+    survivor: int,
+    raw: bool,
+    device: Any,
+    **options: Any,
+) -> None:
+    """Translate images by a run of pairs or of two sets.
+
+    IMAGES are files, folders, .zip archives or quoted patterns. What was said in training (the
+    direction, the mode of norm and dropout) is not said again.
+    """
+    from runs.common.errors import printable
+    from runs.display.progress import bars
+    from runs.translation.opening import open_translator
+    from runs.translation.translating import Options, translate_files
+
+    opened = open_translator(run_dir, choice_of(snapshot, survivor, raw), device, reverse)
+    asked = Options(bits=int(bits), **options)
+    with bars() as progress:
+        outcome = translate_files(opened.translator, images, out, asked, progress)
+    for failure in outcome.failures:
+        click.echo(printable(f"not translated: {failure}"), err=True)
+    if outcome.written:
+        click.echo(f"{out}: {len(outcome.written)} image(s) by the {opened.name}")
+    if outcome.failures:
+        sys.exit(FAILED)

@@ -1,0 +1,105 @@
+"""The `translate` command's files: images read from anywhere, translations written beside."""
+
+import glob
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from egan.data import DataError
+from egan.data.decoding import READ
+from egan.data.layout import image_names
+from egan.data.pair_files import MODES, read_picture, to_pixels
+from egan.data.trees import open_tree
+from egan.files import atomic_file
+from runs.common.errors import ConfigError
+
+WILD = "*?["
+TIFF = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image: its name relative to what was given, where it lies, and what reads its bytes."""
+
+    name: PurePosixPath
+    where: str
+    read: Callable[[], bytes]
+
+
+def inputs_of(given: tuple[str, ...]) -> list[Input]:
+    """Return the images in files, folders, .zip archives and patterns, in order.
+
+    Raises:
+        ConfigError, DataError: something is not there, holds no image, or is no archive.
+    """
+    found = [image for text in given for image in _inputs(text)]
+    if not found:
+        raise ConfigError(f"no images in {', '.join(given)}; looked for {READ} files")
+    return found
+
+
+def _inputs(text: str) -> Iterator[Input]:
+    path = Path(text).expanduser()
+    if not path.exists() and any(mark in text for mark in WILD):
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  a whole path
+        if not matches:
+            raise ConfigError(f"{text}: no file has a name like this")
+        for match in matches:
+            yield from _inputs(match)
+    elif path.is_dir() or path.suffix.lower() == ".zip":
+        tree = open_tree(path)
+        for name in image_names(tree):
+            yield Input(PurePosixPath(name), f"{path}, {name}", lambda name=name: tree.read(name))  # type: ignore[misc]
+    elif path.exists():
+        yield Input(PurePosixPath(path.name), str(path), path.read_bytes)
+    else:
+        raise ConfigError(f"{path}: no such file or folder")
+
+
+def pixels_of(
+    image: Input, channels: int, size: tuple[int, int] | None, convert: bool
+) -> np.ndarray:
+    """Return an image (C, H, W) as a translator of `channels` takes it.
+
+    Args:
+        image: where it lies.
+        channels: that the translator was trained on.
+        size: (height, width) that it is brought to; None: its own.
+        convert: whether an image of other channels is converted.
+
+    Raises:
+        DataError: it cannot be read, or has other channels.
+    """
+    try:
+        picture = read_picture(image.read())
+    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
+        raise DataError(f"{image.where}: {str(error) or type(error).__name__}") from error
+    own = (picture.height, picture.width)
+    opacity = channels in (2, 4) and picture.mode == MODES[channels]
+    pixels = to_pixels(picture, size or own, channels if convert or opacity else None)
+    if len(pixels) != channels:
+        raise DataError(
+            f"{image.where}: has {len(pixels)} channel(s), and the translator was trained on "
+            f"{channels}; to convert images: --convert"
+        )
+    return pixels
+
+
+def place_of(image: Input, out: Path, single: bool) -> Path:
+    """Return where an image's translation goes: a file for one image, else a folder's PNG."""
+    if single and out.suffix.lower() in (".png", *TIFF):
+        return out
+    return out / image.name.with_suffix(".png")
+
+
+def write_picture(pixels: np.ndarray, path: Path) -> None:
+    """Write an image (C, H, W), uint8, or uint16 of one channel, as PNG or TIFF."""
+    from PIL import Image
+
+    shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "TIFF" if path.suffix.lower() in TIFF else "PNG"
+    with atomic_file(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(shown)).save(temporary, kind)
