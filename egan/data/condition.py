@@ -41,6 +41,11 @@ class Conditions:
                 f"{self.size} conditions, but {len(self.names)} names and {len(self.mean)} means"
             )
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes' names; None: conditions are tags."""
+        return self.names if self.kind == "labels" else None
+
 
 @dataclass(frozen=True, eq=False)
 class Marginal:

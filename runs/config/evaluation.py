@@ -29,7 +29,7 @@ class CollapseConfig(BaseModel, extra="forbid", frozen=True):
     @field_validator("metric")
     @classmethod
     def _has_a_zero(cls, metric: str) -> str:
-        if metric in ("kid", "mmd"):
+        if metric in ("kid", "ikid", "mmd"):
             raise ValueError(
                 f"{metric} is unbiased and may be negative, so no factor makes it worse; "
                 "take fid or coverage"

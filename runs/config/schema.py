@@ -4,6 +4,7 @@ import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from egan.config import GameConfig
+from fitness.metrics.names import BY_CLASS, expand_metrics
 from populations.selection import Selection, SelectionConfig, build_selection
 from runs.common.addresses import absolute, without_secrets
 from runs.config.evaluation import EvaluationConfig
@@ -95,6 +96,16 @@ class RunConfig(GameConfig):
         name = self.backbone.name
         if self.execution.precision == "winograd" and name != "dcgan":
             raise ValueError(f"execution.precision: winograd is for backbone dcgan, not {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_to_score(self) -> "RunConfig":
+        by_class = [name for name in expand_metrics(self.evaluation.metrics) if name in BY_CLASS]
+        if by_class and self.data.condition != "labels":
+            raise ValueError(
+                f"evaluation.metrics: {', '.join(by_class)} ask for samples of each class: set "
+                "data.condition=labels, or leave them out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Metrics of samples that are asked for by class, against real data that say theirs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from fitness.metrics.classes import split_by_class
 from fitness.statistics import Statistics
 from populations.seeding import numpy_stream
 from runs.evaluation.reals import REALS_SEED
+from runs.store.class_values import ClassValues
 
 # Gives batches of samples of the classes (N,), int64, that it is called with.
 Draw = Callable[[Tensor], Iterable[Tensor]]
@@ -102,7 +103,7 @@ def check_classes(
             f"{told} ask for samples of each class, and these cannot be asked for: a run needs "
             "data.condition=labels, images need labels"
         )
-    ours = _names(real)
+    ours = class_names(real)
     if ours != classes:
         raise ValueError(
             f"{told}: the classes that are asked for are {_some(classes)}, those of {real.name} "
@@ -110,7 +111,8 @@ def check_classes(
         )
 
 
-def _names(real: Source) -> tuple[str, ...]:
+def class_names(real: Source) -> tuple[str, ...]:
+    """Return the names of real samples' classes, numbers where they have none; (): no classes."""
     if isinstance(real, GaussianMixture):
         return tuple(map(str, range(len(real.centres))))
     if real.classes is not None:
@@ -122,17 +124,17 @@ def _some(names: tuple[str, ...], most: int = 12) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "") or "none"
 
 
-def class_records(
+def values_by_class(
     scores: dict[str, ClassScore], classes: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    """Return scores as JSON values: by metric, the reals' value, and both values by class."""
+) -> dict[str, ClassValues]:
+    """Return scores by the classes' names, by full metric name."""
     return {
-        name: {
-            "reals": score.reals.value,
-            "classes": {
-                classes[label]: [value, score.reals.classes[label]]
+        metric: ClassValues(
+            score.reals.value,
+            {
+                classes[label]: (value, score.reals.classes[label])
                 for label, value in score.fakes.classes.items()
             },
-        }
-        for name, score in scores.items()
+        )
+        for metric, score in scores.items()
     }

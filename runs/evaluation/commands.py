@@ -1,6 +1,5 @@
 """The `evaluate` and `statistics` commands: a generator, or any images, against real data."""
 
-import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from fitness.observation import observe
 from fitness.statistics import Statistics
 from runs.common.errors import ConfigError
 from runs.common.files import write_json
+from runs.display.class_plot import draw_classes
 from runs.evaluation.evaluator import Evaluator
 from runs.evaluation.latent_metrics import check_latent_metrics, is_of_latents
 from runs.evaluation.latent_scoring import LatentScoring
@@ -33,8 +33,10 @@ from runs.evaluation.subjects import (
 from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator
 from runs.sampling.opening import Choice
+from runs.store.class_values import read_classes, written_classes
 from runs.store.data import moved, reopened
 from runs.store.folder import RunFolder
+from runs.tracking.metrics import plain
 from runs.tracking.run_logger import log_evaluation
 
 
@@ -112,19 +114,21 @@ def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> 
     write_json(file, joined(kept, record))
     # Other data than the run's own make other scores, whatever the metric's name.
     own = found["data"] == run.load_data().fingerprint
-    place = "" if own or found["against"] is None else f"against {_plain(found['against'])}/"
+    place = "" if own or found["against"] is None else f"against {plain(found['against'])}/"
     mark = f"{place}{options.choice.own}"
     values = {f"{mark}{name}": value for name, value in found["values"].items()}
-    return found | {"file": str(file), "mlflow": log_evaluation(run, values, generation)}
+    classes = read_classes(found.get("classes", {}))
+    logged = log_evaluation(run, values, generation, {f"{mark}{k}": v for k, v in classes.items()})
+    pictures: dict[str, str] = {}
+    if classes:
+        picture = file.with_name(f"{file.stem}-{plain(mark)}classes.png")
+        draw_classes(classes, picture)
+        pictures["picture"] = str(picture)
+    return found | {"file": str(file), **pictures, "mlflow": logged}
 
 
 def _own_source(run: RunFolder, data: DataConfig) -> Source:
     return reopened(run, data, "evaluate")[0]
-
-
-def _plain(name: str) -> str:
-    """Return a name in characters that MLflow takes."""
-    return re.sub(r"[^\w.\- ]", "_", name, flags=re.ASCII)
 
 
 def write_statistics(
@@ -204,6 +208,10 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
         evaluator = _evaluator(subject, plan, real, options, progress)
         record["space_identity"] = evaluator.identity
         values = evaluator.score(samples, options.seed)
+        if draw := subject.draw_classes:
+            by_class, classes = evaluator.score_classes(lambda labels: draw(labels, options.seed))
+            values |= by_class
+            record |= {"classes": written_classes(classes)} if classes else {}
     if latents:
         values |= latents.score(plan.latent, plan.count, options.seed)
     return subject.about | record | {"seed": options.seed, "values": values}
@@ -245,6 +253,7 @@ def _evaluator(
         plan.count,
         weights=options.weights,
         device=subject.device,
+        classes=subject.classes,
         progress=progress,
     )
 

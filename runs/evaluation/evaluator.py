@@ -10,7 +10,6 @@ from torch import Tensor
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
 from egan.data.pairs import PairSource
-from fitness.classes import ClassScore
 from fitness.comparison import evaluate_mixture, real_side
 from fitness.evaluation import evaluate_images
 from fitness.features import FeatureSpace, Progress
@@ -23,11 +22,13 @@ from runs.evaluation.classes import (
     ImageClasses,
     PointClasses,
     check_classes,
+    values_by_class,
 )
 from runs.evaluation.mistakes import user_mistakes
 from runs.evaluation.observations import observe_cached
 from runs.evaluation.reals import reals_of
 from runs.evaluation.spaces import open_space
+from runs.store.class_values import ClassValues
 
 
 class Evaluator:
@@ -72,6 +73,7 @@ class Evaluator:
         self._space: FeatureSpace | None = None
         self.device = device
         self._by_class: ClassScorer | None = None
+        self._classes = classes or ()
         with user_mistakes():
             if isinstance(real, PairSource):
                 raise ValueError(
@@ -102,8 +104,10 @@ class Evaluator:
         """The hash of the feature space's weights; None for points."""
         return None if self._space is None else self._space.identity
 
-    def score_classes(self, draw: Draw) -> dict[str, ClassScore]:
-        """Return the values of metrics by class by full name; {}: none is asked for.
+    def score_classes(self, draw: Draw) -> tuple[dict[str, float], dict[str, ClassValues]]:
+        """Return the values of metrics by class, by full name, and those of each class.
+
+        Both are empty where no such metric is asked for.
 
         Args:
             draw: gives batches of samples of the classes (N,) that it is called with.
@@ -112,9 +116,11 @@ class Evaluator:
             ConfigError: the samples do not fit the real data.
         """
         if self._by_class is None:
-            return {}
+            return {}, {}
         with user_mistakes():
-            return self._by_class(draw)
+            scores = self._by_class(draw)
+        values = {name: score.fakes.value for name, score in scores.items()}
+        return values, values_by_class(scores, self._classes)
 
     def score(self, samples: Iterable[Tensor], seed: int = 0) -> dict[str, float]:
         """Return the values of `count` samples by full metric name, but for metrics by class.

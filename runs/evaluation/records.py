@@ -11,12 +11,16 @@ from rich.table import Table
 from fitness.metrics.names import METRICS, MetricName
 from runs.common.errors import ConfigError, printable
 from runs.common.files import read_json
+from runs.store.class_values import ClassValues, read_classes
+
+SCORES = ("values", "classes")  # what a record holds beside its protocol
 
 
 class _Record(BaseModel, extra="allow"):
     """A scoring that was kept; any keys, but `values` by name."""
 
     values: dict[str, float | None]
+    classes: dict[str, Any] = {}
 
 
 _RECORDS = TypeAdapter(list[_Record])
@@ -42,27 +46,48 @@ def joined(kept: list[dict[str, Any]], record: dict[str, Any]) -> list[dict[str,
     """Return the records with one more; of one protocol there is one, with all values."""
 
     def protocol(of: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in of.items() if key != "values"}
+        return {key: value for key, value in of.items() if key not in SCORES}
 
+    same = [known for known in kept if protocol(known) == protocol(record)]
     others = [known for known in kept if protocol(known) != protocol(record)]
-    values = {k: v for known in kept if known not in others for k, v in known["values"].items()}
-    return [*others, record | {"values": values | record["values"]}]
+    scores = {
+        key: {k: v for known in [*same, record] for k, v in known.get(key, {}).items()}
+        for key in SCORES
+    }
+    return [*others, record | {key: found for key, found in scores.items() if found}]
 
 
 def render(found: dict[str, Any]) -> None:
     """Print what `assess` found."""
     console = Console(highlight=False)
-    table = Table("metric", "value", "better is", box=None)
+    classes = read_classes(found.get("classes", {}))
+    reals = ("of reals",) if classes else ()
+    table = Table("metric", "value", *reals, "better is", box=None)
     for name, value in found["values"].items():
         up = METRICS[MetricName.parse(name).metric].higher_is_better
-        table.add_row(name, f"{value:.5g}", "higher" if up else "lower")
+        known = (f"{classes[name].reals:.5g}" if name in classes else "",) if classes else ()
+        table.add_row(name, f"{value:.5g}", *known, "higher" if up else "lower")
     what = f" ({found['snapshot']})" if "snapshot" in found else ""
     against = f" against {found['against']}" if found["against"] else ""
     title = f"{found['subject']}{what}{against}"
     console.print(escape(printable(title)), soft_wrap=True)
     console.print(table)
+    if classes:
+        console.print(_by_class(classes))
     for line in found.get("read", ()):
         console.print(escape(printable(line)), soft_wrap=True)
-    for key in ("file", "mlflow"):
+    for key in ("file", "picture", "mlflow"):
         if found.get(key):
             console.print(escape(printable(f"{key}: {found[key]}")), soft_wrap=True)
+
+
+def _by_class(values: dict[str, ClassValues]) -> Table:
+    """Return a table with a row for each class: each metric's value, and the reals' in brackets."""
+    short = [MetricName.parse(metric).metric for metric in values]
+    table = Table("class", *(f"{name} (reals)" for name in short), box=None)
+    names = dict.fromkeys(name for of in values.values() for name in of.classes)
+    for name in names:
+        cells = (of.classes.get(name) for of in values.values())
+        shown = ("" if cell is None else f"{cell[0]:.3g} ({cell[1]:.3g})" for cell in cells)
+        table.add_row(escape(printable(name)), *shown)
+    return table

@@ -101,6 +101,16 @@ class Sampler:
         """
         yield from map(self.enlarged, self._samples(count, seed, conditions))
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes that samples can be asked for; None: they cannot."""
+        return None if self.conditions is None else self.conditions.conditions.classes
+
+    def of_classes(self, labels: Tensor, seed: int) -> Iterator[Tensor]:
+        """Yield samples of the classes (N,), one each, as `batches` does."""
+        assert self.classes is not None
+        yield from self.batches(len(labels), seed, torch.eye(len(self.classes))[labels])
+
     def table(self, conditions: Tensor, columns: int, seed: int) -> np.ndarray:
         """Return images (K columns, H, W, C), a row for each of the conditions (K, size).
 

@@ -14,6 +14,7 @@ from fitness.scores import OBJECTIVES, USUAL
 from populations.executors.base import Survivors
 from populations.individual import Job, Score
 from runs.common.formats import upgraded_line
+from runs.store.class_values import ClassValues, read_classes, written_classes
 
 SEAL = ',"crc":"'
 LONGEST = 2**24  # bytes of a line that is read at once; what is longer is damaged
@@ -90,7 +91,7 @@ class Scoring:
 
     `values` are those of the averaged generator by full metric name, `survivors` those of each
     survivor where they were asked for; `action` is what followed, if anything did; `device` made
-    the samples and computed their features.
+    the samples and computed their features; `classes` are the values by class.
     """
 
     generation: int
@@ -100,6 +101,7 @@ class Scoring:
     best: bool = False
     action: str | None = None
     device: str | None = None
+    classes: dict[str, ClassValues] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the scoring as JSON's values."""
@@ -114,6 +116,7 @@ class Scoring:
             "best": self.best,
             "action": self.action,
             **({} if self.device is None else {"device": self.device}),
+            **({"classes": written_classes(self.classes)} if self.classes else {}),
         }
 
     @classmethod
@@ -135,6 +138,7 @@ class Scoring:
             bool(value["best"]),
             _text(value["action"]),
             _text(value.get("device")),  # earlier versions did not say it
+            read_classes(value.get("classes", {})),
         )
 
 

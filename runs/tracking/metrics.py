@@ -1,6 +1,8 @@
 """A journal's lines as rows of MLflow's metrics: pure, but for the sums that it keeps."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +13,11 @@ from populations.lineage import Lineage
 from populations.selection import Selection
 from runs.config.schema import RunConfig
 from runs.store.budgets import Spent
+from runs.store.class_values import ClassValues
 from runs.store.journal import Entry, Event, Line, Scoring
 
 EVALUATION, SPENT = "evaluation/", "spent/"  # before the names of scorings' metrics
+BY_CLASS, REALS = "by_class/", "reals/"  # before those of each class, and of the reals' values
 NO_FAULTS = ("worker-joined", "workers-waiting")  # events that a run need not survive
 
 
@@ -116,7 +120,21 @@ def metrics_of_scoring(scoring: Scoring) -> dict[str, float]:
     metrics = {f"{EVALUATION}{name}": value for name, value in scoring.values.items()}
     for place, values in enumerate(scoring.survivors):
         metrics |= {f"evaluation/parent{place}/{name}": value for name, value in values.items()}
+    return metrics | metrics_of_classes(scoring.classes)
+
+
+def metrics_of_classes(values: Mapping[str, ClassValues]) -> dict[str, float]:
+    """Return the metrics of each class, and the value that reals have in the samples' place."""
+    metrics = {f"{REALS}{metric}": of.reals for metric, of in values.items()}
+    for metric, of in values.items():
+        for name, (value, _) in of.classes.items():
+            metrics[f"{BY_CLASS}{metric}/{plain(name)}"] = value
     return metrics
+
+
+def plain(name: str) -> str:
+    """Return a name in characters that MLflow takes."""
+    return re.sub(r"[^\w.\- ]", "_", name, flags=re.ASCII)
 
 
 def spent_metrics(spent: Spent) -> dict[str, float]:

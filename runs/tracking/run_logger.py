@@ -7,18 +7,20 @@ is logged by `resume`. Timestamps come from the journal, so no row is logged twi
 
 import os
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from runs.common.addresses import without_secrets
 from runs.common.hints import hint
 from runs.config.schema import RunConfig
+from runs.store.class_values import ClassValues
 from runs.store.folder import RunFolder
 from runs.store.journal import read_journal_from
 from runs.tracking.address import choose, is_gone
 from runs.tracking.client import VARIABLE, Say, describe, experiment_of, open_store, reopen_run
 from runs.tracking.failures import artifacts, is_refused, reason_of, warning_of
-from runs.tracking.metrics import EVALUATION, MetricsReader, Row
+from runs.tracking.metrics import EVALUATION, MetricsReader, Row, metrics_of_classes
 from runs.tracking.model import log_model
 from runs.tracking.params import flatten, tags_of
 from runs.tracking.state import TrackingState, original_of, read_state
@@ -303,8 +305,15 @@ class RunRecord:
         self._state.write(self.folder.tracking)
 
 
-def log_evaluation(folder: RunFolder, values: dict[str, float], generation: int) -> str:
+def log_evaluation(
+    folder: RunFolder,
+    values: dict[str, float],
+    generation: int,
+    classes: Mapping[str, ClassValues] | None = None,
+) -> str:
     """Log metrics of the `evaluate` command to the run's MLflow record; return what became of it.
+
+    `classes` are the values by class, of those that have any.
 
     A store that does not answer is no error: the values are in the run's folder.
     """
@@ -321,9 +330,12 @@ def log_evaluation(folder: RunFolder, values: dict[str, float], generation: int)
         from mlflow.entities import Metric
 
         # The generation stands for a time, so that the same evaluation makes the same row.
-        metrics = [Metric(f"{EVALUATION}{n}", v, generation, generation) for n, v in values.items()]
+        named = {f"{EVALUATION}{name}": value for name, value in values.items()}
+        named |= metrics_of_classes(classes or {})
+        metrics = [Metric(key, value, generation, generation) for key, value in named.items()]
         client, _ = open_store(state.uri, state.uri, create=False)
-        client.log_batch(state.run_id, metrics=metrics)
+        for start in range(0, len(metrics), ROWS):
+            client.log_batch(state.run_id, metrics=metrics[start : start + ROWS])
     except Exception as error:  # MLflow and its stores raise anything
         return f"not logged to MLflow: {reason_of(error)}"
     return f"logged to run {state.run_id}"

@@ -1,6 +1,7 @@
 """Scorings while a run goes on: metrics of its generator, the best snapshot, what an alarm does."""
 
 import time
+from functools import partial
 
 from egan.data import open_source
 from egan.determinism import prepare_device
@@ -10,7 +11,9 @@ from runs.common.signals import Stop
 from runs.display.progress import Progress
 from runs.evaluation.evaluator import Evaluator
 from runs.sampling.device import chosen_device
+from runs.sampling.sampler import Sampler
 from runs.sampling.states import sampler_of, survivors_of
+from runs.store.class_values import ClassValues
 from runs.store.journal import Scoring
 from runs.store.snapshots import write_snapshot
 from runs.training.info import RunInfo
@@ -53,7 +56,7 @@ class Scorer:
             return
         checksum = advance(population, record)
         exported = population.export()
-        values, survivors = self._values(evaluator, exported)
+        values, classes, survivors = self._values(evaluator, exported)
         verdict = self.watch.judge(generation, values)
         record.scoring(
             Scoring(
@@ -64,6 +67,7 @@ class Scorer:
                 verdict.best,
                 verdict.action,
                 evaluator.device,
+                classes,
             )
         )
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -76,21 +80,26 @@ class Scorer:
 
     def _values(
         self, evaluator: Evaluator, exported: ExportedState
-    ) -> tuple[Values, tuple[Values, ...]]:
-        """Return the metrics of the averaged generator, and of each survivor if asked for."""
+    ) -> tuple[Values, dict[str, ClassValues], tuple[Values, ...]]:
+        """Return the metrics of the averaged generator, by class too, and of each survivor."""
         config, card = self._info.config, self._info.card
-        samplers = [sampler_of(config, card, exported)]
-        if config.evaluation.survivors:
-            samplers += survivors_of(config, card, exported)
-        count = config.evaluation.count
+        averaged = sampler_of(config, card, exported)
+        raw = survivors_of(config, card, exported) if config.evaluation.survivors else []
         with self._stop.abandonable():
-            values, *survivors = (
-                evaluator.score(
-                    sampler.to(evaluator.device).batches(count, EVALUATION_SEED), EVALUATION_SEED
-                )
-                for sampler in samplers
-            )
-        return values, tuple(survivors)
+            values, classes = self._scored(evaluator, averaged)
+            survivors = tuple(self._scored(evaluator, survivor)[0] for survivor in raw)
+        return values, classes, survivors
+
+    def _scored(
+        self, evaluator: Evaluator, sampler: Sampler
+    ) -> tuple[Values, dict[str, ClassValues]]:
+        sampler = sampler.to(evaluator.device)
+        samples = sampler.batches(self._info.config.evaluation.count, EVALUATION_SEED)
+        values = evaluator.score(samples, EVALUATION_SEED)
+        of_classes, classes = evaluator.score_classes(
+            partial(sampler.of_classes, seed=EVALUATION_SEED)
+        )
+        return values | of_classes, classes
 
     def _keep_best(self, exported: ExportedState, checksum: str) -> None:
         folder, run = self._info.folder.best, self._info.identity.run
@@ -122,5 +131,6 @@ def make_evaluator(info: RunInfo, progress: Progress) -> Evaluator | None:
         config.space,
         config.count,
         device=device,
+        classes=None if info.card.condition is None else info.card.condition.classes,
         progress=progress.stage,
     )
