@@ -31,6 +31,7 @@ OF_PATHS = {
     "tests/runs/tracking/*": "mlflow",
     "tests/runs/batch/test_queue.py": "process",
     "tests/runs/study/test_study_record.py": "mlflow",
+    "tests/runs/tournament/test_tracking.py": "mlflow",
 }
 """The tier of all tests in a file."""
 

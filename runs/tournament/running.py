@@ -33,6 +33,7 @@ from runs.tournament.decisions import (
     first_standing,
 )
 from runs.tournament.held_out import RANKING, VERDICT
+from runs.tournament.history import read_history
 from runs.tournament.islands import (
     TournamentFolder,
     begin,
@@ -43,7 +44,13 @@ from runs.tournament.islands import (
 )
 from runs.tournament.record import Line, append, check, read_lines
 from runs.tournament.schedule import Plan, plan_of
+from runs.tournament.tracking import island_rows, parent_curves
 from runs.tournament.worker import Request, Stopped
+from runs.tracking.tournament_logger import (
+    NoTournamentRecord,
+    TournamentRecord,
+    open_tournament_record,
+)
 from runs.training.saving import GRID, GRID_SEED
 
 
@@ -123,12 +130,22 @@ def run_tournament(
             )
             stop = stack.enter_context(graceful_stop())
             crew = stack.enter_context(Processes(folder, placement, stop))
+        tags = {"seed": str(tournament.base.seed), "schedule": tournament.config.schedule.name}
+        tracking = tournament.base.tracking
+        record = open_tournament_record(
+            folder.path, tournament.name, tracking, tags, progress.message
+        )
+        status = "FAILED"
         try:
-            return _Run(tournament, plan, folder, crew, progress).to_the_end()
+            result = _Run(tournament, plan, folder, crew, progress, record).to_the_end()
+            status = "FINISHED"
+            return result
         except Stopped:
+            status = "KILLED"
             return TournamentResult(folder.path, False)
         finally:
             progress.close()
+            _close(record, folder, status)
 
 
 class _Run:
@@ -141,7 +158,9 @@ class _Run:
         folder: TournamentFolder,
         crew: Crew,
         progress: TournamentProgress,
+        record: TournamentRecord,
     ) -> None:
+        self._record = record
         self._tournament = tournament
         self._plan = plan
         self._folder = folder
@@ -154,6 +173,7 @@ class _Run:
         lines = read_lines(folder.decisions)
         standing = first_standing(self._tournament, plan)
         self._progress.start(self._tournament, plan, len(lines))
+        known = len(lines)
         for number in range(len(plan.rounds)):
             if number < len(lines):
                 line = lines[number]
@@ -168,6 +188,8 @@ class _Run:
                 append(folder.decisions, lines, line)
                 lines.append(line)
             self._progress.decided(line)
+            if number >= known:
+                _log(self._record, folder)
             standing = decision.standing
             self._refuse_the_dead(standing)
         self._prepare(standing)
@@ -259,6 +281,23 @@ class _Run:
         }
         write_json(folder.result, STAMP | values)
         return _result(folder)
+
+
+def _log(record: TournamentRecord, folder: TournamentFolder) -> None:
+    """Log what is on record of the islands."""
+    if not isinstance(record, NoTournamentRecord):
+        history = read_history(folder)
+        record.update(island_rows(history), len(history.lines))
+
+
+def _close(record: TournamentRecord, folder: TournamentFolder, status: str) -> None:
+    """Log the rest, and end the record."""
+    if isinstance(record, NoTournamentRecord):
+        return
+    _log(record, folder)
+    files = (folder.config, folder.decisions, folder.result, folder.winner, folder.samples)
+    kept = [(file, None) for file in files if file.is_file()] if status == "FINISHED" else []
+    record.close(status, kept, parent_curves(read_history(folder)))
 
 
 def _result(folder: TournamentFolder) -> TournamentResult:

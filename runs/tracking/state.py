@@ -22,6 +22,7 @@ class TrackingState(BaseModel, strict=True):
         logged, scored: the generations up to which the journal's generations and scorings are.
         events: how many of its events are.
         artifacts: the names of the pictures that are logged.
+        nested: of a tournament, the MLflow runs of its islands by name.
         ended: whether the record of a finished run is whole.
     """
 
@@ -34,6 +35,7 @@ class TrackingState(BaseModel, strict=True):
     scored: int = -1
     events: int = 0
     artifacts: list[str] = []
+    nested: dict[str, str] = {}
     ended: bool = False
 
     def write(self, path: Path) -> None:
