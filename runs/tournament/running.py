@@ -43,7 +43,7 @@ from runs.tournament.islands import (
     winner_config,
 )
 from runs.tournament.record import Line, append, check, read_lines
-from runs.tournament.schedule import Plan, plan_of
+from runs.tournament.schedule import Plan, plan_of, steps_of_generation
 from runs.tournament.tracking import island_rows, parent_curves
 from runs.tournament.worker import Request, Stopped
 from runs.tracking.tournament_logger import (
@@ -127,6 +127,11 @@ def run_tournament(
                 f"{tournament.name}: {tournament.config.count} islands, "
                 f"{plan.spent(len(plan.rounds)):,} steps in all, {placement.description}; "
                 f"folder {folder.path}"
+            )
+            first = plan.rounds[0].steps // steps_of_generation(tournament.base)
+            progress.message(
+                f"each island trains {first:,} generations before the first choice; where a single "
+                "run of the whole budget would not converge, train one"
             )
             stop = stack.enter_context(graceful_stop())
             crew = stack.enter_context(Processes(folder, placement, stop))
