@@ -12,7 +12,7 @@ from egan.config import GameConfig
 from egan.context import Context
 from egan.determinism import send
 from egan.games.game import Batch, Samples, joined, rows
-from egan.optimizer import adam
+from egan.optimizer import Late, adam, corrections
 from egan.replay import replayed
 from egan.state import Genome, Network, Weights, extremes, weights_of
 from egan.streams import Purpose
@@ -30,7 +30,7 @@ def train_critics(
     parents: Sequence[Genome],
     config: GameConfig,
     run: Run,
-    before: Mapping[str, Tensor | None],
+    late: Mapping[str, Late | None],
     pools: Mapping[str, Tensor],
 ) -> tuple[dict[str, Network], dict[str, Tensor], dict[str, float]]:
     """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors.
@@ -41,7 +41,7 @@ def train_critics(
         parents: the survivors.
         config: the game's, with the settings of the state.
         run: calls one of `egan.gradients` in a context.
-        before: each critic's `steps_before_introduction`, see `egan.optimizer.adam`.
+        late: when each critic's layers are introduced.
         pools: earlier fakes, by name, which the critics see again.
 
     Returns:
@@ -59,7 +59,7 @@ def train_critics(
         fake, kept = _replayed(context, fake, kept, update, updates)
         for role in critics:
             loss, trained[role] = _step(
-                context, role, trained[role], real, fake, inputs, update, config, run, before[role]
+                context, role, trained[role], real, fake, inputs, update, config, run, late[role]
             )
             losses.append((role, update, loss))
     # Read together, once: each reading waits for the device. Nothing is adopted before.
@@ -105,7 +105,7 @@ def _step(
     update: int,
     config: GameConfig,
     run: Run,
-    before: Tensor | None,
+    late: Late | None,
 ) -> tuple[Tensor, Network]:
     """Return a critic's loss (), and the critic after one optimiser step."""
     step = context.generation * config.discriminator.updates + update
@@ -122,13 +122,9 @@ def _step(
         context, critic.weights, real, fake, inputs, mix, strengths,
         role=role, loss=config.discriminator.loss, due=tuple(due),
     )  # fmt: skip
-    params, moments = adam(
-        critic.weights.params,
-        gradient,
-        critic.moments,
-        config.optimizer.at(context.shown, critic=True),
-        before,
-    )
+    settings = config.optimizer.at(context.shown, critic=True)
+    own = corrections(settings.betas, critic.moments.step + 1, late)
+    params, moments = adam(critic.weights.params, gradient, critic.moments, settings, own)
     return loss, Network(Weights(params, buffers), moments)
 
 

@@ -34,7 +34,7 @@ from egan.data.draws import AnyDraws, draws_of
 from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
-from egan.optimizer import Settings, adam
+from egan.optimizer import Corrections, Settings, adam, corrections
 from egan.schedule import Schedule
 from egan.state import EvolutionState, Genome, Moments, Network, Weights, extremes, weights_of
 from egan.streams import Purpose, torch_stream
@@ -86,8 +86,8 @@ class Engine:
         self._draws: dict[int, AnyDraws] = {}
         self._recordings = Recordings(record)
         self._schedule = Schedule.of(config, self.game)
-        self._before = {
-            role: self._schedule.steps_before_introduction(
+        self._late = {
+            role: self._schedule.late(
                 function,
                 config.population.steps
                 if role in self.game.generators
@@ -200,7 +200,7 @@ class Engine:
         context, config = self.context(state.generation), self._config_in(state)
         parents = tuple(self._adopt(context, state, child) for child in survivors)
         critics, pools, report = train_critics(
-            context, state.critics, parents, config, self._run, self._before, state.pools
+            context, state.critics, parents, config, self._run, self._late, state.pools
         )
         after = EvolutionState(state.generation + 1, parents, critics, state.settings, pools)
         return after, report | dict(survivors[0].report)
@@ -246,6 +246,10 @@ class Engine:
             mutations=mutations,
         )  # fmt: skip
         settings = self._config_in(state).optimizer.at(context.shown)
+        late = {
+            role: corrections(settings.betas, network.moments.step + 1, self._late[role])
+            for role, network in parent.items()
+        }
         children, made, reports = [], [], []
         for job, descent in zip(ordered, found, strict=True):
             if isinstance(descent, str):
@@ -253,7 +257,7 @@ class Engine:
                 continue
             loss, directions, ratio = descent
             networks = {
-                role: self._descend(settings, role, network, gradient, buffers[role])
+                role: _descended(network, gradient, buffers[role], settings, late[role])
                 for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
             made.append((job, networks))
@@ -266,23 +270,6 @@ class Engine:
                 for (job, networks), (loss, total, *ratio) in zip(made, numbers, strict=True)
             ]
         return sorted(children, key=lambda child: jobs.index(child.job))
-
-    def _descend(
-        self,
-        settings: Settings,
-        role: str,
-        network: Network,
-        gradient: Tensor,
-        buffers: Mapping[str, Tensor],
-    ) -> Network:
-        params, moments = adam(
-            network.weights.params,
-            gradient,
-            network.moments,
-            settings,
-            self._before[role],
-        )
-        return Network(Weights(params, buffers), moments)
 
     # ----------------------------------------------------------------------------------- evaluation
 
@@ -364,6 +351,17 @@ class Engine:
 
 def _untrained(weights: Weights) -> Network:
     return Network(weights, Moments.zeros_like(weights.params))
+
+
+def _descended(
+    network: Network,
+    gradient: Tensor,
+    buffers: Mapping[str, Tensor],
+    settings: Settings,
+    late: Corrections | None,
+) -> Network:
+    params, moments = adam(network.weights.params, gradient, network.moments, settings, late)
+    return Network(Weights(params, buffers), moments)
 
 
 def _report(ratio: float | None = None) -> dict[str, float]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from egan.ramp import NUMBER, NUMBER_OR_RAMP, RAMP, Decay, Ramp, value_at, within
 from egan.state import Moments
 
+NEGLIGIBLE = 2.0**-26  # 1 less this is 1 in float32
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[
     Momentum,
@@ -61,27 +62,62 @@ class OptimizerConfig(BaseModel, extra="forbid", frozen=True):
         return Settings(rate, (betas[0], value_at(betas[1], images)), self.eps)
 
 
+class Late(NamedTuple):
+    """For networks that grow: when the layers were introduced.
+
+    Attributes:
+        before: the steps before a parameter's layer was introduced, in which its gradients were
+            zero, (P,).
+        most: the largest of them.
+    """
+
+    before: Tensor
+    most: int
+
+
+class Corrections(NamedTuple):
+    """The corrections 1 - b^age of both moments in a step, (P,) each; None: all are 1."""
+
+    step: int
+    first: Tensor | None
+    second: Tensor | None
+
+
+def corrections(betas: tuple[float, float], step: int, late: Late | None) -> Corrections | None:
+    """Return the corrections that count from each layer's introduction, or None: from step 1.
+
+    So a late layer learns as if it had an optimiser of its own. A power for every parameter costs
+    more than the rest of a step, so siblings share them, and those that are 1 are left out.
+    """
+    if late is None:
+        return None
+    youngest = max(1, step - late.most)
+    age = (step - late.before).clamp_(min=1)
+    first, second = (None if beta**youngest < NEGLIGIBLE else 1 - beta**age for beta in betas)
+    return Corrections(step, first, second)
+
+
 def adam(
     params: Tensor,
     gradient: Tensor,
     moments: Moments,
     settings: Settings,
-    steps_before_introduction: Tensor | None = None,
+    late: Corrections | None = None,
 ) -> tuple[Tensor, Moments]:
     """Return the parameters (P,) and moments after one step along `gradient` (P,).
 
-    `steps_before_introduction` (P,) is for networks that grow: the number of steps before a
-    parameter's layer was introduced, in which its gradients were zero. Its bias correction counts
-    from there, as if the layer had an optimiser of its own.
+    `late` are the step's `corrections` for networks that grow.
     """
     learning_rate, (beta1, beta2), eps = settings
     t = moments.step + 1
     m = torch.lerp(moments.first, gradient, 1 - beta1)  # m_t = b1 m_{t-1} + (1 - b1) g
     v = (moments.second * beta2).addcmul_(gradient, gradient, value=1 - beta2)  # v_t, of g^2
-    if steps_before_introduction is not None:
-        age = (t - steps_before_introduction).clamp_(min=1)
-        m_hat, v_hat = m / (1 - beta1**age), v / (1 - beta2**age)
-        return params - learning_rate * m_hat / (v_hat.sqrt() + eps), Moments(m, v, t)
+    if late is not None:
+        assert late.step == t, (late.step, t)
+        m_hat = m if late.first is None else m / late.first
+        v_hat = v if late.second is None else v / late.second
+        direction = (learning_rate * m_hat).div_(v_hat.sqrt().add_(eps))
+        return params - direction, Moments(m, v, t)
     denominator = (v.sqrt() / sqrt(1 - beta2**t)).add_(eps)  # sqrt(v_hat) + eps
     step_size = learning_rate / (1 - beta1**t)
     return torch.addcdiv(params, m, denominator, value=-step_size), Moments(m, v, t)

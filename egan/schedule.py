@@ -9,7 +9,6 @@ run, a replica or a sampler can ask for any generation.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import (
@@ -22,6 +21,7 @@ from egan.backbones.progressive.growth import (
 )
 from egan.config import GameConfig
 from egan.games.game import Game
+from egan.optimizer import Late
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,8 @@ class Schedule:
             return generation * self.updates * self.size
         return images_shown(generation, self.growth, self.updates)
 
-    def steps_before_introduction(
-        self, function: NetworkFunction, steps: int, device: torch.device
-    ) -> Tensor | None:
-        """Return for each parameter (P,) the optimiser steps before its layer was introduced.
+    def late(self, function: NetworkFunction, steps: int, device: torch.device) -> Late | None:
+        """Return when a network's layers are introduced, in its optimiser's steps.
 
         `steps` is the number per generation. None: all layers compute from the start.
         """
@@ -85,4 +83,4 @@ class Schedule:
             return None
         sizes = torch.tensor([shape.numel() for _, shape in function.layout])
         before = torch.tensor(first, dtype=torch.float32) * steps
-        return before.repeat_interleave(sizes).to(device)
+        return Late(before.repeat_interleave(sizes).to(device), max(first) * steps)

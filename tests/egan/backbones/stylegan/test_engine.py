@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from egan import gradients
@@ -14,7 +16,7 @@ from egan.data.draws import Draws
 from egan.discriminator import DiscriminatorConfig
 from egan.engine import Engine
 from egan.mutations import resolve
-from egan.optimizer import Settings, adam
+from egan.optimizer import Late, Settings, adam, corrections
 from egan.replica import EngineReplica
 from egan.state import Moments, checksum
 from egan.streams import Purpose
@@ -158,16 +160,19 @@ def test_a_layer_keeps_its_initial_bits_until_it_comes_in_and_moves_from_then_on
                 assert all(not torch.equal(old[name], new[name]) for name in late)
 
 
-def test_a_late_layer_learns_as_with_an_adam_of_its_own():
+@pytest.mark.parametrize("betas", [(0.0, 0.99), (0.5, 0.2)])
+def test_a_late_layer_learns_as_with_an_adam_of_its_own(betas):
     stream = torch.Generator().manual_seed(1)
-    params, late = torch.randn(9, generator=stream), torch.tensor([0.0] * 5 + [4.0] * 4)
+    params = torch.randn(9, generator=stream)
+    late, settings = Late(torch.tensor([0.0] * 5 + [4.0] * 4), 4), Settings(0.1, betas, 1e-8)
     parts = [torch.nn.Parameter(params[:5].clone()), torch.nn.Parameter(params[5:].clone())]
-    theirs = [torch.optim.Adam([part], 0.1, (0.0, 0.99)) for part in parts]
+    theirs = [torch.optim.Adam([part], 0.1, betas) for part in parts]
     moments = Moments.zeros_like(params)
-    for step in range(10):
+    for step in range(20):
         gradient = torch.randn(9, generator=stream)
         gradient[5:] *= step >= 4
-        params, moments = adam(params, gradient, moments, Settings(0.1, (0.0, 0.99), 1e-8), late)
+        own = corrections(betas, step + 1, late)
+        params, moments = adam(params, gradient, moments, settings, own)
         for part, optimizer, own in zip(parts, theirs, gradient.split([5, 4]), strict=True):
             part.grad = own.clone()
             if part is parts[0] or step >= 4:
@@ -177,10 +182,21 @@ def test_a_late_layer_learns_as_with_an_adam_of_its_own():
 
 def test_ages_count_the_optimisers_steps():
     engine = engine_of(population={"steps": 3})
-    late = engine._before["generator"], engine._before["discriminator"]
-    assert [part.unique().tolist() for part in late] == [[0, 9], [0, 6]]
-    assert engine_of(growth=None)._before["generator"] is None
-    assert engine_of(growth={"start": 16})._before["generator"] is None
+    late = engine._late["generator"], engine._late["discriminator"]
+    assert [part.before.unique().tolist() for part in late] == [[0, 9], [0, 6]]
+    assert [part.most for part in late] == [9, 6]
+    assert engine_of(growth=None)._late["generator"] is None
+    assert engine_of(growth={"start": 16})._late["generator"] is None
+
+
+@given(st.floats(0, 0.999), st.integers(1, 60), st.integers(0, 30))
+def test_corrections_that_are_left_out_are_1_to_the_bit(beta, step, most):
+    """Dividing by a correction of 1 changes nothing, so leaving it out changes no bit."""
+    before = torch.tensor([0.0, most])
+    found = corrections((beta, beta), step, Late(before, most))
+    plain = 1 - beta ** (step - before).clamp_(min=1)
+    for own in (found.first, found.second):
+        assert torch.equal(torch.ones(2) if own is None else own, plain)
 
 
 def test_a_fixed_size_is_played_without_a_stage():
