@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from fitness.features.base import FeatureSpace, Progress
+from fitness.metrics.covered import classes_covered, divergence_from_equal
 from fitness.metrics.fid import frechet_distance
 from fitness.metrics.kid import kernel_distance
 from fitness.metrics.mixtures import mixture_scores, overlap
@@ -132,6 +133,14 @@ def _is(_real: Observation | None, fake: Observation) -> dict[str, float]:
     return {"is": fake.logits.result()[0]}
 
 
+def _covered(_real: Observation | None, fake: Observation) -> dict[str, float]:
+    assert fake.histogram is not None
+    return {
+        "classes-covered": float(classes_covered(fake.histogram)),
+        "classes-kl": divergence_from_equal(fake.histogram),
+    }
+
+
 def _ssim(_real: Observation | None, fake: Observation) -> dict[str, float]:
     assert fake.pairs is not None
     return {"ssim": diversity(fake.pairs)}
@@ -148,6 +157,8 @@ _COMPUTE: dict[str, Callable[[Observation | None, Observation], dict[str, float]
     "mmd": _mmd,
     **dict.fromkeys(GROUPS["prdc"], _prdc),
     "is": _is,
+    "classes-covered": _covered,
+    "classes-kl": _covered,
     "ssim": _ssim,
     "ms-ssim": _ms_ssim,
 }

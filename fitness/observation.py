@@ -31,6 +31,7 @@ class Observation:
         features: (count, D), float32.
         logits: the inception score's sums.
         pairs: images drawn for similarity.
+        histogram: how many images the space's classifier takes for each class, (K,).
     """
 
     space: str
@@ -41,6 +42,7 @@ class Observation:
     features: Tensor | None = None
     logits: InceptionScore | None = None
     pairs: Pairs | None = None
+    histogram: Tensor | None = None
 
     @property
     def has(self) -> set[Need]:
@@ -50,6 +52,7 @@ class Observation:
             "features": self.features,
             "logits": self.logits,
             "pairs": self.pairs,
+            "histogram": self.histogram,
         }
         return {need for need, part in parts.items() if part is not None}
 
@@ -86,7 +89,7 @@ def check_metrics(
             raise ValueError(f"metric {name!r} is of images by class: fitness.classes")
         if metric.need == "latents":
             raise ValueError(f"metric {name!r} is of a generator's latent space, not of images")
-        if metric.need == "logits" and space.classes is None:
+        if metric.need in ("logits", "histogram") and space.classes is None:
             raise ValueError(
                 f"metric {name!r} needs a classifier's logits, which space {space.name!r} lacks; "
                 "take space 'classifier', 'inception' or 'efficientnet-lite0'"
@@ -117,7 +120,7 @@ def observe(
         batches: uint8 (N, C, H, W), of any N.
         space: what embeds them.
         count: how many to take; the rest of the stream is not read.
-        needs: what to gather: "statistics", "features", "logits", "pairs".
+        needs: what to gather: "statistics", "features", "logits", "pairs", "histogram".
         seed: of the random choices behind "logits" and "pairs".
         shape: of one image, if already known from the other side.
         stage: what the progress callback, and errors, call these images.
@@ -187,6 +190,7 @@ class _Parts:
         self._features: Tensor | None = None
         self._logits: InceptionScore | None = None
         self._pairs: Pairs | None = None
+        self._histogram: Tensor | None = None
         if "statistics" in needs:
             self._moments = RunningStatistics(space.dimension, space.device)
         if "features" in needs:
@@ -194,6 +198,9 @@ class _Parts:
         if "logits" in needs:
             assert space.classes is not None
             self._logits = InceptionScore(count, space.classes, seed=seed, device=space.device)
+        if "histogram" in needs:
+            assert space.classes is not None
+            self._histogram = torch.zeros(space.classes, dtype=torch.int64, device=space.device)
         self.done = 0
 
     def take(self, batch: Tensor) -> None:
@@ -230,6 +237,9 @@ class _Parts:
         if self._logits is not None:
             assert classes is not None
             self._logits.update(classes)
+        if self._histogram is not None:
+            assert classes is not None
+            self._histogram += torch.bincount(classes.argmax(1), minlength=classes.shape[1])
 
     def observation(self) -> Observation:
         """Return all parts.
@@ -255,4 +265,5 @@ class _Parts:
             self._features,
             self._logits,
             self._pairs,
+            self._histogram,
         )

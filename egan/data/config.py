@@ -68,6 +68,14 @@ class DigitsConfig(_FiniteConfig):
     flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
 
 
+class StackedDigitsConfig(_FiniteConfig):
+    """Three of scikit-learn's digits as colours, 1,000 modes (see `egan.data.stacked`)."""
+
+    source: Literal["stacked-digits"] = "stacked-digits"
+    count: int = Field(default=25_600, ge=1, le=1_000_000, description="triples drawn at random")
+    resolution: Resolution | None = 16
+
+
 class AvatarsConfig(_FiniteConfig):
     """Colour avatars, drawn once by optional packages (see `egan.data.avatars`)."""
 
@@ -147,6 +155,7 @@ class PackedConfig(_FileConfig):
 DataConfig = Annotated[
     GaussiansConfig
     | DigitsConfig
+    | StackedDigitsConfig
     | AvatarsConfig
     | IdxConfig
     | CifarConfig

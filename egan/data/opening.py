@@ -17,6 +17,7 @@ from egan.data.config import (
     IdxConfig,
     ImagesConfig,
     PackedConfig,
+    StackedDigitsConfig,
 )
 from egan.data.decoding import READ, SUFFIXES, kind_of
 from egan.data.digits import open_digits
@@ -32,6 +33,7 @@ from egan.data.pair_config import EmojiLinesConfig, GlyphsConfig, PairsConfig
 from egan.data.pair_files import open_pairs
 from egan.data.pairs import PairSource
 from egan.data.source import DataError, ImageSource, check_regular
+from egan.data.stacked import open_stacked_digits
 
 _BEGINNING = 2**10  # bytes of a file that tell what it is
 _KINDS = {
@@ -109,6 +111,8 @@ def _open(config: DataConfig) -> Source:
             return open_gaussians(config)
         case DigitsConfig():
             return open_digits(config)
+        case StackedDigitsConfig():
+            return open_stacked_digits(config)
         case AvatarsConfig():
             return open_avatars(config)
         case IdxConfig():

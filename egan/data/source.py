@@ -79,6 +79,7 @@ class ImageSource:
         tags: (N, T) float32, finite, or None.
         tag_names: what each of the T numbers is, or None.
         origin: where labels and tags came from, and what was left out.
+        layers: labelled grey images that the channels were drawn from, or None.
         flip: whether draws mirror images at random.
         skipped: (file, reason) of what was left out on opening.
         digest: the content's hash where it is known already; see `fingerprint`.
@@ -97,6 +98,7 @@ class ImageSource:
     tags: np.ndarray | None = None
     tag_names: tuple[str, ...] | None = None
     origin: Origin = Origin()
+    layers: "ImageSource | None" = None
 
     kind: ClassVar[Literal["images"]] = "images"
 

@@ -17,7 +17,9 @@ from typing import Literal
 
 from fitness.suggestion import nearest
 
-Need = Literal["statistics", "features", "logits", "pairs", "points", "latents", "classes"]
+Need = Literal[
+    "statistics", "features", "logits", "pairs", "points", "latents", "classes", "histogram"
+]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ METRICS: dict[str, Metric] = {
         Metric("density", "features", True, True, NEAREST + 1),
         Metric("coverage", "features", True, True, NEAREST + 1),
         Metric("is", "logits", True, False, SPLITS),
+        # Of data whose classes are equally frequent, such as stacked digits.
+        Metric("classes-covered", "histogram", True, False, 1),
+        Metric("classes-kl", "histogram", False, False, 1),
         # Similarity within the samples: high where they are all alike (Odena et al. 2017).
         Metric("ssim", "pairs", False, False, 2),
         Metric("ms-ssim", "pairs", False, False, 2),

@@ -18,6 +18,7 @@ from fitness.features import SPACES, FeatureSpace, Progress, WeightsError
 from fitness.features.classifier import RECIPE, ClassifierSpace, check_labelled
 from fitness.features.module import ModuleSpace
 from fitness.features.pixels import PixelSpace
+from fitness.features.stacked import StackedSpace
 from fitness.metrics.names import nearest_name
 from fitness.statistics import Statistics
 from runs.evaluation.weights import efficientnet_space, inception_space
@@ -37,18 +38,29 @@ def open_space(
 ) -> FeatureSpace:
     """Return a feature space for images (C, H, W); `classifier` learns from the real ones' labels.
 
+    Where each channel is a labelled image of its own, it learns from these, and is `stacked`.
+
     Raises:
         ValueError: no such space, or it needs what the real side does not have.
     """
-    labelled = None
-    learns = name == "classifier" and weights is None
-    if learns and isinstance(real, ImageSource) and real.labels is not None:
-        # Copies, for torch takes no read-only memory map.
-        images, labels = np.array(real.images), np.array(real.labels)
-        labelled = (torch.from_numpy(images), torch.from_numpy(labels))
-    return feature_space(
+    labelled, layers = None, None
+    if name == "classifier" and weights is None and isinstance(real, ImageSource):
+        layers = real.layers
+        labelled = _labelled(layers or real)
+    space = feature_space(
         name, shape=shape, labelled=labelled, weights=weights, device=device, progress=progress
     )
+    if layers is None:
+        return space
+    assert isinstance(space, ClassifierSpace)
+    return StackedSpace(space, shape[0])
+
+
+def _labelled(source: ImageSource) -> tuple[Tensor, Tensor] | None:
+    if source.labels is None:
+        return None
+    # Copies, for torch takes no read-only memory map.
+    return torch.from_numpy(np.array(source.images)), torch.from_numpy(np.array(source.labels))
 
 
 def feature_space(
