@@ -1,4 +1,4 @@
-"""What the default run makes: `train digits`, as a user calls it, judged by classical methods."""
+"""What digits' runs make, as a user calls them, judged by classical methods."""
 
 import subprocess
 import sys
@@ -22,17 +22,17 @@ def real() -> tuple[np.ndarray, np.ndarray]:
     return source.images.reshape(len(source.images), -1).astype(np.float32), source.labels
 
 
+def call(folder: Path, *arguments: str) -> None:
+    command = [sys.executable, str(ROOT / "run_evolution.py"), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory) -> np.ndarray:
     folder = tmp_path_factory.mktemp("quality")
-
-    def call(*arguments: str) -> None:
-        command = [sys.executable, str(ROOT / "run_evolution.py"), *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    call("train", "digits", "--output", "run")
-    call("sample", "run", "--count", "1000", "--seed", "1", "--out", "samples.npz")
+    call(folder, "train", "digits", "--output", "run")
+    call(folder, "sample", "run", "--count", "1000", "--seed", "1", "--out", "samples.npz")
     images = np.load(folder / "samples.npz")["images"]
     assert images.shape == (1000, 16, 16, 1) and images.dtype == np.uint8
     return images.reshape(1000, -1).astype(np.float32)
@@ -56,3 +56,18 @@ def test_samples_lie_near_real_digits_but_do_not_copy_them(real, fake):
     assert (generated < closest_hundredth).mean() <= 0.02
     # Near: the typical sample is within the reach of an unusual real digit.
     assert np.median(generated) < np.quantile(held_out, 0.99)
+
+
+def test_digits_that_are_asked_for_are_what_a_classifier_of_real_ones_sees(real, tmp_path):
+    images, labels = real
+    classifier = SVC(gamma="scale", C=10).fit(images[::2], labels[::2])
+    call(tmp_path, "train", "digits-conditional", "--output", "run")
+    right = []
+    for digit in "0123456789":
+        asked = ("--class", digit, "--count", "100", "--seed", "1", "--out", "samples.npz")
+        call(tmp_path, "sample", "run", *asked)
+        with np.load(tmp_path / "samples.npz") as arrays:
+            fakes = arrays["images"].reshape(100, -1).astype(np.float32)
+            assert (arrays["labels"] == int(digit)).all()
+        right.append((classifier.predict(fakes) == int(digit)).mean())
+    assert np.mean(right) >= 0.9 and min(right) >= 0.75, right
