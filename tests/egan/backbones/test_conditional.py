@@ -11,6 +11,7 @@ from egan.backbones import (
     MaxoutConfig,
     MLPConfig,
     ProGANConfig,
+    R3GANConfig,
     StyleGANConfig,
     build_networks,
 )
@@ -32,6 +33,7 @@ BACKBONES = {
     "dcgan": (DCGANConfig(latent=5, width=4), (3, 16, 16)),
     "dcgan, instance": (DCGANConfig(latent=5, width=4, generator_norm="instance"), (3, 16, 16)),
     "dcgan, concat": (DCGANConfig(latent=5, width=4, condition="concat"), (3, 16, 16)),
+    "r3gan": (R3GANConfig(latent=5, width=8, blocks=1, group=4), (1, 16, 16)),
     "progan": (ProGANConfig(**SMALL), (1, 16, 16)),
     "stylegan": (StyleGANConfig(style=5, mapping_layers=2, **SMALL), (1, 16, 16)),
 }
