@@ -67,7 +67,16 @@ def open_pairs(config: PairsConfig) -> PairSource:
 
 
 def _packed_apart(config: PairsConfig, target: Path) -> PairSource:
-    """Return two packed folders or arrays as pairs: row n belongs to row n."""
+    """Return two packed folders or arrays as pairs: row n belongs to row n.
+
+    Raises:
+        DataError: they do not fit each other or the config, or a test part is asked for.
+    """
+    if config.split == "test":
+        raise DataError(
+            f"{config.path} and {target}: two packed sets have no test part; for scores take one "
+            "of the layouts with parts (data.path without data.target)"
+        )
     a, b = (
         open_packed(PackedConfig(path=path))
         if is_packed(path)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from runs.cli.endings import muted, plain_errors, showing
-from runs.cli.options import choice_of, choice_options, device_option
+from runs.cli.options import choice_of, choice_options, device_option, needs_suffix
 
 
 @click.command()
@@ -46,6 +46,12 @@ from runs.cli.options import choice_of, choice_options, device_option
               help="Of avatars: the parts and colours that are separability's attributes "
               "[default: the data's labels].")  # fmt: skip
 @choice_options
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Of a translator: write a page of its test images with their scores.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @showing
 @plain_errors
@@ -57,28 +63,59 @@ def evaluate(
     snapshot: str | int,
     survivor: int,
     raw: bool,
+    page: Path | None,
     **options: Any,
 ) -> None:
     """Score a run's generator, or any system's images, in a stated protocol.
 
     IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
     such as fid-classifier-10k; only values of the same name may be compared. The values are kept
-    in RUN_DIR/evaluations and in the run's MLflow record.
+    in RUN_DIR/evaluations and in the run's MLflow record. A run that translates images is scored
+    by l1, psnr, ssim and kid on the test part of its data.
     """
     from runs.display.progress import bars
     from runs.evaluation.commands import Options, assess
     from runs.evaluation.records import render
+    from runs.store.folder import RunFolder
+    from runs.translation.scoring import is_translator
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     told = tuple(label.strip() for label in labels.split(",")) if labels else None
     choice = choice_of(snapshot, survivor, raw)
     asked = Options(metrics=names, labels=told, choice=choice, **options)
+    if is_translator(RunFolder(subject)):
+        _score_translator(RunFolder(subject), asked, page, as_json)
+        return
+    if page is not None:
+        raise click.UsageError("--page is for runs that translate images")
     with bars() as progress:
         found = assess(subject, asked, progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         render(found)
+
+
+def _score_translator(folder: Any, options: Any, page: Path | None, as_json: bool) -> None:
+    from runs.common.errors import printable
+    from runs.display.progress import bars
+    from runs.translation.page import write_page
+    from runs.translation.scoring import rows, score_run
+
+    if page is not None:
+        needs_suffix(page, ".html")
+    with bars() as progress:
+        found, ways = score_run(folder, options, progress)
+    if page is not None:
+        write_page(page, found, ways)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(printable(f"{found['subject']} ({found['snapshot']}) on {found['against']}"))
+    for name, value, better in rows(found["values"]):
+        click.echo(f"  {name:32} {value:>10}  {better} is better")
+    for key in ("file", "mlflow"):
+        click.echo(printable(f"{key}: {found[key]}"))
 
 
 @click.command()

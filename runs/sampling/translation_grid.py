@@ -65,7 +65,13 @@ def _triples(*columns: np.ndarray) -> np.ndarray:
 
 def visible(images: np.ndarray) -> np.ndarray:
     """Return images (N, C, H, W) as they can be looked at, uint8 (N, H, W, 3), without opacity."""
-    if images.dtype == np.uint16:
-        images = (images // 257).astype(np.uint8)
+    images = to_bytes(images)
     colour = images[:, :3] if images.shape[1] > 2 else images[:, :1].repeat(3, 1)
     return colour.transpose(0, 2, 3, 1)
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Return images as uint8: of 16 bits, the upper ones."""
+    if images.dtype == np.uint16:
+        return ((images.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.array(images)

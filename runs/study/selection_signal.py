@@ -7,6 +7,7 @@ the noise says whether selection can tell them apart. Nothing of the run is chan
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,19 @@ class Judges:
         mutations = {name: resolve(name) for name in config.population.mutations}
         device = prepare_device("cpu", config.execution.threads)
         self.own = Engine(config, source, mutations, device)
-        self._gamma = config.fitness.gamma
+        self._weights = config.fitness.weights
         self._others = [
             Engine(config.model_copy(update={"seed": seed}), source, mutations, device)
             for seed in other_seeds(config.seed, draws)
         ]
 
     def fitness(self, state: EvolutionState, children: list[Child]) -> np.ndarray:
-        """Return F = Fq + gamma Fd of the children on each judge's draw, (R, C)."""
+        """Return F, the weighted sum of the objectives, of the children on each draw, (R, C)."""
         rows = []
         for judge in self._others:
             scores = judge.evaluate(state, children)
             values = (scores[child.job.index].values for child in children)
-            rows.append([quality + self._gamma * diversity for quality, diversity in values])
+            rows.append([sum(map(mul, self._weights, objectives)) for objectives in values])
         return np.array(rows)
 
 

@@ -78,7 +78,7 @@ class Health:
         scored = [score.values for score in entry.scores if score.finite and score.values]
         if not scored:
             return None  # there was nothing to choose
-        best = max(quality for quality, _ in scored)
+        best = max(quality for quality, *_ in scored)
         right = self._right(entry)
         if best >= NO_CHANCE or (right is not None and right < SURE):
             self._hopeless_since = None
@@ -90,7 +90,7 @@ class Health:
         if WINNER in self._told or since < WON:
             return None
         self._told.add(WINNER)
-        quality, diversity = max(scored, key=lambda values: values[0])
+        quality, diversity, *_ = max(scored, key=lambda values: values[0])
         ratio = abs(self._config.fitness.gamma * diversity) / max(quality, 1e-300)
         return self._victory(since, quality, right, ratio)
 
