@@ -12,6 +12,7 @@ from runs.common.files import read_json, write_json
 from runs.common.formats import STAMP, format_of, upgraded
 from runs.config.schema import RunConfig
 from runs.store.budgets import AXES, Spent
+from runs.store.class_values import ClassValues
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, Scoring, read_journal
 from runs.tracking.metrics import EVALUATION, SPENT
@@ -27,11 +28,15 @@ Status = Literal["finished", "failed", "unfinished"]
 
 @dataclass(frozen=True)
 class Point:
-    """A scoring: what had been spent by then, by axis, and the metrics by full name."""
+    """A scoring: what had been spent by then, by axis, and the metrics by full name.
+
+    `classes` are the values by class, of metrics that have any.
+    """
 
     generation: int
     spent: Mapping[str, float]
     values: Mapping[str, float]
+    classes: Mapping[str, ClassValues] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def _read_journal(record: Record, folder: RunFolder, config: RunConfig) -> Recor
     generations, wins = [], []
     for line in journal_lines(folder):
         if isinstance(line, Scoring):
-            points.append(Point(line.generation, spent.values(), line.values))
+            points.append(Point(line.generation, spent.values(), line.values, line.classes))
             continue
         spent.add(line)
         children += _children(line, places)

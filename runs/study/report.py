@@ -20,6 +20,7 @@ from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
 from runs.common.formats import STAMP
 from runs.common.hints import hint
+from runs.study.class_tables import class_tables
 from runs.study.comparison import (
     Comparison,
     MetricComparison,
@@ -48,6 +49,9 @@ CAPTIONS = {
     "told apart.",
     "curves": "The same runs against six prices. On generations a strategy's extra children cost "
     "nothing; on generator steps and seconds it pays for them. Further left is cheaper.",
+    "classes": "Each class's value at the last scoring, the median over the seeds; grey is what "
+    "real samples come to in the generated ones' place. A dot far from the others is a class that "
+    "is missing or drawn badly.",
     "samples": "Samples of the run nearest to each strategy's median; crosses mark true modes.",
     "wins": "Which mutation made the survivors. Equal shares are what blind choice gives; a single "
     "colour is selection that always says the same.",
@@ -254,6 +258,8 @@ def _page(
         answer=answer(comparison) + signal_sentences(signals),
         warnings=comparison.warnings,
         metrics=[_metric_rows(metric) for metric in comparison.metrics],
+        classes=class_tables(comparison),
+        strategies=comparison.strategies,
         pictures=[_picture(name, path) for name, path in pictures.items()],
         runs=[_run_row(record, comparison.metrics[0].metric) for record in comparison.records],
         first=comparison.metrics[0].metric,

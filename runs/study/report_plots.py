@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from fitness.metrics.names import MetricName
 from runs.store.budgets import AXES
+from runs.study.class_tables import class_tables, draw_tables
 from runs.study.comparison import Comparison, MetricComparison, typical_run
 from runs.study.curves import scorings
 from runs.study.mutation_plots import lineages, quality_and_diversity, wins
@@ -35,6 +36,7 @@ def draw_all(comparison: Comparison, signals: Signals, folder: Path) -> dict[str
     keep("final", final_results(comparison))
     for metric in comparison.metrics:
         keep(f"curves-{MetricName.parse(metric.metric).metric}", curves(comparison, metric))
+    keep("classes", draw_tables(class_tables(comparison), comparison.strategies))
     keep("samples", sample_grids(comparison))
     keep("wins", wins(records))
     keep("pareto", quality_and_diversity(records))
