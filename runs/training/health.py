@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from egan.discriminator import UNANCHORED
 from runs.config.schema import RunConfig
 from runs.store.journal import Entry, Event
 
@@ -131,6 +132,6 @@ def remedies(config: RunConfig) -> list[str]:
     found.append(f"optimizer.discriminator_learning_rate={rate / 4:g}")
     if discriminator.updates > 1:
         found.append("discriminator.updates=1")
-    if "heuristic" not in config.population.mutations:
+    if discriminator.loss not in UNANCHORED and "heuristic" not in config.population.mutations:
         found.append("population.mutations=[heuristic]")
     return found

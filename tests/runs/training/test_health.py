@@ -87,6 +87,12 @@ def test_every_remedy_is_an_override_that_changes_the_config():
         assert load_config("paper-cifar10", ["data.path=x", remedy]) != config
 
 
+def test_no_remedy_is_refused_where_d_compares_reals_with_fakes():
+    game = ["discriminator.loss=relativistic", "population.mutations=[relativistic]"]
+    for remedy in remedies(load_config("digits", game)):
+        load_config("digits", [*game, remedy])
+
+
 def test_what_was_told_before_a_stop_is_not_repeated():
     health = Health(CONFIG)
     health.recall(Event(3, 0.0, FAILS, {"operator": "b", "why": "x"}))
