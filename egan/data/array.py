@@ -31,7 +31,8 @@ def open_array(config: ArrayConfig) -> ImageSource:
     """
     path = config.path
     if not path.is_file():
-        raise DataError(f"{path}: no such file; data.path must lead to {config.wanted}")
+        reason = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {reason}; data.path must lead to {config.wanted}")
     about, left_out = Annotations(labels_from="a .npy file holds images alone"), LeftOut()
     if zipfile.is_zipfile(path):
         stored, about, left_out = _read_npz(path, config.key)
@@ -133,7 +134,10 @@ def _images_key(
         return "images"
     candidates = [name for name, info in members.items() if _dimensions(archive, info, path) >= 3]
     if len(candidates) != 1:
-        raise DataError(f"{path}: set data.key to the array of images; its arrays: {found}")
+        raise DataError(
+            f"{path}: say which array holds the images, by data.key in a config or --key of the "
+            f"command prepare; its arrays: {found}"
+        )
     return candidates[0]
 
 

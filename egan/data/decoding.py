@@ -25,6 +25,7 @@ MAX_PIXELS = 2**26
 """An image of more pixels (8,192 x 8,192) is refused: a few bytes may claim any size."""
 MAX_SCANS = 100
 """A JPEG file of more is refused: each decodes the whole image again, and takes a few bytes."""
+BEGINNING = 2**10  # bytes that tell what a file is
 SMALLEST = 4  # pixels of a side; an enlarged smaller image is one flat colour
 _START_OF_SCAN = b"\xff\xda"  # which a JPEG's compressed data never contain
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF's tag, and one of its values
@@ -120,16 +121,16 @@ def open_picture(content: bytes) -> "Image":
         return turned
 
 
-def kind_of(content: bytes) -> str:
-    """Say what a file is, by its first bytes."""
+def kind_of(content: bytes, cut: bool = False) -> str:
+    """Say what a file is, by its first bytes; `cut`: it could not be read as an image."""
     if not content:
         return "it is empty"
     for magic, kind in _MAGIC:
         if content.startswith(magic):
-            damaged = kind.removeprefix("a ").partition(" ")[0].upper() in FORMATS
+            damaged = cut and kind.removeprefix("a ").partition(" ")[0].upper() in FORMATS
             return f"it begins as {kind}, but is damaged or cut" if damaged else f"it is {kind}"
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "it begins as a WebP image, but is damaged or cut"
+        return f"it {'begins as' if cut else 'is'} a WebP image{', but is damaged or cut' * cut}"
     if content[4:8] == b"ftyp":
         brand = content[8:12].decode("ascii", "replace")
         return f"it is an HEIF, AVIF or video file (brand {brand})"
@@ -154,7 +155,7 @@ def _opened(content: bytes) -> "Image":
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except OSError:  # not of these formats, or Pillow cannot begin with it
-        raise DataError(f"no image that is read ({READ}): {kind_of(content)}") from None
+        raise DataError(f"no image that is read ({READ}): {kind_of(content, cut=True)}") from None
     _check(image, content)
     return image
 

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from egan.data.annotations import some
 from egan.data.config import IdxConfig
 from egan.data.npz import ArrayError, check_expansion
 from egan.data.resize import resize_images
@@ -128,7 +129,14 @@ def _find_images(folder: Path, split: str) -> Path:
         raise DataError(
             f"{folder}: several sets of images ({', '.join(found)}); set data.path to one of them"
         )
-    raise DataError(f"{folder}: no {parts[0]}-images-idx3-ubyte[.gz] in this folder")
+    others = sorted(e.name for e in folder.iterdir() if _IMAGES_NAME.fullmatch(e.name))
+    hint = (
+        f"; there is {some(others)}: name it as the path, or choose its part, by data.split in a "
+        "config or --split of the command prepare"
+    )
+    raise DataError(
+        f"{folder}: no {parts[0]}-images-idx3-ubyte[.gz] in this folder{hint if others else ''}"
+    )
 
 
 def _left_out(images: Path) -> tuple[tuple[str, int], ...]:

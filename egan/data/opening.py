@@ -19,7 +19,7 @@ from egan.data.config import (
     PackedConfig,
     StackedDigitsConfig,
 )
-from egan.data.decoding import READ, SUFFIXES, kind_of
+from egan.data.decoding import BEGINNING, READ, SUFFIXES, kind_of
 from egan.data.digits import open_digits
 from egan.data.emoji import open_emoji_lines
 from egan.data.gaussians import GaussianMixture, open_gaussians
@@ -35,7 +35,6 @@ from egan.data.pairs import PairSource
 from egan.data.source import DataError, ImageSource, check_regular
 from egan.data.stacked import open_stacked_digits
 
-_BEGINNING = 2**10  # bytes of a file that tell what it is
 _KINDS = {
     "packed": "a packed set, which prepare wrote",
     "idx": "a set in MNIST's format",
@@ -171,7 +170,7 @@ def _instead(path: Path) -> str:
     """Return what lies in a folder without images: sets that could be named, or kinds of files."""
     if path.is_file():
         with path.open("rb") as file:
-            return f": {kind_of(file.read(_BEGINNING))}"
+            return f": {kind_of(file.read(BEGINNING))}"
     entries = sorted(path.iterdir())
     if (path / "data_batch_1").is_file():
         return (
@@ -180,7 +179,10 @@ def _instead(path: Path) -> str:
     sets = [entry.name for entry in entries if _is_set(entry)]
     if sets:
         return f", but {some(sets)} in it can be read: name one of them"
-    return f"; it holds {describe_kinds(entry.name for entry in entries)}" if entries else "; empty"
+    files = describe_kinds(entry.name for entry in entries if entry.is_file())
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    parts = [files, *([f"the folders {some(folders)}"] if folders else [])]
+    return f"; it holds {' and '.join(filter(None, parts)) or 'nothing'}"
 
 
 def _is_set(path: Path) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from egan.data.decoding import BEGINNING, kind_of
 from egan.data.npz import check_expansion
 from egan.data.source import DataError, inside
 
@@ -102,7 +103,9 @@ class Archive:
         try:
             self._archive = zipfile.ZipFile(path)
         except Exception as error:  # zipfile raises a dozen kinds on damaged archives
-            raise DataError(f"{path}: not a readable .zip: {error}") from error
+            with path.open("rb") as file:
+                kind = kind_of(file.read(BEGINNING))
+            raise DataError(f"{path}: not a readable .zip ({error}): {kind}") from error
         self._entries: dict[str, zipfile.ZipInfo] = {}
         for info in self._archive.infolist():
             self._check(info)

@@ -8,6 +8,8 @@ import click
 from runs.cli.endings import muted, plain_errors
 from runs.common.hints import hint
 
+SIZES = (8, 16, 32, 64, 128, 256)  # that the preset images64 can make
+
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
@@ -27,6 +29,9 @@ from runs.common.hints import hint
               "[default: as they are found].")  # fmt: skip
 @click.option("--bits", type=click.IntRange(8, 16),
               help="How many bits 16-bit grey images use [default: 16].")  # fmt: skip
+@click.option("--split", type=click.Choice(["train", "test"]),
+              help="Of MNIST's or CIFAR's files: which to pack [default: train].")  # fmt: skip
+@click.option("--key", metavar="NAME", help="The images' name in an .npz of several arrays.")
 @click.option("--skip-bad", is_flag=True, help="Skip unreadable images and list them.")
 @click.option("--force", is_flag=True, help="Overwrite images that were prepared in DEST before.")
 @muted
@@ -50,7 +55,7 @@ def prepare(
 
     from egan.data import detect_source, open_source
     from egan.data import prepare as pack
-    from egan.data.config import ImagesConfig, PackedConfig
+    from egan.data.config import PackedConfig
     from egan.data.report import report_of
     from runs.common.errors import printable
     from runs.display.progress import bars
@@ -58,11 +63,8 @@ def prepare(
     config = detect_source(source)
     given = options | {"channels": None if channels is None else int(channels)}
     given = {name: value for name, value in given.items() if value is not None}
-    if given and not isinstance(config, ImagesConfig):
-        raise click.UsageError(
-            f"{', '.join(f'--{name}' for name in given)}: for image files, and {source} holds "
-            f"{config.source} data"
-        )
+    if other := [f"--{name}" for name in given if name not in type(config).model_fields]:
+        raise click.UsageError(f"{', '.join(other)}: {source} holds data of source {config.source}")
     config = config.model_copy(update=given)
     with bars() as progress:
         manifest = pack(
@@ -78,5 +80,8 @@ def prepare(
     for line in report_of(open_source(PackedConfig(path=dest))):
         click.echo(printable(line))
     click.echo(f"{dest}: {manifest.count} images of {' x '.join(map(str, manifest.shape))}")
-    keys = ["data.source=packed", f"data.path={dest}"]
-    click.echo(f"train on them: {hint('train', 'images64', set=keys)}")
+    if resolution in SIZES:
+        keys = ["data.source=packed", f"data.path={dest}"]
+        click.echo(f"train on them: {hint('train', 'images64', set=keys)}")
+    else:
+        click.echo(f"note: the presets make images of {', '.join(map(str, SIZES))} pixels")

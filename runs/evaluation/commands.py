@@ -189,10 +189,11 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
     plan = _planned(subject, options)
     samples = subject.draw(plan.count, options.seed)
     record: dict[str, Any] = {"against": None, "data": None, "devices": _devices(subject)}
+    record["read"] = list(subject.read)
     real: Source | Statistics | None = None
     if plan.of_images or _learns(plan, options):
         real, record["against"], record["data"] = _real_side(subject, options)
-        record["read"] = [] if isinstance(real, Statistics) else report_of(real)
+        record["read"] += [] if isinstance(real, Statistics) else report_of(real)
     if isinstance(real, Statistics):
         of_images = plan.of_images if options.metrics else ["fid"]
         plan = replace(plan, space=real.space, of_images=of_images)

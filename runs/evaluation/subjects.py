@@ -9,6 +9,7 @@ from torch import Tensor
 
 from egan.data import ImageSource, Source, open_source
 from egan.data.config import DataConfig
+from egan.data.report import report_of
 from fitness.metrics.names import BY_CLASS, METRICS, expand_metrics
 from runs.common.errors import ConfigError
 from runs.evaluation.classes import class_names
@@ -45,6 +46,7 @@ class Subject:
         data: the config of the data that it was trained on, if they are known.
         classes: names of the classes that samples can be asked for; None: they cannot.
         draw_classes: `draw_classes(labels, seed)` gives batches of samples of these classes (N,).
+        read: what was read of images, in lines.
     """
 
     shape: tuple[int, ...]
@@ -59,6 +61,7 @@ class Subject:
     data: DataConfig | None = None
     classes: tuple[str, ...] | None = None
     draw_classes: Callable[[Tensor, int], Iterable[Tensor]] | None = None
+    read: tuple[str, ...] = ()
 
 
 def run_subject(run: RunFolder, choice: Choice, device: Asked = "auto") -> tuple[Subject, int]:
@@ -140,6 +143,7 @@ def images_subject(path: Path, resolution: int | None, device: Asked = "auto") -
         opened_device(device),
         classes=None if images.labels is None else class_names(images),
         draw_classes=draw_classes,
+        read=tuple(report_of(images)),
     )
 
 

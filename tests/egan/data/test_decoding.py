@@ -142,6 +142,8 @@ def test_what_cannot_be_read_says_what_it_is(content, message):
 def test_what_a_file_is_is_said_of_any_bytes():
     for start in range(256):
         assert kind_of(bytes([start])) and kind_of(bytes([start]) * 300)
+    assert kind_of(saved(FLAT, "PNG")) == "it is a PNG image"
+    assert kind_of(saved(FLAT, "WEBP")) == "it is a WebP image"
 
 
 def test_enlarged_and_animated_images_are_said_and_packed(tmp_path):
