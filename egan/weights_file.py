@@ -52,7 +52,7 @@ def _sha256(path: Path) -> str:
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read here: {error.strerror}; give the folder of a generator, as "
-            "`run-evolution convert` writes it, and on every machine with a worker"
+            "the command convert writes it, and on every machine with a worker"
         ) from None
 
 

@@ -5,6 +5,7 @@ uses a fixture that does. A test without a mark is a unit test, which must do no
 raises where it does.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
@@ -34,6 +35,8 @@ OF_PATHS = {
     "tests/runs/tournament/test_tracking.py": "mlflow",
 }
 """The tier of all tests in a file."""
+
+OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all commands
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("no-deadline", deadline=None)
@@ -68,6 +71,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
+def unknown_options(command: str, text: str) -> set[str]:
+    """Return options in a command's output that are none of its own or of a command named there."""
+    named = [name for name in main.commands if name == command or re.search(rf"\b{name}\b", text)]
+    if command not in main.commands:
+        return set()
+    known = {name for each in named for p in main.commands[each].params for name in p.opts}
+    found = re.findall(r"(?<![\w/'.-])--[a-z][a-z-]+", text)
+    return set(found) - known - OF_OTHERS
+
+
 @pytest.fixture(scope="session")
 def invoke() -> Callable[..., Result]:
     """Call the command in this process; anything but an exit status is raised."""
@@ -76,6 +89,8 @@ def invoke() -> Callable[..., Result]:
         result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="run-evolution")
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
+        if result.exit_code and "No such option" not in result.output:
+            assert not unknown_options(str(arguments[0]), result.output)
         return result
 
     return call

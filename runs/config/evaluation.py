@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from fitness.metrics.names import METRICS, expand_metrics
+from runs.common.hints import hint
 
 Action = Literal["warn", "stop", "fork"]
 
@@ -61,8 +62,8 @@ class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
         if of_latents := [metric for metric in expanded if METRICS[metric].need == "latents"]:
             raise ValueError(
                 f"metrics: {', '.join(of_latents)} look into a generator's latent space, which is "
-                f"for `run-evolution evaluate RUN_DIR --metrics {of_latents[0]}`, not for every "
-                "scoring of a run"
+                f"for `{hint('evaluate', 'RUN_DIR', metrics=of_latents[0])}`, not for scorings "
+                "while a run evolves"
             )
         wanted = {"best": self.best, "collapse.metric": self.collapse and self.collapse.metric}
         for key, metric in wanted.items():

@@ -77,9 +77,9 @@ def find_inception(path: str | Path | None = None) -> Path:
         f"the Inception-v3 weights are missing. Get {INCEPTION_NAMES[0]} from torch-fidelity's "
         f"GitHub release v0.2.0, or {INCEPTION_NAMES[1]} from pytorch-fid's release fid_weights "
         f"(the same {INCEPTION_BYTES:,} bytes, SHA-256 {INCEPTION_SHA256}); put it into "
-        f"{checkpoints}, or name it by --weights PATH or the environment variable "
-        f"{INCEPTION_VARIABLE}. Without it, use space 'classifier' (labelled data) or "
-        "'efficientnet-lite0'"
+        f"{checkpoints}, or name it by the environment variable {INCEPTION_VARIABLE} or, for the "
+        "command evaluate, by --weights PATH. Without it, use space 'classifier' (labelled data) "
+        "or 'efficientnet-lite0'"
     )
 
 

@@ -160,8 +160,8 @@ def _sampler_maker(
     game = game_of(config, card)
     if not isinstance(game, NoiseGame):
         raise ConfigError(
-            "this run translates images, and makes none from noise: translate images with "
-            "`run-evolution translate RUN IMAGE...`, and score it with `run-evolution evaluate RUN`"
+            "this run translates images, and makes none from noise: translate images with the "
+            "command translate, and score the run with the command evaluate"
         )
     schedule = Schedule.of(config, game)
     generation = exported.generation

@@ -116,8 +116,7 @@ def translator_of(
     game, backbone = game_of(config, card), config.backbone
     if not isinstance(game, PairedGame | UnpairedGame):
         raise ConfigError(
-            "this run makes samples from noise, and translates no images: see `run-evolution "
-            "sample RUN`"
+            "this run makes samples from noise, and translates no images: take the command sample"
         )
     assert card.partner is not None and isinstance(backbone, TranslationBackbone)
     weights = weights_in(game, config, exported, survivor, raw)
