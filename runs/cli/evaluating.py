@@ -23,8 +23,10 @@ from runs.cli.options import choice_of, choice_options, device_option, needs_suf
 @click.option(
     "--metrics",
     metavar="A,B,...",
-    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; of a run's latent space: ppl, "
-    "separability; of a mixture: modes, high-quality, kl [default: what fits the data].",
+    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; of samples by class: ifid, ikid, "
+    "gan-train, gan-test, class-accuracy, or by-class for these five; of a run's latent space: "
+    "ppl, separability; of a mixture: modes, high-quality, kl, mode-accuracy [default: what fits "
+    "the data].",
 )
 @click.option(
     "--space",
