@@ -1,7 +1,7 @@
 """What to draw pairs of images from, or two sets: one small config per source, as `config`."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -81,6 +81,16 @@ class PairsConfig(PairBase):
     )
     target_channels: Channels | None = Field(None, description="the same of B")
     skip_bad: bool = Field(False, description="leave out unusable pairs, and list them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_is_given(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("path") in (None, ""):
+            raise ValueError(
+                "path is required: set data.path to a folder or .zip with A and B side by side in "
+                "train/, with A/train and B/train, or with trainA and trainB"
+            )
+        return values
 
     @field_validator("path", "target")
     @classmethod

@@ -19,6 +19,8 @@ NEED_A_PATH = {
     "fashion-conditional",
     "conditional-mnist",
     "cifar-conditional",
+    "pix2pix-facades",
+    "cyclegan-images",
 }
 
 
