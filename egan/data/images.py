@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 from zipfile import is_zipfile
@@ -94,6 +95,8 @@ class ImageFiles:
     _enlarged: list[int] = field(default_factory=list)  # sides
     _animated: int = 0
     _brightest: list[int] = field(default_factory=list)  # of 16-bit images
+    _first: dict[bytes, int] = field(default_factory=dict)  # where an image with these pixels came
+    _contrary: list[tuple[int, int]] = field(default_factory=list)  # equal images of two classes
 
     @property
     def name(self) -> str:
@@ -109,6 +112,12 @@ class ImageFiles:
             notes.append(
                 f"{len(self._enlarged)} images are smaller than {side} x {side} and were enlarged, "
                 f"the smallest from {min(self._enlarged)} x {min(self._enlarged)}"
+            )
+        if self._contrary:
+            first, second = (self.names[place] for place in self._contrary[0])
+            notes.append(
+                f"{len(self._contrary)} images are equal to one of another class, such as {second} "
+                f"to {first}"
             )
         if self._animated:
             notes.append(f"{self._animated} files hold several frames, and the first was read")
@@ -130,7 +139,7 @@ class ImageFiles:
                 channels = channels or len(image)
                 if len(image) == channels:
                     good += 1
-                    self._note(outcome)
+                    self._note(position, outcome)
                     yield position, image
                     continue
                 outcome = (
@@ -158,7 +167,12 @@ class ImageFiles:
         except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
             return str(error) or type(error).__name__
 
-    def _note(self, image: Decoded) -> None:
+    def _note(self, position: int, image: Decoded) -> None:
+        if (labels := self.about.labels) is not None:
+            digest = blake2b(image.pixels.tobytes(), digest_size=16).digest()
+            first = self._first.setdefault(digest, position)
+            if labels[first] != labels[position]:
+                self._contrary.append((first, position))
         if image.side < self.config.resolution:
             self._enlarged.append(image.side)
         if image.brightest is not None:

@@ -1,12 +1,14 @@
 """What was read, in a few lines: wherever data are opened, the same words."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from egan.data.opening import Source
+from egan.data.pairs import PairSource
 from egan.data.source import ImageSource, Origin, by_reason
 
+KINDS = {1: "grey", 3: "colour"}  # of images, by the number of channels
 _SHOWN = 12  # classes or tags in a line; of more, the first, and the extremes
 
 
@@ -27,9 +29,11 @@ class Reading:
 
 def reading_of(source: Source) -> Reading:
     """Return what was read of an opened source."""
+    if isinstance(source, PairSource):
+        notes = (_partners(source),)
+        return Reading(Origin(left_out=by_reason(source.skipped), notes=notes))
     if not isinstance(source, ImageSource):
-        bad = by_reason(source.skipped)
-        return Reading(replace(source.origin, left_out=source.origin.left_out + bad))
+        return Reading(source.origin)
     classes = tags = None
     if source.labels is not None:
         names = source.classes
@@ -41,6 +45,13 @@ def reading_of(source: Source) -> Reading:
         having = np.count_nonzero(source.tags, axis=0).tolist()
         tags = tuple(zip(source.tag_names, having, strict=True))
     return Reading(source.origin, classes, tags)
+
+
+def _partners(source: PairSource) -> str:
+    kind = KINDS.get(len(source.b[0]), f"{len(source.b[0])} channels")
+    if source.aligned:
+        return f"pairs: each has a partner, {kind}"
+    return f"two sets that are no pairs: {len(source.a)} of A, {len(source.b)} of B, {kind}"
 
 
 def report_of(source: Source) -> list[str]:
@@ -59,7 +70,7 @@ def report(
     if len(shape) == 1:
         return [f"data: {name}, points of {shape[0]} coordinates"]
     channels, height, width = shape
-    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    kind = KINDS.get(channels, f"{channels} channels")
     lines = [f"data: {name}, {length or 0:,} of {width} x {height}, {kind}"]
     origin = reading.origin
     if reading.classes is not None:

@@ -66,6 +66,7 @@ from tests.fuzz.sound import (
     style_file,
     style_network,
     style_tensors,
+    tagged_zip,
     torch_bytes,
 )
 
@@ -276,6 +277,14 @@ READERS = {
         (DataError,),
     ),
     "image zip": Reader(file("a.zip", image_zip, damaged_zip), opened(ImagesConfig), (DataError,)),
+    "tags": Reader(file("t.zip", tagged_zip, damaged_zip), opened(ImagesConfig), (DataError,)),
+    "bmp": Reader(file("folder/a.bmp", lambda: image("BMP")), opened(ImagesConfig), (DataError,)),
+    "tiff": Reader(
+        file("folder/a.tif", (lambda: image("TIFF"),
+             lambda: image("TIFF", compression="tiff_adobe_deflate"))),
+        opened(ImagesConfig),
+        (DataError,),
+    ),
     "png": Reader(
         file("folder/a.png", lambda: image("PNG"), damaged_png), opened(ImagesConfig), (DataError,)
     ),

@@ -56,6 +56,17 @@ def image_zip() -> bytes:
 
 
 @cache
+def tagged_zip() -> bytes:
+    def save(stream: io.BytesIO) -> None:
+        with zipfile.ZipFile(stream, "w") as written:
+            written.writestr("x.png", image("PNG"))
+            written.writestr("y.png", image("PNG"))
+            written.writestr("tags.csv", "file,red,round\nx.png,1,0.5\n./y.png,0,-1\n")
+
+    return saved(save)
+
+
+@cache
 def objects() -> bytes:
     """A .npy file of pickled objects that run a command when they are read."""
     array = np.array([Planted()], object)

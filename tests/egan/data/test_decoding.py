@@ -162,6 +162,15 @@ def test_enlarged_and_animated_images_are_said_and_packed(tmp_path):
     assert open_source(PackedConfig(path=tmp_path / "packed")).origin.notes == notes
 
 
+def test_equal_images_of_two_classes_are_said(tmp_path):
+    for name, value in (("cats/a", 1), ("cats/b", 1), ("dogs/c", 1), ("dogs/d", 2)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), value).save(tmp_path / f"{name}.png")
+    note = "1 images are equal to one of another class, such as dogs/c.png to cats/a.png"
+    assert open_source(ImagesConfig(path=tmp_path, resolution=8)).origin.notes == (note,)
+    assert open_source(ImagesConfig(path=tmp_path, resolution=8, labels="none")).origin.notes == ()
+
+
 def test_bad_files_are_counted_by_reason(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     for index in range(3):
