@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -123,6 +124,7 @@ class Processes:
         module = "runs.tournament.worker"
         self._command = [sys.executable, "-m", module, str(folder.path), execution]
         self._free = list(placement.places)
+        self._places = len(placement.places)
         self._log = folder.log.open("a", encoding="utf-8")
         self._stop = stop
         self._workers: list[_Worker] = []
@@ -145,7 +147,9 @@ class Processes:
 
     def work(self, requests: Sequence[Request], watcher: Watcher) -> dict[str, Answer]:
         """Give each request to whichever worker is idle."""
-        waiting, answers = list(requests), dict[str, Answer]()
+        places = max(1, self._places // len(requests))
+        waiting = [replace(request, places=places) for request in requests]
+        answers: dict[str, Answer] = {}
         deaths = dict.fromkeys((request.name for request in requests), 0)
         while len(answers) < len(requests):
             self._hand_out(waiting)

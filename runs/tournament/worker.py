@@ -58,6 +58,7 @@ class Request:
         generation: where to.
         draw: which of the judge's draws; None: it is not judged.
         scored: whether the metrics of the base's evaluation are asked for.
+        places: how many of the places are its share: those of islands that have ended are free.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Request:
     generation: int
     draw: int | None = None
     scored: bool = False
+    places: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Workbench:
         """
         run = RunFolder(self._folder.path / request.folder)
         try:
-            generation, checksum = self._train(run, request.generation, report)
+            generation, checksum = self._train(run, request, report)
         except (Diverged, NoFiniteChild) as error:
             reason = f"{type(error).__name__}: {one_line(error)}"
             return Answer(Judged(request.generation, "", float("inf"), reason), {})
@@ -108,12 +110,14 @@ class Workbench:
         metrics = self._score(run, config, generation) if request.scored else {}
         return Answer(Judged(generation, checksum, fitness), metrics)
 
-    def _train(self, run: RunFolder, generation: int, report: Report) -> tuple[int, str]:
+    def _train(self, run: RunFolder, request: Request, report: Report) -> tuple[int, str]:
+        children = run.load_config().children
+        execution = widened(self._execution, request.places, children)
         deadline = time.monotonic() + BUSY
         while True:
             try:
                 result = resume(
-                    run.path, generation, _Reporter(report), pictures=False, **self._execution
+                    run.path, request.generation, _Reporter(report), pictures=False, **execution
                 )
                 break
             except RunBusy:
@@ -138,6 +142,17 @@ class Workbench:
             return self._evaluator.score(samples, EVALUATION_SEED)
         except ConfigError:  # such as samples that are no numbers
             return {}
+
+
+def widened(execution: Mapping[str, Any], places: int, children: int) -> dict[str, Any]:
+    """Return values of `execution` with the replicas of several places, on a Ray cluster.
+
+    More replicas than children would help nothing; the bits do not depend on their number.
+    """
+    if execution.get("executor") != "ray":
+        return dict(execution)
+    workers = int(execution["workers"])
+    return {**execution, "workers": max(workers, min(children, workers * places))}
 
 
 class _Reporter(Silent):

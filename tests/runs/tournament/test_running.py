@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from populations.selection import NoFiniteChild
 from runs.common.errors import ConfigError
 from runs.config.loading import load_config
 from runs.sampling.opening import sample
@@ -226,3 +227,27 @@ def test_the_report_is_one_page_without_network(whole):
     assert "http" not in page and page.count("data:image/png;base64,") == 3
     for said in ("optimizer.betas.0", f"island {result.values['island']}", "learning_rate:"):
         assert said in page
+
+
+BURNING = "{optimizer.discriminator_learning_rate: {choices: [1.0e+29, 1.0e+30]}}"
+
+
+def test_an_island_that_diverges_is_the_worst_and_the_tournament_goes_on(tiny, tmp_path):
+    """The first island has the base's own rate; all others diverge."""
+    result = play(tiny(genes=BURNING, count="4", steps="500"), tmp_path / "t")
+    assert result.finished and result.values["island"].startswith("00.")
+    first = read_lines(TournamentFolder(result.path).decisions)[0]
+    assert [bool(judged.failure) for judged in first.table.values()] == [False, True, True, True]
+    assert "Diverged" in first.table["01.0"].failure
+    assert inspect_tournament(result.path)["islands"][1]["fitness"] is None
+    write_report(result.path)
+
+
+def test_a_tournament_whose_islands_all_fail_says_so_and_can_be_asked_again(tiny, tmp_path):
+    burning = tiny(genes=BURNING)
+    optimizer = burning.base.optimizer.model_copy(update={"discriminator_learning_rate": 1e30})
+    base = burning.base.model_copy(update={"optimizer": optimizer})
+    burning = type(burning)(burning.config, base)
+    for _ in range(2):
+        with pytest.raises(NoFiniteChild, match=r"no island of .* can go on: Diverged"):
+            play(burning, tmp_path / "t")
