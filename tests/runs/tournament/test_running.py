@@ -251,3 +251,20 @@ def test_a_tournament_whose_islands_all_fail_says_so_and_can_be_asked_again(tiny
     for _ in range(2):
         with pytest.raises(NoFiniteChild, match=r"no island of .* can go on: Diverged"):
             play(burning, tmp_path / "t")
+
+
+def test_images_are_judged_on_some_that_are_not_trained_on(tiny, tmp_path):
+    base = (
+        "{data: {source: digits, resolution: 8}, backbone: {name: dcgan, latent: 4, width: 4}, "
+        "population: {batch: 8, mutations: [heuristic]}, fitness: {batch: 8}, generations: 30, "
+        "execution: {executor: local}, tracking: {enabled: false}, "
+        "evaluation: {every: 10, metrics: [kid], space: pixels, count: 20}}"
+    )
+    judge = "{samples: 16, reals: 30, space: pixels}"
+    result = play(tiny(base=base, steps="100", genes="near", judge=judge), tmp_path / "t")
+    assert result.finished and set(result.values["metrics"]) == {"kid-pixels-20"}
+    run = RunFolder(result.winner)
+    assert run.load_config().data.held_out == 40
+    assert run.load_data().length == 1797 - 40
+    assert load_config(TournamentFolder(result.path).winner).data.held_out == 0
+    assert sample(result.winner, 3).shape == (3, 8, 8, 1)
