@@ -85,6 +85,18 @@ class ConditionCard:
     rows: tuple[tuple[float, ...], ...] | None = None
     digest: str | None = None
 
+    def __post_init__(self) -> None:
+        size = self.conditions.size
+        if self.conditions.kind == "labels":
+            counts = self.counts or ()
+            sound = len(counts) == size and min(counts) >= 0 and sum(counts) > 0
+        else:
+            rows = self.rows or ()
+            sound = bool(rows) and all(len(row) == size and np.isfinite(row).all() for row in rows)
+        if not sound:
+            what = "counts" if self.conditions.kind == "labels" else "rows"
+            raise ValueError(f"the {what} of these {size} {self.conditions.kind} are not theirs")
+
 
 def conditions_of(source: Source, config: DataConfig) -> Conditions | None:
     """Return what `data.condition` asks of an opened source; None: nothing.

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from egan.backbones import BackboneConfig
 from egan.backbones.progressive.growth import Stage
@@ -22,6 +22,7 @@ from runs.store.folder import SHAPE, DataCard, RunFolder
 
 CARD = "generator.json"
 CONDITIONS: TypeAdapter[ConditionCard | None] = TypeAdapter(ConditionCard | None)
+SHOWN: TypeAdapter[int | None] = TypeAdapter(Annotated[int, Field(ge=0)] | None)
 
 
 def save_generator(
@@ -79,7 +80,7 @@ def load_sampler(folder: Path) -> Sampler:
         assert isinstance(game, NoiseGame), "without a partner, nothing is translated"
         weights = read_weights(folder / WEIGHTS, game.generators)
         stage = stage and Stage(**stage)
-        shown = card.get("shown")
+        shown = SHOWN.validate_python(card.get("shown"))
         return Sampler(game, weights, shape, stage, conditions=told, shown=shown)
     except ConfigError:
         raise

@@ -1,5 +1,6 @@
 """Samples of runs with conditions: by class, by tags, in grids, in the latent tools, in files."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch
 from PIL import Image
 
 from egan.data.condition import ConditionCard
+from runs.common.errors import ConfigError
 from runs.config.loading import load_config
 from runs.sampling.conditions import asked_for
-from runs.sampling.generators import load_sampler, save_generator
+from runs.sampling.generators import CARD, load_sampler, save_generator
 from runs.sampling.latent import interpolation, mixing_grid, noise_variation
 from runs.sampling.opening import chosen_snapshot, open_sampler
 from runs.sampling.pictures import image_grid
@@ -158,6 +160,30 @@ def test_a_generators_folder_can_be_asked_as_its_run_can(told, kind, tmp_path):
     asked = torch.eye(own.conditions.conditions.size)
     assert np.array_equal(saved(3, 1, asked[:3]), own(3, 1, asked[:3]))
     assert np.array_equal(saved(9, 1), own(9, 1))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shown": "many"},
+        {"shown": -1},
+        {"game": {"ac_weight": "x"}},
+        {"conditions": {"conditions": {}, "counts": [1]}},
+        {"counts": [0] * 10},
+        {"counts": [1] * 9},
+        {"counts": None},
+    ],
+)
+def test_a_generators_folder_with_damaged_conditions_is_refused(told, changes, tmp_path):
+    folder = RunFolder(told["dcgan"])
+    exported, _ = chosen_snapshot(folder)
+    save_generator(tmp_path / "g", folder.load_config(), folder.load_data(), exported)
+    card = json.loads((tmp_path / "g" / CARD).read_text())
+    place = card["conditions"] if "counts" in changes else card
+    place.update(changes)
+    (tmp_path / "g" / CARD).write_text(json.dumps(card))
+    with pytest.raises(ConfigError, match="does not hold a whole generator"):
+        load_sampler(tmp_path / "g")
 
 
 @pytest.mark.parametrize(("kind", "space"), [("dcgan", "z"), ("stylegan", "z"), ("stylegan", "w")])
