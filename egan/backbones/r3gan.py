@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.functional import conv2d
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.networks import Backbone, Networks, check_condition, refuse
@@ -78,16 +78,19 @@ class R3GANConfig(Backbone, extra="forbid", frozen=True):
 
 
 def resample(x: Tensor, up: bool) -> Tensor:
-    """Double or halve the side of (N, C, H, W) bilinearly, with zeros beyond the border."""
-    taps = 4 - (torch.arange(4, device=x.device, dtype=x.dtype) - 1.5).abs() * 2  # 1, 3, 3, 1
-    kernel = (taps[:, None] * taps / 64)[None, None]
-    maps = x.reshape(-1, 1, *x.shape[2:])
-    maps = (
-        conv_transpose2d(maps, kernel * 4, stride=2, padding=1)
-        if up
-        else conv2d(maps, kernel, stride=2, padding=1)
+    """Double or halve the side of (N, C, H, H) bilinearly, with zeros beyond the border.
+
+    A product with a banded matrix along each axis: many times faster on a CPU than a convolution of
+    single channels, whose derivatives are the slowest part of a step.
+    """
+    side = x.shape[-1] if up else x.shape[-1] // 2
+    fine, coarse = (
+        torch.arange(count, device=x.device, dtype=x.dtype) for count in (2 * side, side)
     )
-    return maps.view(*x.shape[:2], *maps.shape[2:])
+    # Pixel j of the fine grid lies |j - 2 i - 1/2| from pixel i of the coarse one: 3/4, 1/4, or 0.
+    weights = (1 - (fine[:, None] - 2 * coarse - 0.5).abs() / 2).clamp(min=0)
+    along = weights.T if up else weights / 2
+    return ((x @ along).mT @ along).mT
 
 
 class Convolution(Layer):
