@@ -9,6 +9,7 @@ from torch import Tensor
 
 from egan.backbones.translation.config import TranslationBackbone
 from egan.config import GameConfig
+from egan.data.pairs import Partner
 from egan.data.pixels import to_float, to_uint8
 from egan.games import PairedGame, UnpairedGame
 from egan.replica import ExportedState
@@ -120,7 +121,18 @@ def translator_of(
         )
     assert card.partner is not None and isinstance(backbone, TranslationBackbone)
     weights = weights_in(game, config, exported, survivor, raw)
-    shapes = card.shape, card.partner.shape
+    return with_shapes(game, weights, backbone, card.shape, card.partner)
+
+
+def with_shapes(
+    game: PairedGame | UnpairedGame,
+    weights: Mapping[str, Weights],
+    backbone: TranslationBackbone,
+    shape: tuple[int, ...],
+    partner: Partner,
+) -> Translator:
+    """Return the translator of a game of images of A, of `shape`, and their partners."""
+    shapes = shape, partner.shape
     if isinstance(game, PairedGame) and game.reversed:
         shapes = shapes[::-1]
     return Translator(game, weights, backbone, *shapes)

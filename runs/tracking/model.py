@@ -13,7 +13,9 @@ from runs.sampling.conditions import asked_for
 from runs.sampling.generators import load_sampler, save_generator
 from runs.sampling.opening import chosen_snapshot
 from runs.sampling.sampler import Sampler
+from runs.sampling.translator_folder import save_translator
 from runs.store.folder import RunFolder
+from runs.tracking import translator_model
 from runs.tracking.client import default_store
 
 # Models from code: MLflow keeps this text and the packages, and unpickles nothing.
@@ -35,18 +37,26 @@ def log_model(folder: RunFolder, config: RunConfig, uri: str, run_id: str) -> No
     import pandas
 
     exported, name = chosen_snapshot(folder)
+    card = folder.load_data()
     with tempfile.TemporaryDirectory() as temporary, default_store(uri):
         generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
-        sampler = save_generator(generator, config, folder.load_data(), exported)
-        code.write_text(MODEL_CODE, encoding="utf-8")
+        if card.partner is None:
+            sampler = save_generator(generator, config, card, exported)
+            text, signature = MODEL_CODE, signature_of(sampler)
+            example: Any = pandas.DataFrame({"count": [1], "seed": [0]})
+        else:
+            translator = save_translator(generator, config, card, exported)
+            text, signature = translator_model.MODEL_CODE, translator_model.signature_of(translator)
+            example = translator_model.example_of(translator)
+        code.write_text(text, encoding="utf-8")
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             mlflow.pyfunc.log_model(
                 name="generator",
                 python_model=str(code),
                 artifacts={"generator": str(generator)},
                 code_paths=[str(path) for path in project_packages()],
-                signature=signature_of(sampler),
-                input_example=pandas.DataFrame({"count": [1], "seed": [0]}),
+                signature=signature,
+                input_example=example,
                 pip_requirements=["torch", "numpy", "pydantic", "safetensors", "pandas"],
                 metadata={"snapshot": name},
             )
