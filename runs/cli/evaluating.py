@@ -39,7 +39,8 @@ from runs.cli.options import choice_of, choice_options, device_option, needs_suf
     type=click.IntRange(2),
     help="How many images, or pairs of latents [default: 10000 of a run, all of IMAGES].",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Seed of the random draws.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
 @click.option(
     "--resolution", type=click.IntRange(1), help="Resize the images to this side, in pixels."

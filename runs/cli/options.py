@@ -125,7 +125,8 @@ def latent_options(command: Any) -> Any:
     """Add what the commands that look into a latent space have in common."""
     command = choice_options(truncation_options(condition_options(command)))
     for option in (
-        click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+                     help="Seed of the random draws."),
         click.argument("run_dir", type=click.Path(path_type=Path)),
     ):  # fmt: skip
         command = option(command)

@@ -21,7 +21,8 @@ from runs.common.hints import hint
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(1),
               help="How many [default: 64; of a grid by class, about 100].")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Seed of the random draws.")  # fmt: skip
 @click.option(
     "--out",
     required=True,
@@ -43,7 +44,7 @@ def sample(
     out: Path,
     **options: Any,
 ) -> None:
-    """Draw samples from a run: by the averaged generator of its best parent."""
+    """Draw samples from a run, by the averaged generator of its best survivor."""
     from runs.display.progress import bars
     from runs.sampling.generators import is_generator
     from runs.sampling.opening import mixture_centres

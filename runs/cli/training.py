@@ -29,7 +29,8 @@ from runs.common.hints import hint, program
               help="The run's folder [default: outputs/NAME-TIME].")  # fmt: skip
 @click.option("--resume", "mode", default="never", show_default=True,
               type=click.Choice(["never", "auto"]),
-              help="auto: continue the run in --output or checkpoint.mirror, if any.")  # fmt: skip
+              help="auto: continue the run in --output, else the one in checkpoint.mirror; "
+                   "begin it where there is none.")  # fmt: skip
 @execution_options
 @stoppable
 @plain_errors
