@@ -145,8 +145,9 @@ def _labels(source: Source, where: str) -> Conditions:
         return Conditions("labels", modes, tuple(map(str, range(modes))), (1 / modes,) * modes)
     labels, classes = source.labels, source.classes
     if labels is None:
+        why = f" ({source.origin.labels})" if source.origin.labels else ""
         raise DataError(
-            f"{where}: data.condition is labels, and these data have none; label them, or set "
+            f"{where}: data.condition is labels, and these data have none{why}; label them, or set "
             "data.condition=null"
         )
     present = np.unique(labels)

@@ -79,8 +79,7 @@ class DataCard:
 
     def report(self) -> list[str]:
         """Return what was read, in lines."""
-        used = self.condition.kind if self.condition else None
-        unused = tuple(kind for kind in ("labels", "tags") if kind != used)
+        unused = () if self.condition else ("labels", "tags")
         read = self.read or Reading(Origin())
         return report(self.name, self.length, self.shape, read, unused)
 

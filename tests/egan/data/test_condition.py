@@ -139,6 +139,17 @@ def test_data_that_cannot_serve_are_refused_by_name(tmp_path, condition, arrays,
         conditions_of(source, config)
 
 
+def test_why_there_are_no_labels_is_said(tmp_path):
+    for shard in ("00000", "00001"):
+        (tmp_path / shard).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / shard / "a.png")
+    config = ImagesConfig(path=tmp_path, resolution=8, condition="labels")
+    with pytest.raises(DataError, match=r"have none \(the folders 00000, 00001 look like shards"):
+        conditions_of(open_source(config), config)
+    config = config.model_copy(update={"labels": "folders"})
+    assert conditions_of(open_source(config), config).names == ("00000", "00001")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
