@@ -25,6 +25,7 @@ def test_a_translator_without_its_run_translates_alike(letters, aligned, tmp_pat
 
 
 @pytest.mark.mlflow
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # of MLflow's own, imported first
 def test_the_pyfunc_model_takes_images_and_gives_images(letters, tmp_path):
     from runs.tracking.translator_model import example_of, signature_of, translator_model
 
