@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def print_room(text: str) -> None:
     from populations.executors.ray import executor as cluster
 
     execution = ExecutionConfig.model_validate_json(text).model_copy(update={"workers": "auto"})
-    cluster.connect(execution)
+    cluster.connect(execution, (), partial(print, file=sys.stderr))
     device = cluster.choose_device(execution)
     print(json.dumps([device, cluster.worker_count(execution, device, children=sys.maxsize)]))
 

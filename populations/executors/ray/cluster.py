@@ -1,22 +1,24 @@
-"""The Ray executor's use of Ray: joining or starting a cluster, its room, its head, its errors."""
+"""The Ray executor's use of Ray: its room, its head, its errors; see also `joining`."""
 
-import logging
 import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry leaves
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CPU actors from a warning
 # Without its head Ray ends the program, wordlessly for the user, after these seconds; we say it.
-os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "120")
+os.environ.setdefault(RECONNECT, "120")
 # `ray start` protects a cluster by the token it finds. Ray decides once, when it is imported,
 # whether to show it; a program that imports Ray before us decides for itself.
-TOKEN = Path.home() / ".ray" / "auth_token"
+TOKEN = Path("~", ".ray", "auth_token")
+with suppress(RuntimeError):  # a user of whom the system knows no home
+    TOKEN = TOKEN.expanduser()
 if "ray" not in sys.modules and (
     {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or TOKEN.exists()
 ):
@@ -24,17 +26,13 @@ if "ray" not in sys.modules and (
 
 import ray
 from ray import exceptions
-from ray._private import ray_constants
 
 from populations.executors.base import PlacementConfig, WorkerLost, out_of_memory
 
-KNOCK_TIMEOUT = 20.0  # seconds for a head's machine to take a connection
 LOOK = 2.0  # seconds between looks at the head
 HEAD_PATIENCE = 40.0  # seconds until a silent head counts as lost
 SECOND_LOOK = 5.0  # seconds that it then has to prove itself
 CLOSE_TIMEOUT = 20.0  # seconds that leaving a cluster may take
-RAY_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # read when Ray is imported
-LOOPBACK_BEFORE, BEYOND_BEFORE = os.environ.get(RAY_CLUSTERS), ray_constants.ENABLE_RAY_CLUSTER
 NODE = "ray.io/node-id"  # a label that Ray gives every node
 HELD = "held"  # a group of calls with a thread of its own, which answers while a step runs
 LOST = (
@@ -48,42 +46,6 @@ LOST = (
 )
 
 
-def connect(config: PlacementConfig, code: Sequence[Path] = ()) -> None:
-    """Join the cluster of `execution.address` or RAY_ADDRESS; without either start Ray here.
-
-    Raises:
-        ConnectionError: there is no cluster at that address.
-    """
-    address = cluster_address(config)
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        _keep_to_loopback(False)
-        if config.ship_code:
-            modules = [str(path) for path in code]
-            common["runtime_env"] = {"py_modules": modules, "excludes": ["__pycache__"]}
-        try:
-            _knock(address)
-            ray.init(address=address, **common)
-        except (OSError, ValueError, RuntimeError, OverflowError) as error:  # of a port, the last
-            raise ConnectionError(f"no Ray cluster answers at {address!r}: {error}") from None
-        return
-    _keep_to_loopback(True)
-    wanted = 0.0 if config.workers == "auto" else config.workers * cpus_of(config)
-    cpus = max(os.cpu_count() or 1, -int(-wanted // 1))
-    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
-
-
-def _knock(address: str) -> None:
-    """Check that something listens at HOST:PORT, because Ray would try for minutes.
-
-    Raises:
-        OSError: nothing does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_TIMEOUT).close()
-
-
 def is_joined() -> bool:
     """Return whether this process is part of a Ray cluster."""
     return bool(ray.is_initialized())
@@ -92,20 +54,6 @@ def is_joined() -> bool:
 def leave() -> None:
     """Leave the cluster, or stop the one that was started here, even if its head is lost."""
     bounded(ray.shutdown, CLOSE_TIMEOUT)
-
-
-def _keep_to_loopback(only: bool) -> None:
-    """Let Ray, its workers too, listen on the loopback address alone, as it does on a Mac.
-
-    Told an address of 127.0.0.1, it would take the machine's own one instead.
-    """
-    if only:
-        os.environ[RAY_CLUSTERS] = "0"
-    elif LOOPBACK_BEFORE is None:
-        os.environ.pop(RAY_CLUSTERS, None)
-    else:
-        os.environ[RAY_CLUSTERS] = LOOPBACK_BEFORE
-    ray_constants.ENABLE_RAY_CLUSTER = BEYOND_BEFORE and not only
 
 
 def cluster_address(config: PlacementConfig) -> str | None:
@@ -284,6 +232,7 @@ class Head:
 
     def __init__(self) -> None:
         self._address = ray.get_runtime_context().gcs_address
+        self._here = ray.get_runtime_context().get_node_id()
         self._answered = time.monotonic()
         self._suspected: float | None = None
         self._gone: frozenset[str] = frozenset()
@@ -297,8 +246,13 @@ class Head:
         """Do nothing while the head answers.
 
         Raises:
-            WorkerLost: it has not for too long.
+            WorkerLost: it has not for too long, or Ray has died on this machine.
         """
+        if self.lost_here:
+            raise WorkerLost(
+                "Ray's process on this machine, the raylet, has died: it was killed, perhaps for "
+                "want of memory, or it crashed. Where you started Ray yourself, start it again"
+            )
         now = time.monotonic()
         silent = now - self._answered
         if silent <= HEAD_PATIENCE:
@@ -332,6 +286,20 @@ class Head:
             self._wanted.set()
             self._changed.wait_for(lambda: self._answered > asked, timeout=LOOK)
             return node in self._gone
+
+    @property
+    def lost_here(self) -> bool:
+        """Whether Ray has died on this machine: then it ends the program if it is called."""
+        return self._here in self._gone
+
+    def look(self) -> None:
+        """Check again, after a fresh look.
+
+        Raises:
+            WorkerLost: see `check`.
+        """
+        self.is_gone(self._here)
+        self.check()
 
     def close(self) -> None:
         """Stop watching."""

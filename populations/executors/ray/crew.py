@@ -192,8 +192,7 @@ class Crew:
             if started and not starting and settled:
                 return events
             if not here and now - news > SETTLE and not told:
-                unit = self._launcher.unit
-                self._say(f"waiting for a place for a worker: {unit}; {free_resources()}")
+                self._say(self._waited_for())
                 told = True
             if not here and now - begin > self._patience:
                 raise WorkerLost(
@@ -204,6 +203,13 @@ class Crew:
                 )
             missing = [w.placed for w in self._in("waiting")] + [w.started for w in starting]
             self.head.wait(missing, 0.5)
+
+    def _waited_for(self) -> str:
+        """Say what is waited for where no worker has started: a process, or a place."""
+        unit = self._launcher.unit
+        if starting := sum(worker.had_room for worker in self._in("waiting")):
+            return f"waiting for {starting} worker(s) to start: {unit} each"
+        return f"waiting for a place for a worker: {unit}; {free_resources()}"
 
     def _tell_waiting(self) -> list[Event]:
         """Report waiting workers, each once."""
@@ -225,8 +231,9 @@ class Crew:
         is avoided from then on, as long as there are others.
 
         Raises:
-            WorkerLost: it was lost too often, and no other worker is left.
+            WorkerLost: it was lost too often, and no other worker is left; or all of Ray is lost.
         """
+        self.head.look()
         ray.kill(worker.actor)
         reason = one_line(error, 300)
         worker.state = "lost"
@@ -353,7 +360,7 @@ class Crew:
     def dismiss(self) -> None:
         """Stop every worker."""
         self.head.close()
-        for worker in self._workers:
+        for worker in () if self.head.lost_here else self._workers:
             ray.kill(worker.actor)
 
     def _avoid(self, worker: Worker, reason: str) -> Event:

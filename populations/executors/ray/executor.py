@@ -27,13 +27,13 @@ from populations.executors.ray.cluster import (  # first: it sets how Ray is imp
     bounded,
     choose_device,
     cluster_address,
-    connect,
     is_joined,
     leave,
     reason_to_replace,
     worker_count,
 )
 from populations.executors.ray.crew import Crew, Say
+from populations.executors.ray.joining import connect
 from populations.executors.ray.round import Round
 from populations.individual import Job
 
@@ -69,7 +69,7 @@ class RayExecutor:
         """
         self._owns_ray = not is_joined()
         if self._owns_ray:
-            connect(config, code)
+            connect(config, code, say)
         elif config.ship_code:
             raise ValueError(
                 "execution.ship_code: this program has joined Ray already; give the packages to "
@@ -126,7 +126,8 @@ class RayExecutor:
     def close(self) -> None:
         """Stop the workers, and leave Ray if this executor joined it."""
         bounded(self._crew.dismiss, CLOSE_TIMEOUT)
-        self._disconnect()
+        if not self._crew.head.lost_here:
+            self._disconnect()
 
     def processes(self) -> list[int]:
         """Return the process ids of the workers that hold the state."""

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from populations.executors.base import Exported, Outcome, PlacementConfig, Replica, Survivors
-from populations.executors.ray.cluster import NODE, actor_options, places, unit
+from populations.executors.ray.cluster import LOOK, NODE, actor_options, bounded, places, unit
 from populations.individual import Job
 
 
@@ -71,6 +71,7 @@ class Worker:
     state: str = "waiting"
     place: Place | None = None
     hardware: str = ""
+    had_room: bool = False  # when it was asked for, so that only its process is waited for
     since: float = 0.0  # when its successor was asked for, or got its place
     told: bool = False  # that it waits
     proven: bool = False  # it agreed on a generation that it advanced to itself
@@ -102,7 +103,7 @@ class Launcher:
     ) -> None:
         self.unit = unit(config, device)
         self.avoided: set[str] = set()
-        self._factory = ray.put(factory)
+        self._factory = factory  # not in the object store: where that is lost, Ray ends the program
         self._options = actor_options(config, device)
 
     def room(self) -> int:
@@ -111,13 +112,20 @@ class Launcher:
 
     def launch(self, slot: int) -> Worker:
         """Return a new worker, which waits for a place."""
-        return Worker(slot, *self._actor())
+        room = self._free()
+        return Worker(slot, *self._actor(), had_room=room)
 
     def relaunch(self, worker: Worker) -> None:
         """Give a worker whose actor is gone a new one, which waits for a place."""
         worker.state, worker.place, worker.hardware = "waiting", None, ""
         worker.proven, worker.since, worker.told = False, time.monotonic(), False
+        worker.had_room = self._free()
         worker.actor, worker.placed, worker.started = self._actor()
+
+    def _free(self) -> bool:
+        """Return whether there is a place that nobody has taken, as far as the head answers."""
+        free = bounded(ray.available_resources, LOOK) or {}
+        return places(free, self._options) > 0
 
     def _actor(self) -> tuple[Any, Any, Any]:
         options = dict(self._options)

@@ -170,7 +170,8 @@ def test_a_cluster_wants_its_token(by_hand, options, tmp_path):
     process = by_hand.run(*options, "--output", tmp_path / "run", RAY_AUTH_TOKEN_PATH=str(other))
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in stderr, stderr
-    assert "no Ray cluster answers at" in stderr
+    assert "wants a token that this user does not show" in stderr
+    assert len(stderr.splitlines()) == 1
 
 
 @pytest.mark.long
@@ -219,3 +220,22 @@ def test_code_that_is_sent_survives_a_lost_node_and_a_lost_head_ends_the_run(
     assert invoke("train", images_yaml, *generations, "--output", whole).exit_code == 0
     checksum = done.output.split("checksum ")[1].split()[0]
     assert checksum in invoke("inspect", whole).output
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_raylet_that_dies_here_ends_the_run_in_one_line(
+    points_yaml, start, until_lines, tmp_path
+):
+    folder = tmp_path / "run"
+    process = start(
+        *("train", points_yaml, "--executor", "ray", "--workers", "1", "--output", folder),
+        *("--set", "generations=100000"),
+    )
+    until_lines(process, folder, 5)
+    offspring = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in offspring if child.name() == "raylet").kill()
+    stdout, stderr = process.communicate(timeout=150)
+    assert process.returncode == 1, stdout + stderr
+    assert "the raylet, has died" in stderr and f"run-evolution resume {folder}" in stderr
+    assert len(stderr.splitlines()) == 1 and "state-dump" not in stdout

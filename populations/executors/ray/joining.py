@@ -1,0 +1,205 @@
+"""Joining a Ray cluster, or starting Ray here: what can be wrong is found out soon, and named."""
+
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread, Timer
+from typing import Any
+
+from populations.executors.base import PlacementConfig
+from populations.executors.ray.cluster import (  # first: it sets how Ray is imported
+    RECONNECT,
+    cluster_address,
+    cpus_of,
+    leave,
+)
+from populations.messages import one_line
+
+import ray  # isort: skip
+from ray import _raylet, exceptions  # isort: skip
+from ray._private import ray_constants, worker  # isort: skip
+
+Say = Callable[[str], None]
+KNOCK_TIMEOUT = 20.0  # seconds for a head's machine to take a connection
+GREETING_TIMEOUT = 10.0  # seconds for what listens there to say that it speaks gRPC
+HEALTH_TIMEOUT = 45.0  # seconds for a head to let us in; Ray itself gives up after 40
+SILENCE = 5.0  # seconds until a person is told what is waited for
+ORPHAN = "10"  # seconds that Ray's processes, started here, outlive their head
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113, 3.4
+SETTINGS = 4  # the kind of frame that an HTTP/2 server answers with
+RAY_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # read when Ray is imported
+LOOPBACK_BEFORE, BEYOND_BEFORE = os.environ.get(RAY_CLUSTERS), ray_constants.ENABLE_RAY_CLUSTER
+
+
+def connect(config: PlacementConfig, code: Sequence[Path], say: Say) -> None:
+    """Join the cluster of `execution.address` or RAY_ADDRESS; without either start Ray here.
+
+    Args:
+        config: where to, and how much is needed.
+        code: folders and files to send to the nodes, where the config says so.
+        say: told what is waited for, if that takes long.
+
+    Raises:
+        ConnectionError: there is no cluster at that address, or Ray cannot start here.
+    """
+    _connect(config, code, say)
+    # What befalls a worker or a node we say ourselves; Ray adds 20 lines of its logs, twice.
+    worker.print_to_stdstream = lambda *_, **__: None
+
+
+def _connect(config: PlacementConfig, code: Sequence[Path], say: Say) -> None:
+    address = cluster_address(config)
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if not address:
+        _start_here(config, common, say)
+        return
+    _keep_to_loopback(False)
+    if config.ship_code:
+        modules = [str(path) for path in code]
+        common["runtime_env"] = {"py_modules": modules, "excludes": ["__pycache__"]}
+    with _told(say, f"waiting for the Ray cluster at {address!r}"):
+        try:
+            _check(address)
+            ray.init(address=address, **common)
+        except exceptions.AuthenticationError:
+            raise ConnectionError(
+                f"the Ray cluster at {address!r} wants a token that this user does not show: copy "
+                "the head's ~/.ray/auth_token here, or set RAY_AUTH_TOKEN_PATH to a file with it"
+            ) from None
+        except (
+            *(OSError, ValueError, RuntimeError, OverflowError),  # of a port, the last
+            exceptions.RayError,
+        ) as error:
+            reason = one_line(error, 300)
+            raise ConnectionError(f"no Ray cluster answers at {address!r}: {reason}") from None
+
+
+def _start_here(config: PlacementConfig, common: dict[str, Any], say: Say) -> None:
+    """Start Ray on this machine, for this process.
+
+    Raises:
+        ConnectionError: it cannot start.
+    """
+    _keep_to_loopback(True)
+    wanted = 0.0 if config.workers == "auto" else config.workers * cpus_of(config)
+    cpus = max(os.cpu_count() or 1, -int(-wanted // 1))
+    before = os.environ[RECONNECT]
+    os.environ[RECONNECT] = ORPHAN  # this process read it when Ray was imported
+    try:
+        with _told(say, "waiting for Ray to start on this machine"):
+            ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+    except Exception as error:  # of Ray, of its processes, of files
+        leave()
+        raise ConnectionError(_why_not_here(error)) from None
+    finally:
+        os.environ[RECONNECT] = before
+
+
+def _why_not_here(error: Exception) -> str:
+    """Return why Ray could not be started here, and what to change."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp").absolute()
+    reason, otherwise = one_line(error, 300), "or go without Ray: --executor local"
+    if "AF_UNIX" in reason:
+        return (
+            f"Ray cannot start here: the name of its folder for temporary files, {folder}, is too "
+            f"long for a socket. Set TMPDIR to a shorter one, such as /tmp, {otherwise}"
+        )
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    room = shutil.disk_usage(there).free / 2**20
+    return (
+        f"Ray cannot start here: {reason}. It needs memory, and room in its folder for temporary "
+        f"files, {folder} ({room:,.1f} MiB are free; TMPDIR names another folder), with its logs "
+        f"in ray/session_latest/logs. Put that right, {otherwise}"
+    )
+
+
+@contextmanager
+def _told(say: Say, what: str) -> Iterator[None]:
+    """Say what is waited for, if it takes long."""
+    timer = Timer(SILENCE, say, [what])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _check(address: str) -> None:
+    """Check that a Ray head listens at HOST:PORT and lets us in; Ray would try for minutes.
+
+    Raises:
+        OSError: nothing listens there, or something else does.
+        AuthenticationError: it wants another token.
+        RayError: it does not answer as a head does.
+    """
+    host, _, port = address.rpartition(":")
+    if "://" in address or not (host and port.isdecimal()):
+        return  # a name that Ray knows, or another way of joining
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_TIMEOUT) as there:
+        there.settimeout(GREETING_TIMEOUT)
+        there.sendall(HELLO)
+        try:
+            greeting = there.recv(9)
+        except OSError:
+            greeting = b""
+    if len(greeting) < 9 or greeting[3] != SETTINGS:
+        raise OSError("something else listens at that port, no Ray head")
+    _ask(address)
+
+
+def _ask(address: str) -> None:
+    """Ask a head for its cluster, from another thread, so that signals are heard meanwhile.
+
+    Raises:
+        RayError: see `_check`.
+        TimeoutError: it does not answer.
+    """
+    found: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            _raylet.GcsClient(address=address)  # type: ignore[attr-defined]
+        except Exception as error:
+            found.append(error)
+
+    thread = Thread(target=ask, daemon=True)
+    with _mute():
+        thread.start()
+        thread.join(HEALTH_TIMEOUT)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer in {HEALTH_TIMEOUT:g} s")
+    if found:
+        raise found[0]
+
+
+@contextmanager
+def _mute() -> Iterator[None]:
+    """Keep what Ray's own code writes to standard error from there: we say it in our words."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _keep_to_loopback(only: bool) -> None:
+    """Let Ray, its workers too, listen on the loopback address alone, as it does on a Mac.
+
+    Told an address of 127.0.0.1, it would take the machine's own one instead.
+    """
+    if only:
+        os.environ[RAY_CLUSTERS] = "0"
+    elif LOOPBACK_BEFORE is None:
+        os.environ.pop(RAY_CLUSTERS, None)
+    else:
+        os.environ[RAY_CLUSTERS] = LOOPBACK_BEFORE
+    ray_constants.ENABLE_RAY_CLUSTER = BEYOND_BEFORE and not only

@@ -1,0 +1,131 @@
+"""Joining Ray, or starting it: what is wrong is found out soon, and said in one line."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from populations.executors.base import PlacementConfig
+
+ray = pytest.importorskip("ray")
+from populations.executors.ray import joining
+from populations.executors.ray.joining import connect
+
+pytestmark = pytest.mark.ray
+GRPC = bytes((0, 0, 0, joining.SETTINGS, 0, 0, 0, 0, 0))
+
+
+@pytest.fixture
+def listening() -> Iterator[object]:
+    """Listen on a port and answer each connection with what is given; give the address."""
+    servers: list[socket.socket] = []
+
+    def listen(answer: bytes) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+        kept = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    there, _ = server.accept()
+                except OSError:
+                    return
+                there.sendall(answer)
+                kept.append(there)  # open, and silent
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+    yield listen
+    for server in servers:
+        server.close()
+
+
+def refused(address: str | None, said: list[str] | None = None) -> str:
+    """Return why there is no joining."""
+    with pytest.raises(ConnectionError) as error:
+        connect(PlacementConfig(address=address), (), (said if said is not None else []).append)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n"])
+def test_what_is_no_head_is_told_soon(answer, listening, monkeypatch):
+    monkeypatch.setattr(joining, "GREETING_TIMEOUT", 0.2)
+    begin = time.monotonic()
+    address = listening(answer)
+    assert f"answers at '{address}': something else listens at that port" in refused(address)
+    assert "Connection refused" in refused("127.0.0.1:1")
+    assert time.monotonic() - begin < 5
+
+
+def test_a_token_that_is_refused_is_named(listening, monkeypatch, capfd):
+    def client(address: str) -> None:
+        os.write(2, b"[2026 W] gcs_client.cc:210: Failed to get cluster ID\n")
+        raise ray.exceptions.AuthenticationError("Unauthenticated: RPC error: InvalidAuthToken")
+
+    monkeypatch.setattr(joining._raylet, "GcsClient", client)
+    message = refused(listening(GRPC))
+    assert "wants a token" in message and "auth_token" in message
+    assert capfd.readouterr().err == ""
+
+
+def test_a_head_that_does_not_answer_is_waited_for_in_words_and_not_for_ever(
+    listening, monkeypatch
+):
+    for name, seconds in (("HEALTH_TIMEOUT", 0.3), ("SILENCE", 0.1)):
+        monkeypatch.setattr(joining, name, seconds)
+    monkeypatch.setattr(joining._raylet, "GcsClient", lambda address: time.sleep(3))
+    said: list[str] = []
+    address = listening(GRPC)
+    assert "no answer in 0.3 s" in refused(address, said)
+    assert said == [f"waiting for the Ray cluster at {address!r}"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("AF_UNIX path length cannot exceed 107 bytes: /x"), "Set TMPDIR to a shorter one"),
+        (Exception("Timed out waiting for file\n/tmp/x/gcs_server_port"), "MiB are free"),
+        (RuntimeError("cannot allocate memory"), "cannot allocate memory"),
+    ],
+)
+def test_ray_that_cannot_start_here_is_told_with_what_to_do(error, told, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "not" / "there"))
+    seen: list[str] = []
+
+    def init(**arguments: object) -> None:
+        seen.append(os.environ[joining.RECONNECT])
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    message = refused(None)
+    assert message.startswith("Ray cannot start here: ") and told in message
+    assert "--executor local" in message and str(tmp_path) in message
+    # Ray's agents, which inherit it, must not outlive a killed driver for minutes.
+    assert seen == [joining.ORPHAN] and os.environ[joining.RECONNECT] != joining.ORPHAN
+
+
+NOBODY = """
+import os, pwd
+os.environ.pop("HOME", None)
+def unknown(user):
+    raise KeyError("getpwuid(): uid not found: 12345")
+pwd.getpwuid = unknown
+import populations.executors.ray.joining
+"""
+
+
+@pytest.mark.process
+def test_a_user_without_a_home_can_use_ray():
+    done = subprocess.run(
+        [sys.executable, "-c", NOBODY], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
