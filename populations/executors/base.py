@@ -156,8 +156,8 @@ class Executor(Protocol):
     def restore(self, origin: Origin) -> str:
         """Bring every replica to the end of `origin`; return the state's checksum."""
 
-    def close(self) -> None:
-        """Free what the executor holds."""
+    def close(self) -> tuple[dict[str, Any], ...]:
+        """Free what the executor holds; return the events that no step told of."""
 
 
 Recover = Callable[[], Origin]

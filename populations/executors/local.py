@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from populations.executors.base import Exported, Origin, Outcome, Replica, Survivors
 from populations.individual import Job
@@ -41,5 +42,6 @@ class LocalExecutor:
         """Bring the replica to the end of `origin`; return the state's checksum."""
         return self._replica.restore(origin.exported, origin.history)
 
-    def close(self) -> None:
-        """Do nothing: the process holds no more than its memory."""
+    def close(self) -> tuple[dict[str, Any], ...]:
+        """Do nothing: the process holds no more than its memory, and nothing befalls it."""
+        return ()

@@ -145,6 +145,21 @@ def same_handlers() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+def keep_status(status: int) -> None:
+    """Let a signal from here on end the process with a status that is known.
+
+    For the end, where Python and libraries clean up: nothing is left that could be lost.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        with suppress(Exception):
+            sys.stdout.flush()
+        os._exit(status)
+
+    for number in _heeded():
+        signal.signal(number, leave)
+
+
 def _heeded() -> list[int]:
     """Return the signals that end a run: those that whoever started it does not have ignored."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

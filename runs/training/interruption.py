@@ -1,6 +1,7 @@
 """Steps that can be given up: what makes a long generation end when a signal's grace is over."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from populations.executors.base import Executor, Exported, Origin, Outcome, Survivors
 from populations.individual import Job
@@ -46,6 +47,6 @@ class InterruptibleExecutor:
         """Bring every replica to the end of `origin`; return the state's checksum."""
         return self._executor.restore(origin)
 
-    def close(self) -> None:
-        """Free what the executor holds."""
-        self._executor.close()
+    def close(self) -> tuple[dict[str, Any], ...]:
+        """Free what the executor holds; return the events that no step told of."""
+        return self._executor.close()

@@ -1,11 +1,12 @@
 """One process's part in a run: what is opened for it, and closed whatever happens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from egan.discriminator import misfit
 from populations.executors.base import Executor, WorkerLost, out_of_memory
@@ -32,7 +33,7 @@ from runs.training.placement import (
     choose_executor,
     precision_advice,
 )
-from runs.training.record import Record
+from runs.training.record import Record, describe
 from runs.training.recovery import (
     check_data,
     check_end,
@@ -68,6 +69,7 @@ class Session:
 
     Attributes:
         journal: the run's, which no other process can write to now.
+        record: what is written to the journal, and shown.
         status: MLflow's word for how the run ends.
     """
 
@@ -82,6 +84,7 @@ class Session:
         self.writer: SnapshotWriter | None = None
         self.mirror: Mirror = NoMirror()
         self.tracker: Tracker | None = None
+        self.record: Record | None = None
         self.status = "FAILED"
         self._folder = info.folder
         self._pictures = info.pictures
@@ -100,13 +103,19 @@ class Session:
         if self.writer is not None:
             self.writer.close()
         if self.executor is not None:
-            self.executor.close()
+            self._tell(self.executor.close())
         if not isinstance(error, KeyboardInterrupt):  # a second one: be gone
             self.mirror.finish()
             if self.tracker is not None:
                 self._end_record(self.tracker)
         self._folder.replicas.unlink(missing_ok=True)
         self.journal.close()
+
+    def _tell(self, events: Iterable[dict[str, Any]]) -> None:
+        """Write down what befell the workers since the last step, such as in the last export."""
+        for event in events:
+            if self.record is not None:
+                self.record.report(event, describe(event))
 
     def _end_record(self, tracker: Tracker) -> None:
         """Draw the plots and close the record."""
@@ -132,6 +141,7 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
     with Session(info, progress) as session, _with_advice(info.folder):
         health = Health(info.config)
         record = Record(session.journal, progress, info.folder.replicas, health)
+        session.record = record
         past = sound_past(info, progress.stage)
         check_end(info, past)
         watch = Watch(info.config.evaluation, past.scorings, alarms_behind(info.identity))

@@ -12,6 +12,7 @@ autoscaler sees, and join between generations. A lost worker's children go to th
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from populations.executors.base import (
     Exported,
@@ -123,11 +124,12 @@ class RayExecutor:
         self._crew.unreported += events
         return checksum
 
-    def close(self) -> None:
-        """Stop the workers, and leave Ray if this executor joined it."""
+    def close(self) -> tuple[dict[str, Any], ...]:
+        """Stop the workers, and leave Ray if this executor joined it; return untold events."""
         bounded(self._crew.dismiss, CLOSE_TIMEOUT)
         if not self._crew.head.lost_here:
             self._disconnect()
+        return tuple(self._crew.unreported)
 
     def processes(self) -> list[int]:
         """Return the process ids of the workers that hold the state."""

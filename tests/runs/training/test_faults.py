@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from populations.executors.local import LocalExecutor
 from runs import evolve, load_config, resume
 from runs.display.progress import Silent
 from runs.store.journal import Damage, Entry, read_journal
 from runs.store.snapshots import snapshots, verify
+from tests.runs.copies import events
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -157,3 +159,15 @@ def test_what_a_killed_driver_left_half_written_goes_with_the_next_one(points_ru
     (folder / ".mine").write_text("a user's")
     resume(folder, generations=31)
     assert {path.name for path in folder.rglob(".*")} == {".mine"}
+
+
+def test_what_befell_the_workers_in_the_last_export_is_written_down(
+    points_yaml, monkeypatch, tmp_path
+):
+    lost = {"event": "worker-lost", "worker": 1}
+    monkeypatch.setattr(LocalExecutor, "close", lambda self: (lost,))
+    progress = At(-1, lambda: None)
+    assert evolve(load_config(points_yaml), tmp_path / "run", progress).finished
+    (event,) = events(tmp_path / "run")
+    assert (event.kind, event.details, event.generation) == ("worker-lost", {"worker": 1}, 30)
+    assert any("worker lost" in text for text in progress.said)
