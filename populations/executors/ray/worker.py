@@ -123,7 +123,9 @@ class Launcher:
         worker.actor, worker.placed, worker.started = self._actor()
 
     def _free(self) -> bool:
-        """Return whether there is a place that nobody has taken, as far as the head answers."""
+        """Return whether there surely is a place that nobody has taken."""
+        if self.avoided or "label_selector" in self._options:  # which resources say nothing of
+            return False
         free = bounded(ray.available_resources, LOOK) or {}
         return places(free, self._options) > 0
 
