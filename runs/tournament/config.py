@@ -176,7 +176,11 @@ class Tournament:
 
     def to_yaml(self) -> str:
         """Return the tournament with its base spelled out."""
-        values = self.config.model_dump(mode="json", by_alias=True, exclude_none=True)
+        values = self.config.model_dump(mode="json", exclude={"genes"})
+        values["genes"] = {
+            key: gene.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for key, gene in self.prior.items()
+        }
         values["base"] = yaml.safe_load(self.base.to_yaml())
         return yaml.safe_dump(STAMP | values, sort_keys=False)
 

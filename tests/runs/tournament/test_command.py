@@ -50,10 +50,15 @@ def test_keys_of_the_tournament_and_of_its_base_are_told_apart():
 
 
 def test_a_tournaments_file_is_read_as_it_was_written(tiny, tmp_path):
-    tournament = tiny(genes="{optimizer.betas.0: {linear: 0.1, high: 0.9}}", judge="{samples: 99}")
+    tournament = tiny(
+        genes="{optimizer.betas.0: {linear: 0.1, high: 0.9}, fitness.gamma: {log: 1, from: [1]}}",
+        judge="{samples: 99}",
+        schedule="{final_rate: null, interval: 7}",
+    )
     file = tmp_path / "again.yaml"
     file.write_text(tournament.to_yaml())
     again = load_tournament(file)
+    assert again.config.schedule.final_rate is None
     assert again.config.model_dump(exclude={"base"}) == tournament.config.model_dump(
         exclude={"base"}
     )
