@@ -1,5 +1,6 @@
 """Samples of a run, from one of its snapshots, or of a generator's folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from egan.data.config import DataConfig, GaussiansConfig
 from egan.data.gaussians import open_gaussians
 from egan.replica import ExportedState
 from runs.common.errors import ConfigError
+from runs.sampling.conditions import asked_for
 from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator, load_sampler
 from runs.sampling.sampler import Sampler
@@ -70,6 +72,8 @@ def sample(
     which: str | int = BEST,
     truncation: float | None = None,
     device: Asked = "auto",
+    classes: Sequence[str] = (),
+    tags: Sequence[str] = (),
 ) -> np.ndarray:
     """Return samples of a run: uint8 images (N, H, W, C), or points float32 (N, D).
 
@@ -80,14 +84,19 @@ def sample(
         which: the snapshot, see `Choice`.
         truncation: psi, for generators with styles; None: none.
         device: where they are made, see `runs.sampling.device`.
+        classes: names or numbers of the classes that samples are asked for, in turn.
+        tags: the same of tags, each "A,B"; neither: like the data's rows.
 
     Raises:
-        ConfigError: there is no such run, no such snapshot of it verifies, or nothing to truncate.
+        ConfigError: there is no such run, no such snapshot of it verifies, there is nothing to
+            truncate, or it cannot be asked for such conditions.
     """
     if count < 1:
         raise ConfigError(f"count must be at least 1, not {count}")
     sampler, _ = open_sampler(run_dir, Choice(which), device)
-    return sampler.truncated(truncation)(count, seed)
+    asked = asked_for(sampler.conditions, classes, tags)
+    conditions = None if asked is None else asked.cycled(count)
+    return sampler.truncated(truncation)(count, seed, conditions)
 
 
 def open_sampler(

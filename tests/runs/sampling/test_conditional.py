@@ -15,7 +15,7 @@ from runs.config.loading import load_config
 from runs.sampling.conditions import asked_for
 from runs.sampling.generators import CARD, load_sampler, save_generator
 from runs.sampling.latent import interpolation, mixing_grid, noise_variation
-from runs.sampling.opening import chosen_snapshot, open_sampler
+from runs.sampling.opening import chosen_snapshot, open_sampler, sample
 from runs.sampling.pictures import image_grid
 from runs.sampling.sampler import BATCH
 from runs.sampling.styled import StyledGenerator
@@ -111,6 +111,13 @@ def test_a_file_says_what_its_samples_were_asked_for(told, invoke, tmp_path):
     invoke("sample", run, "--class", "7", "--class", "4", "--count", 5, "--out", out)
     with np.load(out) as file:
         assert file["labels"].tolist() == [7, 4, 7, 4, 7]
+
+
+def test_a_program_asks_by_name_too(told):
+    found = sample(told["dcgan"], 5, 1, classes=["7", "4"])
+    assert np.array_equal(found, sampler_of(told["dcgan"])(5, 1, vectors([7, 4, 7, 4, 7])))
+    with pytest.raises(ConfigError, match="no class 'seven'"):
+        sample(told["dcgan"], classes=["seven"])
 
 
 def test_points_are_asked_for_by_mode(told, invoke, tmp_path):
