@@ -8,6 +8,9 @@ from torch import Tensor
 from fitness.metrics.tiles import TILE, product_tiles, squared_norms
 from fitness.statistics import check_features
 
+SCALES = 12  # of the multiscale kernel at most
+FINEST = 0.01  # the reals' mean similarity at its finest scale
+
 # k(x.y, |x|^2, |y|^2), each broadcast to a tile.
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -22,19 +25,32 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
     return lambda product, x, y: torch.exp((2 * product - x - y) / (2 * bandwidth**2))
 
 
-def multiscale_kernel(bandwidth: float, scales: int = 5) -> Kernel:
-    """The mean of Gaussian kernels whose bandwidths halve: b, b / 2, b / 4 and so on.
+def multiscale_kernel(reals: Tensor) -> Kernel:
+    """The mean of Gaussian kernels of halving bandwidths, each divided by its mean over the reals.
 
-    The wide ones see whether the mass is in the right places, the narrow ones its shape there.
+    The widest has `mean_bandwidth`. It goes on while the reals' mean similarity is at least
+    `FINEST`: a narrower kernel would see too few pairs. By the division all scales count alike:
+    the wide ones see whether the mass is in the right places, the narrow ones its shape there,
+    which would else be lost, since few pairs are so near.
+
+    Raises:
+        ValueError: all rows are equal.
     """
+    bandwidth = mean_bandwidth(reals)
+    weights: list[float] = []
+    while len(weights) < SCALES:
+        mean = similarity(reals, gaussian_kernel(bandwidth / 2 ** len(weights)))
+        if weights and mean < FINEST:
+            break
+        weights.append(1 / mean)
 
     def kernel(product: Tensor, x: Tensor, y: Tensor) -> Tensor:
         value = torch.exp((2 * product - x - y).clamp(max=0) / (2 * bandwidth**2))
-        total = value
-        for _ in range(scales - 1):
+        total = weights[0] * value
+        for weight in weights[1:]:
             value = value.square().square()  # exp(-d^2 / (2 (b / 2)^2)) = exp(-d^2 / (2 b^2))^4
-            total = total + value
-        return total / scales
+            total = total + weight * value
+        return total / len(weights)
 
     return kernel
 

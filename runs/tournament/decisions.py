@@ -306,8 +306,8 @@ def _alarm(tournament: Tournament, kept: Kept | None, life: Life, table: Table) 
         return None
     if judged.failure:
         return judged.failure
-    # The unbiased MMD of equal distributions is about 1 / samples, of either sign.
-    limit = config.insurance.factor * (max(kept.fitness, 0.0) + 1 / config.judge.samples)
+    # The unbiased MMD of equal distributions is within some 10 / samples of 0, of either sign.
+    limit = config.insurance.factor * (max(kept.fitness, 0.0) + 10 / config.judge.samples)
     if judged.fitness > limit:
         return (
             f"fitness {judged.fitness:.4g}, more than {limit:.4g}; the best was {kept.fitness:.4g}"

@@ -1,10 +1,10 @@
 """The judge: MMD of an island's averaged generator to reals that neither it nor the report sees.
 
-Gretton et al., JMLR 13 (2012), eq. 3, summed over kernels of several widths. All islands are
-judged on the same noise and the same reals. An endless source has another stream for them; of a
-finite one they are kept from training (`data.held_out`). The first draw ranks; the second one, of
-other noise and other reals, decides between the last state and the one that was kept, since the
-best of many judgements looks better than it is.
+Gretton et al., JMLR 13 (2012), eq. 3, with a kernel of several widths, which count alike. All
+islands are judged on the same noise and the same reals. An endless source has another stream for
+them; of a finite one they are kept from training (`data.held_out`). The first draw ranks; the
+second one, of other noise and other reals, decides between the last state and the one that was
+kept, since the best of many judgements looks better than it is.
 """
 
 import math
@@ -18,7 +18,7 @@ from egan.data.gaussians import GaussianMixture
 from egan.data.pairs import PairSource
 from egan.determinism import prepare_device
 from fitness.features import FeatureSpace
-from fitness.metrics.mmd import mean_bandwidth, multiscale_kernel, similarity, unbiased_mmd
+from fitness.metrics.mmd import multiscale_kernel, similarity, unbiased_mmd
 from populations.seeding import numpy_stream, torch_seed
 from runs.common.errors import ConfigError
 from runs.config.schema import RunConfig
@@ -94,7 +94,7 @@ class Judge:
                 self._space = open_space(name, source, source.shape, device=self.device)
             self._reals = self._features(_images(open_held_out(config.data), draw, count))
         with user_mistakes():
-            self._kernel = multiscale_kernel(mean_bandwidth(self._reals))
+            self._kernel = multiscale_kernel(self._reals)
         self._within = similarity(self._reals, self._kernel)
 
     def fitness(self, folder: RunFolder, generation: int) -> float:

@@ -79,9 +79,9 @@ def test_fitness_is_near_zero_for_the_data_and_worse_for_lost_or_blurred_modes(f
     lost = true[(true[:, 0] < 1)][:300].repeat(2, 0)[:400]
     blurred = true + np.random.default_rng(1).normal(0, 0.5, true.shape)
     best, _ = fitness(true)
-    assert abs(best) < 0.004
-    assert fitness(lost)[0] > best + 0.01
-    assert fitness(blurred)[0] > best + 0.001
+    assert abs(best) < 0.025  # 10 / samples
+    assert fitness(lost)[0] > best + 0.1
+    assert fitness(blurred)[0] > best + 0.1
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
