@@ -14,6 +14,7 @@ from pydantic import (
 
 from egan.backbones import BackboneConfig
 from egan.data.config import DataConfig
+from egan.data.pair_config import PairBase
 from egan.discriminator import UNANCHORED, DiscriminatorConfig, misfit
 from egan.games.rules import GameRules
 from egan.imports import imports
@@ -145,6 +146,16 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
                     f"{key} is {value}, but there are no conditions: set data.condition=labels "
                     f"(or tags), or leave {key} out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_reconstructed(self) -> "GameConfig":
+        if self.fitness.reconstruction is not None and not isinstance(self.data, PairBase):
+            raise ValueError(
+                f"fitness.reconstruction is {self.fitness.reconstruction:g}, but data.source "
+                f"{self.data.source} says of no fake what it should be: it is for translation; "
+                "leave it out"
+            )
         return self
 
 

@@ -78,7 +78,8 @@ class Evaluator:
             if isinstance(real, PairSource):
                 raise ValueError(
                     f"data.source: {real.name} are pairs of images, and these metrics compare "
-                    "samples with one set of reals"
+                    "samples with one set of reals: set evaluation.every=null, and score the run "
+                    "by `run-evolution evaluate RUN`"
                 )
             named = expand_metrics(metrics)
             self._metrics = tuple(name for name in named if name not in BY_CLASS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from egan.backbones import TranslationBackbone
 from egan.discriminator import misfit
 from populations.executors.base import Executor, WorkerLost, out_of_memory
 from populations.population import Population
@@ -201,6 +202,8 @@ def _prepare(
     choice = choose_executor(config.execution)
     check_device(config.execution, choice)
     check_networks(config, info.card)
+    if isinstance(config.backbone, TranslationBackbone):
+        progress.message(f"critic: {config.backbone.patches(info.card.shape)}")
     rules = values_by_rule(config, info.card.shape)
     scorer = Scorer(info, record, watch, make_evaluator(info, progress), stop)
     executor = session.executor = _open_executor(info, choice, stop, progress)

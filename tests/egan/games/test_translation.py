@@ -242,6 +242,11 @@ def test_what_does_not_fit_is_refused():
         engine(False, game={"identity": 0.5})
     with pytest.raises(ValueError, match=r"mlp makes samples from noise.*backbone.name=unet"):
         engine(True, backbone={"name": "mlp"})
+    with pytest.raises(ValueError, match=r"reconstruction is 1, but data.source gaussians says"):
+        GameConfig.model_validate(
+            {"data": {"source": "gaussians"}, "backbone": {"name": "mlp"},
+             "fitness": {"reconstruction": 1}}
+        )  # fmt: skip
     one = engine(True)
     assert isinstance(one.game, PairedGame)
     genes = {role: n.weights for role, n in one.initial_state().parents[0].networks.items()}
