@@ -5,12 +5,15 @@ uses a fixture that does. A test without a mark is a unit test, which must do no
 raises where it does.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 
 import click
+import matplotlib
+import matplotlib.font_manager  # starts a process where its list of fonts is not cached yet
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
@@ -37,6 +40,9 @@ OF_PATHS = {
 """The tier of all tests in a file."""
 
 OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all commands
+
+# That list serves all tests, whatever cache they have.
+os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_cachedir())
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("no-deadline", deadline=None)
