@@ -42,23 +42,33 @@ def average_by_rule(batch: int) -> float:
 class PopulationConfig(BaseModel, extra="forbid", frozen=True):
     """How many parents there are and how they are varied."""
 
-    survivors: int = Field(1, ge=1, description="parents of every generation (the paper's mu)")
+    survivors: int = Field(1, ge=1, description="parents per generation (mu in the paper)")
     mutations: tuple[str, ...] = ("minimax", "heuristic", "least_squares")
-    batch: int = Field(32, ge=1, description="fakes per mutation step, and per discriminator step")
-    steps: int = Field(1, ge=1, description="optimiser steps of a mutation before it is judged")
+    batch: int = Field(
+        32,
+        ge=1,
+        description="batch size: fakes per step of a mutation and per step of the discriminator",
+    )
+    steps: int = Field(
+        1, ge=1, description="optimiser steps of a mutation before the child is evaluated"
+    )
     noise: Literal["common", "fresh"] = Field(
         "common",
-        description="common: siblings share all noise, so selection compares like with like; "
-        "fresh: each child draws its own, as in the published code",
+        description="common: siblings share all noise, so that selection compares them under "
+        "equal conditions; fresh: each child draws its own noise, as in the published"
+        " code",
     )
     first_parent: FirstParent | None = Field(
-        None, description="a generator's folder that the first parent's weights come from"
+        None, description="folder of a generator whose weights the first parent starts with"
     )
-    average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged generator")
+    average: float = Field(
+        0.999, ge=0, lt=1, description="decay per generation of the averaged generator's weights"
+    )
     average_kimg: HalfLife | None = Field(
         None,
-        description="instead of the decay: half-life in thousands of images shown to D, at most "
-        "5 % of those shown so far; auto: batch x 10/32; or a schedule, {from, to, over}",
+        description="replaces average: half-life of the averaged generator's weights in thousands "
+        "of images shown to D, at most 5 % of those shown so far; auto: batch x 10/32; or a "
+        "schedule {from, to, over}, without that limit",
     )
 
     @property

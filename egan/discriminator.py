@@ -40,15 +40,24 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     A penalty's weight is a number or, by images shown to D, {from: 1, to: .1, over: 2000}.
     """
 
-    updates: int = Field(1, ge=1, description="optimiser steps per generation (the paper's n_D)")
+    updates: int = Field(
+        1, ge=1, description="optimiser steps of D per generation (n_D in the paper)"
+    )
     loss: Literal["bce", "least_squares", "hinge", "wasserstein", "relativistic"] = "bce"
     r1: Annotated[Annotated[Weight | Literal["auto"], NUMBER] | WeightRamp, NUMBER_OR_RAMP] = Field(
         0.0,
-        description="weight of the gradient penalty on reals; auto: .0002 x pixels / batch",
+        description="weight of the gradient penalty on reals (R1); auto: .0002 x pixels / batch",
     )
-    r1_every: int = Field(1, ge=1, description="updates per penalty on reals, then as much heavier")
-    r2: ScheduledWeight = Field(0.0, description="weight of the gradient penalty on fakes")
-    gradient_penalty: ScheduledWeight = Field(0.0, description="weight of WGAN-GP's penalty")
+    r1_every: int = Field(
+        1,
+        ge=1,
+        description="compute the penalty on reals in every n-th update only, with n times its "
+        "weight",
+    )
+    r2: ScheduledWeight = Field(0.0, description="weight of the gradient penalty on fakes (R2)")
+    gradient_penalty: ScheduledWeight = Field(
+        0.0, description="weight of the gradient penalty between reals and fakes (WGAN-GP)"
+    )
 
     def weights(
         self, update: int, images: int, shape: Sequence[int] = (), batch: int = 1

@@ -38,17 +38,22 @@ class OptimizerConfig(BaseModel, extra="forbid", frozen=True):
 
     learning_rate: float = Field(2e-4, gt=0, le=1e30)
     discriminator_learning_rate: float | None = Field(
-        None, gt=0, le=1e30, description="null: learning_rate"
+        None, gt=0, le=1e30, description="learning rate of the discriminator; null: learning_rate"
     )
     betas: Betas = Field(
-        (0.5, 0.99), description="decay of both moments; the second may be {from, to, over, ...}"
+        (0.5, 0.99),
+        description="Adam's decay of the first and second moments; the second may be a schedule "
+        "{from, to, over}",
     )
-    discriminator_betas: Betas | None = Field(None, description="null: betas")
+    discriminator_betas: Betas | None = Field(
+        None, description="betas of the discriminator; null: betas"
+    )
     eps: float = Field(1e-8, gt=0, allow_inf_nan=False)
     decay: Decay | None = Field(
         None,
-        description="of all learning rates: {over: 96} takes them to 0 in 96,000 images shown to "
-        "D; `after` (thousands of images), `to` (a factor) and `shape: cosine` refine it",
+        description="schedule of all learning rates: {over: 96} lowers them linearly to 0 within "
+        "96,000 images shown to D; further keys are `after` (thousands of images), "
+        "`from` and `to` (factors) and `shape: cosine`",
     )
 
     def at(self, images: int, critic: bool = False) -> Settings:

@@ -23,10 +23,12 @@ class Ramp(BaseModel):
         extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
     )
 
-    start: float = Field(alias="from", allow_inf_nan=False, description="the value at first")
-    to: float = Field(allow_inf_nan=False, description="the value at last")
-    over: Kimg = Field(gt=0, description="thousands of images shown to D while it moves")
-    after: Kimg = Field(0.0, ge=0, description="thousands of images shown to D before it moves")
+    start: float = Field(alias="from", allow_inf_nan=False, description="the value at the start")
+    to: float = Field(allow_inf_nan=False, description="the value at the end")
+    over: Kimg = Field(gt=0, description="thousands of images shown to D while the value changes")
+    after: Kimg = Field(
+        0.0, ge=0, description="thousands of images shown to D before the value changes"
+    )
     shape: Literal["linear", "cosine"] = "linear"
 
     def at(self, images: int) -> float:
@@ -41,7 +43,7 @@ class Decay(Ramp):
     """A factor of the learning rates, which falls from 1."""
 
     start: float = Field(1.0, alias="from", ge=0, allow_inf_nan=False)
-    to: float = Field(0.0, ge=0, allow_inf_nan=False, description="the factor at last")
+    to: float = Field(0.0, ge=0, allow_inf_nan=False, description="the factor at the end")
 
 
 def within(least: float, below: float) -> Callable[[AnyRamp], AnyRamp]:

@@ -31,7 +31,10 @@ class FirstParent(BaseModel, extra="forbid", frozen=True):
     """A generator that an evolution starts from; the hash makes it a part of the config."""
 
     path: Path = Field(description=f"a generator's folder, or its {WEIGHTS}")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="taken from the file when it is new")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="the file's hash, read from the file when the run is new",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -15,22 +15,30 @@ class FitnessConfig(BaseModel, extra="forbid", frozen=True):
     """How children are scored: F = Fq + gamma Fd, each estimated on `batch` fakes and reals."""
 
     gamma: float = Field(
-        0.01, allow_inf_nan=False, description="weight of diversity in the scalar fitness"
+        0.01,
+        allow_inf_nan=False,
+        description="gamma: the weight of diversity Fd in the fitness F = Fq + gamma Fd",
     )
-    batch: int = Field(256, ge=2, description="fakes, and reals, that an evaluation draws")
+    batch: int = Field(
+        256,
+        ge=2,
+        description="batch size of an evaluation of children: the number of fakes, and of reals",
+    )
     every: int = Field(
         100,
         ge=1,
-        description="where there is nothing to choose (one child per survivor), children are "
-        "scored in every n-th generation only, for the record; 1: always, and survivors are ranked",
+        description="where there is nothing to choose (one child per survivor), evaluate children"
+        " in every n-th generation only, to report their scores; 1: in all, and "
+        "survivors are ranked",
     )
 
     reconstruction: float | None = Field(
         None,
         ge=0,
         allow_inf_nan=False,
-        description="of translators: a third objective, Fr, the negative distance of held-out "
-        "reconstructions from their target, and its weight in the scalar fitness; null: none",
+        description="for translators: weight in the fitness of a third objective Fr, the negative"
+        " distance of translations of held-out pairs from their targets; null: no "
+        "such objective",
     )
 
     @property

@@ -26,14 +26,20 @@ class MaxoutConfig(Backbone, extra="forbid", frozen=True):
     latent: int = Field(100, ge=1, description="size of the noise vector z")
     prior: Prior = "uniform"
     units: tuple[int, int, int] = Field(
-        (200, 1000, 1200), description="G's units after z, after the condition, after both"
+        (200, 1000, 1200),
+        description="G's units in the layers after z, after the condition and after both joined",
     )
     maxout_units: tuple[int, int, int] = Field(
-        (240, 50, 240), description="D's units after x, after the condition, after both"
+        (240, 50, 240),
+        description="D's units in the layers after x, after the condition and after both joined",
     )
-    pieces: tuple[int, int, int] = Field((5, 5, 4), description="linear pieces of each of these")
+    pieces: tuple[int, int, int] = Field(
+        (5, 5, 4), description="linear pieces per unit, for each of these layers"
+    )
     condition: Literal["concat"] | None = Field(
-        None, description="how networks take data.condition; null: concat, a hidden layer is joined"
+        None,
+        description="how networks use the condition (data.condition); null: concat, joined to a "
+        "hidden layer",
     )
 
     def build(self, shape: tuple[int, ...]) -> Networks:

@@ -23,9 +23,11 @@ class MLPConfig(Backbone, extra="forbid", frozen=True):
     latent: int = Field(2, ge=1, description="size of the noise vector z")
     prior: Literal["normal", "uniform"] = "normal"
     width: int = Field(128, ge=1, description="units of each hidden layer")
-    depth: int = Field(3, ge=1, description="hidden layers")
+    depth: int = Field(3, ge=1, description="number of hidden layers")
     condition: Literal["concat"] | None = Field(
-        None, description="how networks take data.condition; null: concat, joined to their input"
+        None,
+        description="how networks use the condition (data.condition); null: concat, joined to the"
+        " input",
     )
 
     def build(self, shape: tuple[int, ...]) -> Networks:

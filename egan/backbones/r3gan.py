@@ -35,15 +35,15 @@ class R3GANConfig(Backbone, extra="forbid", frozen=True):
     latent: int = Field(64, ge=1, description="size of the noise vector z")
     prior: Literal["normal", "uniform"] = "normal"
     width: int = Field(
-        768, ge=1, description="channels at 4 to 32 pixels; halved at 64, at 128, ..."
+        768, ge=1, description="channels at 4 to 32 pixels; halved at 64, again at 128, and so on"
     )
     blocks: int = Field(2, ge=1, description="residual blocks of each stage")
     expansion: int = Field(
-        2, ge=1, description="channels inside a block, in units of those outside"
+        2, ge=1, description="factor by which a block has more channels inside than outside"
     )
-    group: int = Field(16, ge=1, description="channels of each group of a 3 x 3 convolution")
+    group: int = Field(16, ge=1, description="channels per group of a grouped 3 x 3 convolution")
     condition: Literal["projection"] | None = Field(
-        None, description="how networks take data.condition; null: projection"
+        None, description="how networks use the condition (data.condition); null: projection"
     )
 
     def build(self, shape: tuple[int, ...]) -> Networks:

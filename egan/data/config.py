@@ -14,7 +14,7 @@ class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     condition: Literal["labels", "tags"] | None = Field(
-        default=None, description="what of each sample fakes are asked for; None: nothing"
+        default=None, description="the condition of fakes: labels or tags of the data; null: none"
     )
 
 
@@ -24,7 +24,8 @@ class _FiniteConfig(_Config):
     held_out: int = Field(
         default=0,
         ge=0,
-        description="samples kept from training, such as a tournament's for ranking",
+        description="number of samples that are not trained on, such as those that a tournament "
+        "judges with",
     )
 
 
@@ -56,7 +57,7 @@ class GaussiansConfig(_Config):
     source: Literal["gaussians"] = "gaussians"
     modes: Literal["ring8", "grid25"] = "ring8"
     sigma: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="None: the published value"
+        default=None, gt=0, allow_inf_nan=False, description="null: the published value"
     )
 
 
@@ -72,7 +73,12 @@ class StackedDigitsConfig(_FiniteConfig):
     """Three of scikit-learn's digits as colours, 1,000 modes (see `egan.data.stacked`)."""
 
     source: Literal["stacked-digits"] = "stacked-digits"
-    count: int = Field(default=25_600, ge=1, le=1_000_000, description="triples drawn at random")
+    count: int = Field(
+        default=25_600,
+        ge=1,
+        le=1_000_000,
+        description="number of triples of digits that are drawn at random",
+    )
     resolution: Resolution | None = 16
 
 
@@ -86,7 +92,8 @@ class AvatarsConfig(_FiniteConfig):
     label: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9]+$",
-        description="what labels them, such as hairColor or eyesVariant; None: the style's own",
+        description="the part or colour that is the label, such as hairColor or eyesVariant; "
+        "null: the style's default",
     )
     flip: bool = Field(default=False, description="mirror every drawn image with probability 1/2")
 
@@ -98,8 +105,10 @@ class IdxConfig(_FileConfig):
         "an IDX image file, or to the folder that holds train-images-idx3-ubyte[.gz] and the like"
     )
     source: Literal["idx"] = "idx"
-    split: Literal["train", "test"] = Field(default="train", description="for a folder")
-    resolution: Resolution | None = Field(default=None, description="None: as stored")
+    split: Literal["train", "test"] = Field(
+        default="train", description="which files to open where the path is a folder"
+    )
+    resolution: Resolution | None = Field(default=None, description="null: as stored")
 
 
 class CifarConfig(_FileConfig):
@@ -108,8 +117,10 @@ class CifarConfig(_FileConfig):
     wanted: ClassVar[str] = "the folder of CIFAR's binary version (data_batch_1.bin or train.bin)"
     source: Literal["cifar"] = "cifar"
     classes: Literal[10, 100] = 10
-    split: Literal["train", "test"] = Field(default="train", description="for a folder")
-    resolution: Resolution | None = Field(default=None, description="None: 32")
+    split: Literal["train", "test"] = Field(
+        default="train", description="which files to open where the path is a folder"
+    )
+    resolution: Resolution | None = Field(default=None, description="null: 32")
 
 
 class ImagesConfig(_FileConfig):
@@ -120,20 +131,25 @@ class ImagesConfig(_FileConfig):
     resolution: Resolution = 64
     channels: Literal[1, 3] | None = Field(
         default=None,
-        description="1 or 3: convert every file; None: as the first file, others are an error",
+        description="1 or 3: convert every file; null: as in the first file, and a file with "
+        "other channels is an error",
     )
     part: Literal["train", "val", "test", "all"] | None = Field(
-        default=None, description="of a folder with such folders; None: train"
+        default=None,
+        description="the part to open where the folder holds folders for parts; null: train",
     )
     labels: Literal["json", "folders", "none"] | None = Field(
         default=None,
-        description="where labels come from: dataset.json, the folders' names, nowhere; None: as "
-        "they are found, and what is unclear is an error",
+        description="where labels come from: dataset.json, the folders' names, or nowhere; null: "
+        "as they are found, and an ambiguous folder is an error",
     )
     bits: int | None = Field(
-        default=None, ge=8, le=16, description="bits that 16-bit greys use; None: 16"
+        default=None,
+        ge=8,
+        le=16,
+        description="number of bits that 16-bit grey images use; null: 16",
     )
-    skip_bad: bool = Field(default=False, description="leave out unreadable files, and list them")
+    skip_bad: bool = Field(default=False, description="skip unreadable files and list them")
 
 
 class ArrayConfig(_FileConfig):
@@ -141,8 +157,10 @@ class ArrayConfig(_FileConfig):
 
     wanted: ClassVar[str] = "a .npy or .npz file of uint8 images"
     source: Literal["array"] = "array"
-    key: str | None = Field(default=None, description="the images' name in a .npz with several")
-    resolution: Resolution | None = Field(default=None, description="None: as stored")
+    key: str | None = Field(
+        default=None, description="name of the images' array in an .npz with several arrays"
+    )
+    resolution: Resolution | None = Field(default=None, description="null: as stored")
 
 
 class PackedConfig(_FileConfig):

@@ -18,17 +18,25 @@ class PairBase(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    condition: None = Field(None, description="translators have their image as condition")
-    resolution: Side | Size = Field(64, description="side of the images, or height and width")
+    condition: None = Field(
+        None, description="always null: a translator's condition is its input image"
+    )
+    resolution: Side | Size = Field(
+        64, description="side of the images in pixels, or [height, width]"
+    )
     load: Side | Size | None = Field(
         None,
-        description="size that images are stored in, of which draws cut `resolution` at a random "
-        "place, the same for both of a pair (the paper: 286 for 256); null: no cutting",
+        description="size in pixels to which images are resized first; each draw then crops "
+        "`resolution` at a random place, the same for both images of a pair (286 for "
+        "256 in the paper); null: no cropping",
     )
-    flip: bool = Field(False, description="mirror every drawn pair with probability 1/2")
-    split: Split = Field("train", description="the part that is opened")
+    flip: bool = Field(False, description="mirror each drawn pair with probability 1/2")
+    split: Split = Field("train", description="the part of the data to open")
     held_out: int = Field(
-        16, ge=0, description="every n-th pair judges children, and trains nothing; 0: all train"
+        16,
+        ge=0,
+        description="every n-th pair is held out: it is used to evaluate children and not to "
+        "train; 0: none",
     )
 
     @field_validator("resolution", "load", mode="after")
@@ -72,15 +80,19 @@ class PairsConfig(PairBase):
 
     source: Literal["pairs"] = "pairs"
     path: Path
-    target: Path | None = Field(None, description="B, where A and B are packed apart")
+    target: Path | None = Field(
+        None, description="path of B, where A and B are in separate packed folders or arrays"
+    )
     aligned: bool | None = Field(
-        None, description="whether A and B are pairs; null: as the layout says"
+        None,
+        description="true: A and B are pairs; false: two sets; null: as the layout of the folders"
+        " says",
     )
     channels: Channels | None = Field(
-        None, description="of A: convert every image; null: 1 or 3, as the first one"
+        None, description="channels of A: convert every image; null: 1 or 3, as in the first one"
     )
-    target_channels: Channels | None = Field(None, description="the same of B")
-    skip_bad: bool = Field(False, description="leave out unusable pairs, and list them")
+    target_channels: Channels | None = Field(None, description="channels of B, likewise")
+    skip_bad: bool = Field(False, description="skip unusable pairs and list them")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +115,7 @@ class EmojiLinesConfig(PairBase):
     """Line drawings and the same emoji in colour, 1,594 pairs (see `egan.data.emoji`)."""
 
     source: Literal["emoji-lines"] = "emoji-lines"
-    aligned: bool = Field(True, description="false: two sets, of different emoji")
+    aligned: bool = Field(True, description="true: pairs; false: two sets, of different emoji")
 
 
 class GlyphsConfig(PairBase):
@@ -112,10 +124,13 @@ class GlyphsConfig(PairBase):
     source: Literal["glyphs"] = "glyphs"
     resolution: Side | Size = 32
     fonts: tuple[str, str] = Field(
-        ("DejaVuSans", "DejaVuSerif-Bold"), description="A's and B's, of matplotlib's own"
+        ("DejaVuSans", "DejaVuSerif-Bold"),
+        description="the fonts of A and of B, from those that matplotlib brings",
     )
-    count: int = Field(1024, ge=32, le=3000, description="letters, of which every 8th is for test")
-    aligned: bool = Field(True, description="false: two sets, of different letters")
+    count: int = Field(
+        1024, ge=32, le=3000, description="number of letters; every 8th is in the test part"
+    )
+    aligned: bool = Field(True, description="true: pairs; false: two sets, of different letters")
 
 
 PairConfig = PairsConfig | EmojiLinesConfig | GlyphsConfig

@@ -11,13 +11,15 @@ class GameRules(TranslationRules, extra="forbid", frozen=True):
 
     ac_weight: Weight = Field(
         0.0,
-        description="of AC-GAN's classification loss: D says the condition in place of being told "
-        "it, and generators are trained to be recognised; for data.condition",
+        description="weight of AC-GAN's classification loss: D predicts the condition and is not "
+        "given it, and generators are trained so that D predicts theirs; needs "
+        "data.condition",
     )
     condition_ramp: int = Field(
         0,
         ge=0,
         le=10**12,
-        description="images shown to D while conditions fade in, from the mean of all, which tells "
-        "nothing, to each sample's own; for data.condition, where data are few",
+        description="images shown to D while conditions change linearly from the mean of all, "
+        "which carries no information, to each sample's own; helps with few data; "
+        "needs data.condition",
     )

@@ -25,13 +25,19 @@ class PlacementConfig(BaseModel, extra="forbid", frozen=True):
     """Where children are made and scored: on how many workers, on which machines."""
 
     executor: Literal["auto", "local", "ray"] = Field(
-        "auto", description="auto: local where one device is all there is, Ray where more are"
+        "auto",
+        description="local: in this process; ray: in workers; auto: local on a machine with one "
+        "device, else ray",
     )
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="number of workers; auto: one per child, as far as the cluster has room"
+        "auto", description="number of workers; auto: one per child, if the cluster has enough room"
     )
     threads: int = Field(
-        1, ge=1, le=1024, description="CPU threads per worker; another number gives other bits"
+        1,
+        ge=1,
+        le=1024,
+        description="CPU threads per worker; results differ in their last bits between numbers of"
+        " threads",
     )
     cpus: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="CPUs reserved per worker; default: threads"
@@ -49,9 +55,9 @@ class PlacementConfig(BaseModel, extra="forbid", frozen=True):
     labels: dict[str, str] = Field(
         {}, description="node labels that workers require (Ray's label selector)"
     )
-    address: str | None = Field(None, description="a Ray cluster's address; else RAY_ADDRESS")
+    address: str | None = Field(None, description="address of a Ray cluster; null: RAY_ADDRESS")
     ship_code: bool = Field(
-        False, description="send this package to the nodes of a cluster that do not have it"
+        False, description="send this package to those nodes of a cluster that do not have it"
     )
     patience: float = Field(
         300.0,
@@ -62,11 +68,12 @@ class PlacementConfig(BaseModel, extra="forbid", frozen=True):
     restarts: int = Field(
         3,
         ge=0,
-        description="consecutive restarts per worker and node, and per child, before failing",
+        description="consecutive restarts per worker and node, and per child, before the run fails",
     )
     deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = Field(
         "auto",
-        description="seconds without an answer until a worker counts as hung; auto: measured",
+        description="seconds without an answer after which a worker counts as hung; auto: from "
+        "the measured times",
     )
 
 

@@ -19,13 +19,15 @@ class CollapseConfig(BaseModel, extra="forbid", frozen=True):
     factor: float = Field(
         2.0,
         gt=1,
-        description="the run has collapsed when the metric is this many times worse than its best",
+        description="the run counts as collapsed when the metric is this many times worse than "
+        "its best",
     )
     action: Action = Field(
         "warn",
-        description="fork: end this run and go on from its best snapshot in a new folder beside it",
+        description="what to do then. fork: end this run and continue from its best snapshot in a"
+        " new folder beside it",
     )
-    forks: int = Field(3, ge=0, description="how often a run is forked in a row; then it stops")
+    forks: int = Field(3, ge=0, description="consecutive forks before the run stops")
 
     @field_validator("metric")
     @classmethod
@@ -44,15 +46,19 @@ class EvaluationConfig(BaseModel, extra="forbid", frozen=True):
     every: int | None = Field(None, ge=1, description="score every n-th generation; null: never")
     metrics: tuple[str, ...] = ("fid", "kid", "prdc")
     space: str = Field("classifier", description="a feature space's name or package.module:Name")
-    count: int = Field(1000, ge=2, description="how many images are generated for a scoring")
+    count: int = Field(1000, ge=2, description="number of images generated for each scoring")
     best: str | None = Field(
-        None, description="the metric that decides which snapshot is the best; null: the first"
+        None,
+        description="the metric that decides which snapshot is the best; null: the first of "
+        "metrics",
     )
     survivors: bool = Field(
         False, description="also score each survivor, not only the averaged generator"
     )
     patience: int | None = Field(
-        None, ge=1, description="stop after this many scorings without an improvement; null: never"
+        None,
+        ge=1,
+        description="stop after this many consecutive scorings without an improvement; null: never",
     )
     collapse: CollapseConfig | None = None
 

@@ -17,7 +17,7 @@ class ExecutionConfig(PlacementConfig, extra="forbid", frozen=True):
     )
     compile: Literal["auto", "none", "graphs"] = Field(
         "auto",
-        description="auto, graphs: record each step as a CUDA graph and replay it, to the same "
-        "bits; most of a small network's time is saved. none: launch each kernel by itself. "
-        "Without CUDA nothing changes",
+        description="auto, graphs: capture each step as a CUDA graph and replay it, with the same"
+        " bits, which saves most of a small network's time; none: launch each kernel "
+        "by itself; no effect without CUDA",
     )

@@ -34,7 +34,7 @@ class CheckpointConfig(BaseModel, extra="forbid", frozen=True):
     """Snapshots of the whole state; a sample grid is drawn with each."""
 
     every: int = Field(100, ge=1, description="write a snapshot every n-th generation")
-    keep: int = Field(3, ge=1, description="how many snapshots are kept, the newest")
+    keep: int = Field(3, ge=1, description="how many of the newest snapshots are kept")
     grace: float = Field(
         20.0,
         ge=0,
@@ -69,7 +69,7 @@ class TrackingConfig(BaseModel, extra="forbid", frozen=True):
         "egan", min_length=1, max_length=500, description="name of MLflow's experiment"
     )
     every: int = Field(1, ge=1, description="log every n-th generation")
-    system_metrics: bool = Field(True, description="log use of CPU, memory and GPU")
+    system_metrics: bool = Field(True, description="log the use of CPU, memory and GPU")
     model: bool = Field(True, description="log the evolved generator as an MLflow model (pyfunc)")
 
     @field_validator("uri")

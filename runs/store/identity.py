@@ -34,11 +34,13 @@ MOVABLE = {"data": {"path", "target", "part", "labels", "bits"}}
 class Parent(BaseModel, extra="forbid", frozen=True):
     """The state that a run begins with: a snapshot of another run."""
 
-    run: str | None = Field(None, pattern=RUN, description="the parent's id, if it had one")
-    folder: str = Field(description="where the parent lay")
+    run: str | None = Field(None, pattern=RUN, description="id of the parent run, if it had one")
+    folder: str = Field(description="folder of the parent run")
     generation: int = Field(ge=0)
     checksum: str
-    alarms: int = Field(0, ge=0, description="forks by an alarm that lead here; 0: a person's")
+    alarms: int = Field(
+        0, ge=0, description="consecutive forks by an alarm up to this run; 0: forked by hand"
+    )
 
 
 class Identity(BaseModel, extra="forbid", frozen=True):

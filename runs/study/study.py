@@ -42,7 +42,7 @@ class StudyConfig(BaseModel):
         default={}, alias="set", description="changes to the base that all runs share"
     )
     strategies: dict[Name, dict[str, Any] | None] = Field(
-        description="changes to the base by strategy; a built-in strategy needs none"
+        description="changes to the base for each strategy; a built-in strategy needs none"
     )
     seeds: tuple[Seed, ...] = Field(description="how many seeds, counted from 0, or a list of them")
     budget: BudgetConfig
@@ -53,7 +53,8 @@ class StudyConfig(BaseModel):
     draws: int = Field(
         16,
         ge=2,
-        description="evaluation draws that estimate the signal-to-noise ratio of selection",
+        description="number of evaluation draws from which the signal-to-noise ratio of selection"
+        " is estimated",
     )
 
     @field_validator("strategies", mode="before")

@@ -26,22 +26,23 @@ class ScheduleConfig(BaseModel, extra="forbid", frozen=True):
 
     name: Literal["tournament", "halving", "constant", "best-of"] = Field(
         "tournament",
-        description="tournament: the worst copy the best, and the better half stays; halving: the "
-        "second alone; constant: the first alone (PBT); best-of: neither",
+        description="tournament: the worst islands copy the best, and the better half stays after"
+        " each stage; halving: only the better half stays; constant: only copying "
+        "(PBT); best-of: neither",
     )
     interval: int | Literal["once"] = Field(
         "once",
-        description="optimiser steps of an island between two events of a stage; once: in its "
-        "middle",
+        description="optimiser steps of an island between two events of a stage; once: one event "
+        "in the middle of each stage",
     )
     blind: bool = Field(
-        False, description="choose at random, as a control: the fitness is measured, and not used"
+        False, description="choose at random, as a control: fitness is measured but not used"
     )
     final_rate: float | None = Field(
         0.02,
         ge=0,
         le=1,
-        description="what the learning rates fall to in the last stage, of their value; null: "
+        description="factor to which the learning rates fall linearly in the last stage; null: "
         "they do not fall",
     )
 
@@ -66,12 +67,15 @@ class ScheduleConfig(BaseModel, extra="forbid", frozen=True):
 class JudgeConfig(BaseModel, extra="forbid", frozen=True):
     """What islands are ranked by: MMD of the averaged generator to reals that no island sees."""
 
-    samples: int = Field(1024, ge=2, le=100_000, description="samples of each judgement")
+    samples: int = Field(
+        1024, ge=2, le=100_000, description="number of samples generated for each judgement"
+    )
     reals: int | None = Field(
         None,
         ge=2,
         le=100_000,
-        description="held-out reals; null: 2,048, of a finite set a seventh at most",
+        description="number of held-out reals; null: 2,048, or at most a seventh of a finite data"
+        " set",
     )
     space: str | None = Field(
         None, description="feature space of images; null: that of the base's evaluation"
@@ -82,9 +86,17 @@ class InsuranceConfig(BaseModel, extra="forbid", frozen=True):
     """The best state so far is kept, against a collapse in the last stage."""
 
     enabled: bool = True
-    checks: int = Field(8, ge=1, le=1000, description="rounds that the last island is judged after")
+    checks: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="number of times that the last island is judged in the last stage",
+    )
     factor: float = Field(
-        4.0, gt=1, description="it has collapsed when it is this many times worse than the best"
+        4.0,
+        gt=1,
+        description="the last island counts as collapsed when its fitness is this many times "
+        "worse than the best",
     )
 
 
@@ -94,16 +106,17 @@ class TournamentConfig(BaseModel, extra="forbid", frozen=True):
     base: str | dict[str, Any] = Field(
         description="a preset's name, a config file's path, or a whole config"
     )
-    count: int = Field(16, ge=2, le=1024, description="how many islands there are at first")
+    count: int = Field(16, ge=2, le=1024, description="number of islands at the start")
     steps: int | None = Field(
         None,
         ge=1,
-        description="optimiser steps of all islands, of generators and discriminators, and of all "
-        "judgements; null: as many as one run of the base takes",
+        description="optimiser steps of all islands (generators and discriminators) and of all "
+        "judgements together; null: as many as one run of the base takes",
     )
     genes: dict[str, GeneConfig] = Field(
         default_factory=lambda: dict(prior("near")),
-        description="the settings that islands differ in, by key; or near or wide, shipped priors",
+        description="the settings in which islands differ, by key; or the built-in priors near or"
+        " wide",
     )
     schedule: ScheduleConfig = ScheduleConfig()
     judge: JudgeConfig = JudgeConfig()

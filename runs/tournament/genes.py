@@ -31,22 +31,35 @@ class GeneConfig(BaseModel, extra="forbid", frozen=True, populate_by_name=True):
     """One gene's prior, and its steps: in the logarithm, linear, or among choices."""
 
     log: float | None = Field(
-        None, ge=0, le=10, description="spread of a step of the logarithm: value x exp(log N(0, 1))"
+        None,
+        ge=0,
+        le=10,
+        description="standard deviation of a step of the logarithm: value x exp(log N(0, 1))",
     )
     linear: float | None = Field(
-        None, ge=0, le=1e6, description="spread of a step: value + linear N(0, 1)"
+        None, ge=0, le=1e6, description="standard deviation of a step: value + linear N(0, 1)"
     )
-    choices: tuple[Any, ...] | None = Field(None, description="values to choose among")
+    choices: tuple[Any, ...] | None = Field(None, description="the list of values to choose from")
     start: float | None = Field(
-        None, ge=0, le=1e6, description="spread of the first values, as of a step; null: 10/3 steps"
+        None,
+        ge=0,
+        le=1e6,
+        description="standard deviation of the first values, in the unit of a step; null: 10/3 "
+        "steps",
     )
     values: tuple[float, ...] | None = Field(
-        None, alias="from", description="what the first values spread around; null: the config's"
+        None,
+        alias="from",
+        description="values around which the first values are drawn; null: the config's value",
     )
     low: float | None = Field(None, allow_inf_nan=False, description="the least value")
     high: float | None = Field(None, allow_inf_nan=False, description="the largest value")
     redraw: float | None = Field(
-        None, ge=0, le=1, description="how often a step is a new draw; null: 0, of choices 0.15"
+        None,
+        ge=0,
+        le=1,
+        description="probability that a step is a new draw from the prior; null: 0, or 0.15 for "
+        "choices",
     )
 
     @model_validator(mode="after")

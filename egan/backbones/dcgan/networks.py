@@ -33,12 +33,14 @@ class DCGANConfig(Backbone, extra="forbid", frozen=True):
     name: Literal["dcgan"] = "dcgan"
     latent: int = Field(100, ge=1, description="size of the noise vector z")
     prior: Literal["normal", "uniform"] = "normal"
-    width: int = Field(64, ge=1, description="channels of the layer next to the image")
+    width: int = Field(64, ge=1, description="channels of the layer nearest to the image")
     generator_norm: Norm = "batch"
     discriminator_norm: Norm = "batch"
-    bias: bool = Field(False, description="biases in the convolutions; DCGAN has none")
+    bias: bool = Field(
+        False, description="whether convolutions have biases; the published DCGAN has none"
+    )
     condition: Literal["projection", "concat"] | None = Field(
-        None, description="how networks take data.condition; null: projection"
+        None, description="how networks use the condition (data.condition); null: projection"
     )
 
     def build(self, shape: tuple[int, ...]) -> Networks:

@@ -33,12 +33,17 @@ class Stage:
 class GrowthConfig(BaseModel, extra="forbid", frozen=True):
     """Each resolution trains, then the next one is faded in, and so on up to the data's."""
 
-    start: int = Field(8, description="the first resolution, pixels; a power of two from 4")
-    training_kimg: Kimg = Field(600, description="thousands of images at a resolution")
-    transition_kimg: Kimg = Field(600, description="thousands of images while fading in")
+    start: int = Field(8, description="the first resolution in pixels: a power of two, 4 or more")
+    training_kimg: Kimg = Field(
+        600, description="thousands of images shown to D at each resolution, once it is faded in"
+    )
+    transition_kimg: Kimg = Field(
+        600, description="thousands of images shown to D while a new resolution fades in"
+    )
     batch: dict[int, int] = Field(
         default_factory=dict,
-        description="batch of every resolution from `start` on; {} uses population.batch for all",
+        description="batch size by resolution, for each one from `start` on; {}: population.batch"
+        " for all",
     )
 
     @field_validator("start")

@@ -35,16 +35,24 @@ class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
     """What the configs of both backbones have in common; the defaults are the published ones."""
 
     latent: int = Field(512, ge=1, description="size of the noise vector z")
-    fmap_base: int = Field(8192, ge=1, description="channels at r pixels: 2 fmap_base / r, at most")
-    fmap_max: int = Field(512, ge=1, description="... fmap_max")
-    stddev_group: int = Field(4, ge=2, description="samples per group of the minibatch stddev")
+    fmap_base: int = Field(
+        8192, ge=1, description="channels at r pixels are 2 fmap_base / r, but at most fmap_max"
+    )
+    fmap_max: int = Field(512, ge=1, description="the largest number of channels of a layer")
+    stddev_group: int = Field(
+        4, ge=2, description="samples per group in D's minibatch standard deviation layer"
+    )
     growth: GrowthConfig | None = Field(None, description="progressive growing; null: fixed size")
     checkpoint: bool = Field(
-        False, description="compute activations again in the backward pass, not keep them"
+        False,
+        description="gradient checkpointing: recompute activations in the backward pass, which "
+        "saves memory",
     )
 
     condition: Literal["embedding"] | None = Field(
-        None, description="how networks take data.condition; null: embedding, StyleGAN2-ada's"
+        None,
+        description="how networks use the condition (data.condition); null: embedding, as in "
+        "StyleGAN2-ADA",
     )
 
     @property

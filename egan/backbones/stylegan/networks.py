@@ -53,9 +53,13 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     name: Literal["stylegan"] = "stylegan"
     style: int = Field(512, ge=1, description="size of w, and width of the mapping network")
     mapping_layers: int = Field(8, ge=1)
-    mapping_multiplier: float = Field(0.01, gt=0, description="learning rate of the mapping, times")
+    mapping_multiplier: float = Field(
+        0.01, gt=0, description="learning-rate multiplier of the mapping network"
+    )
     mixing: float = Field(0.9, ge=0, le=1, description="probability of style mixing in training")
-    mean_decay: float = Field(0.995, ge=0, lt=1, description="of the tracked mean of w, per batch")
+    mean_decay: float = Field(
+        0.995, ge=0, lt=1, description="decay per batch of the running average of w"
+    )
 
     @property
     def condition_layers(self) -> tuple[int, float]:

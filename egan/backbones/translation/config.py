@@ -24,25 +24,26 @@ class TranslationBackbone(Backbone, extra="forbid", frozen=True):
 
     least_fakes: ClassVar[int] = 1  # an image has many patches
 
-    width: int = Field(64, ge=1, description="channels of the layer next to the image")
+    width: int = Field(64, ge=1, description="channels of the layer nearest to the image")
     norm: Norm = "batch"
     gain: float = Field(
         0.02,
         gt=0,
         allow_inf_nan=False,
-        description="deviation of the initial weights; a smaller one helps against inverted "
-        "colours of an unpaired run",
+        description="standard deviation of the initial weights; a smaller value helps against "
+        "inverted colours with two sets",
     )
     inference: Literal["training", "evaluation"] = Field(
         "training",
-        description="the mode of norm and dropout when images are translated: as in training "
-        "(dropout on, norm by the image's own statistics), or neither (running statistics)",
+        description="mode of normalisation and dropout when images are translated. training: "
+        "dropout is on, normalisation uses the image's own statistics; evaluation: "
+        "dropout is off, normalisation uses running statistics",
     )
     critic_layers: Annotated[int, Field(ge=1, le=5)] | Literal["pixel"] | None = Field(
         None,
-        description="the critic's halvings, which decide the size of its patches: 1: 16 px, "
-        "2: 34, 3: 70, 4: 142, 5: 286; pixel: each for itself; null: the most up to 3 whose patch "
-        "lies within the image",
+        description="the critic's downsampling layers, which decide the size of its patches: 1: "
+        "16 px, 2: 34, 3: 70, 4: 142, 5: 286; pixel: each pixel is judged alone; "
+        "null: the largest number up to 3 whose patch fits into the image",
     )
     critic_width: int = Field(64, ge=1)
 
@@ -152,10 +153,15 @@ class UNetConfig(TranslationBackbone, extra="forbid", frozen=True):
         None,
         ge=2,
         le=MOST_DOWNS,
-        description="halvings; null: as many as the image's sides can take, 8 at most",
+        description="downsampling layers, each of which halves the sides; null: as many as the "
+        "image's sides allow, 8 at most",
     )
-    dropout: Probability = Field(0.5, description="in the decoder's widest levels")
-    skips: bool = Field(True, description="hand each level of the encoder to the decoder's")
+    dropout: Probability = Field(
+        0.5, description="dropout probability in the decoder's widest levels"
+    )
+    skips: bool = Field(
+        True, description="skip connections from each level of the encoder to the decoder's"
+    )
 
     def halvings(self, shape: Shape) -> int:
         """Return how often images of `shape` are halved."""
@@ -184,9 +190,11 @@ class ResNetConfig(TranslationBackbone, extra="forbid", frozen=True):
     blocks: int | None = Field(
         None, ge=1, le=64, description=f"residual blocks; null: 9 from {LARGE} px on, else 6"
     )
-    dropout: Probability = Field(0.0, description="in the residual blocks")
+    dropout: Probability = Field(0.0, description="dropout probability in the residual blocks")
     upsampling: Upsampling = Field(
-        "transposed", description="as published; resized: without a checkerboard"
+        "transposed",
+        description="transposed: transposed convolutions, as published; resized: upsampling, then"
+        " a convolution, which avoids checkerboard patterns",
     )
 
     def check_size(self, shape: Shape) -> None:
