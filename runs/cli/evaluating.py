@@ -15,45 +15,47 @@ from runs.cli.options import choice_of, choice_options, device_option, needs_suf
 @click.option(
     "--against",
     metavar="DATA",
-    help="The real images: a path, or digits; or an .npz of their statistics "
-    "[default: what the run was trained on].",
+    help="The real images: a path, digits, or an .npz of their statistics "
+    "[default: the run's training data].",
 )
 @click.option("--data", "data_at", type=click.Path(path_type=Path), metavar="PATH",
-              help="Where the run's data lie now, if they have moved.")  # fmt: skip
+              help="Where the run's data are now, if they have moved.")  # fmt: skip
 @click.option(
     "--metrics",
     metavar="A,B,...",
-    help="Some of fid, kid, mmd, prdc, is, ssim, ms-ssim; of samples by class: ifid, ikid, "
-    "gan-train, gan-test, class-accuracy, or by-class for these five; of a run's latent space: "
-    "ppl, separability; of a mixture: modes, high-quality, kl, mode-accuracy [default: what fits "
-    "the data].",
+    help="Metrics: fid, kid, mmd, prdc, is, ssim, ms-ssim; for samples by class: ifid, ikid, "
+    "gan-train, gan-test, class-accuracy, or by-class for these five; for a run's latent space: "
+    "ppl, separability; for a mixture: modes, high-quality, kl, mode-accuracy [default: those that "
+    "fit the data].",
 )
 @click.option(
     "--space",
     metavar="NAME",
-    help="classifier, inception, efficientnet-lite0, pixels, package.module:Name or, "
-    "for ppl, lpips-vgg16 [default: the run's, else classifier].",
+    help="Feature space: classifier, inception, efficientnet-lite0, pixels, package.module:Name "
+    "or, for ppl, lpips-vgg16 [default: the run's, else classifier].",
 )
 @click.option(
     "--count",
     type=click.IntRange(2),
-    help="How many images, or pairs of latents [default: 10000 of a run, all of IMAGES].",
+    help="Number of images, or of pairs of latents [default: 10000 of a run, all of IMAGES].",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="Seed of the random draws.")  # fmt: skip
-@click.option("--weights", type=click.Path(path_type=Path), help="A space's weights file.")
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="The feature space's weights file."
+)
 @click.option(
     "--resolution", type=click.IntRange(1), help="Resize the images to this side, in pixels."
 )
 @click.option("--labels", metavar="A,B,...",
-              help="Of avatars: the parts and colours that are separability's attributes "
+              help="For avatars: the parts and colours that separability takes as attributes "
               "[default: the data's labels].")  # fmt: skip
 @choice_options
 @click.option(
     "--page",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Of a translator: write a page of its test images with their scores.",
+    help="For a run that translates images: write a page of its test images with their scores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @showing
@@ -69,7 +71,7 @@ def evaluate(
     page: Path | None,
     **options: Any,
 ) -> None:
-    """Score a run's generator, or any system's images, in a stated protocol.
+    """Compute metrics of a run's generator, or of any images.
 
     IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
     such as fid-classifier-10k; only values of the same name may be compared. The values are kept
@@ -125,9 +127,11 @@ def _score_translator(folder: Any, options: Any, page: Path | None, as_json: boo
 @click.argument("data", metavar="DATA")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.npz")
 @click.option("--space", default="classifier", show_default=True, metavar="NAME",
-              help="As for evaluate.")  # fmt: skip
-@click.option("--count", type=click.IntRange(2), help="How many images [default: all].")
-@click.option("--weights", type=click.Path(path_type=Path), help="The space's weights file.")
+              help="Feature space, as for evaluate.")  # fmt: skip
+@click.option("--count", type=click.IntRange(2), help="Number of images [default: all].")
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="The feature space's weights file."
+)
 @click.option(
     "--resolution", type=click.IntRange(1), help="Resize the images to this side, in pixels."
 )
@@ -135,10 +139,10 @@ def _score_translator(folder: Any, options: Any, page: Path | None, as_json: boo
 @muted
 @plain_errors
 def statistics(data: str, out: Path, **options: Any) -> None:
-    """Write the statistics of real images for `evaluate --against FILE.npz`.
+    """Write statistics of real images for `evaluate --against`.
 
-    DATA is a path, or digits. The file holds the features' mean and covariance, `mu` and `sigma`,
-    as pytorch-fid writes and reads them, and says its feature space besides.
+    DATA is a path, or digits. The file holds the mean and covariance of the features, `mu` and
+    `sigma`, as pytorch-fid writes and reads them, and the name of the feature space.
     """
     from runs.display.progress import bars
     from runs.evaluation.commands import write_statistics

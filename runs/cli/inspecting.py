@@ -1,4 +1,4 @@
-"""Commands that show what there is: inspect, presets."""
+"""Commands that show runs and presets: inspect, presets."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,10 @@ from runs.cli.endings import plain_errors, showing
 @showing
 @plain_errors
 def inspect(run_dir: Path, as_json: bool) -> None:
-    """Show how a run or a tournament went, and whether snapshots verify. Works while it runs."""
+    """Show the state and the scores of a run or a tournament.
+
+    Also check its snapshots. The run may still be in progress.
+    """
     if (run_dir / "tournament.yaml").is_file():
         from runs.tournament import inspection
 
@@ -40,7 +43,7 @@ def inspect(run_dir: Path, as_json: bool) -> None:
 @showing
 @plain_errors
 def presets(name: str | None) -> None:
-    """List the presets, or print one: the start of a config of your own."""
+    """List the presets, or print one to start a config from."""
     from runs.presets import preset_names, preset_text
 
     if name:

@@ -41,7 +41,7 @@ def main() -> None:
 
     \b
     First steps:
-      run-evolution presets                 the configurations that come with the program
+      run-evolution presets                 the configs that come with the program
       run-evolution train digits            evolve digits; a few minutes on a laptop
       run-evolution inspect outputs/RUN     the state and the scores of the run
       run-evolution sample outputs/RUN --out grid.png

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what becomes of them."""
+"""Options that several commands share, and the values made of them."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ def execution_options(command: Any) -> Any:
         click.option("--address", help="Address of a Ray cluster: auto or HOST:6379."),
         click.option(
             "--executor",
-            help="Where children are made: auto, local (this process) or ray (workers).",
+            help="Where children are made: auto, local (this process) or ray (Ray workers).",
         ),
     ):
         command = option(command)
@@ -30,10 +30,10 @@ def truncation_options(command: Any) -> Any:
     """Add the options of the truncation in W."""
     for option in (
         click.option("--cutoff", type=int, metavar="LAYERS",
-                     help="Truncate only the styles of the first layers [default: all]."),
+                     help="Truncate the styles of the first LAYERS layers only [default: all]."),
         click.option("--truncation", type=float, metavar="PSI",
-                     help="Truncation of the styles towards their mean: 1 is none, 0 the mean "
-                          "itself."),
+                     help="Truncation of the styles towards their mean: 1 is no truncation, 0 is "
+                          "the mean itself."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -43,7 +43,8 @@ def device_option(command: Any) -> Any:
     """Add the option that says where samples are made and features computed."""
     return click.option("--device", default="auto", show_default=True,
                         type=click.Choice(["auto", "cpu", "cuda"]),
-                        help="auto: CUDA, if it is here and the run may use it; else the CPU."
+                        help="auto: CUDA, if this machine has it and the run allows it; else "
+                        "the CPU."
                         )(command)  # fmt: skip
 
 
@@ -61,12 +62,13 @@ def choice_options(command: Any) -> Any:
     for option in (
         device_option,
         click.option("--raw", is_flag=True,
-                     help="Take the survivor's own weights, not their running average."),
+                     help="Use the survivor's own weights, not their running average."),
         click.option("--survivor", default=0, show_default=True, type=click.IntRange(0),
-                     metavar="INDEX", help="Which survivor, 0 being the best."),
+                     metavar="INDEX", help="Index of the survivor; 0 is the best."),
         click.option("--snapshot", default="best", show_default=True, callback=snapshot_name,
                      metavar="best|newest|GENERATION",
-                     help="best: by its scorings, where the run keeps any, else the newest."),
+                     help="best: the one with the best scoring, if there are scorings; else the "
+                          "newest."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -111,18 +113,18 @@ def condition_options(command: Any) -> Any:
     """Add the options that say what samples are asked for; both may be given several times."""
     for option in (
         click.option("--tags", multiple=True, metavar="A,B,...",
-                     help="The tags that samples are asked for; A=0.5 gives one a value. Give it "
-                          "again for further samples."),
+                     help="Tags of the samples; A=0.5 gives a tag a value; repeatable, for further "
+                          "samples."),
         click.option("--class", "classes", multiple=True, metavar="NAME|INDEX",
-                     help="The class that samples are asked for. Give it again for further "
-                          "classes [default: as in the data]."),
+                     help="Class of the samples; repeatable, for further classes [default: as in "
+                          "the data]."),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
 def latent_options(command: Any) -> Any:
-    """Add what the commands that look into a latent space have in common."""
+    """Add the options that the commands on a latent space share."""
     command = choice_options(truncation_options(condition_options(command)))
     for option in (
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0),

@@ -1,4 +1,4 @@
-"""The command that packs images once: prepare."""
+"""The command that packs images: prepare."""
 
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,21 @@ SIZES = (8, 16, 32, 64, 128, 256)  # that the preset images64 can make
 @click.option("--channels", type=click.Choice(["1", "3"]),
               help="Convert all images to grey (1) or colour (3).")  # fmt: skip
 @click.option("--part", type=click.Choice(["train", "val", "test", "all"]),
-              help="Of folders with these parts: which to pack [default: train].")  # fmt: skip
+              help="The part to pack, if the folder has parts [default: train].")  # fmt: skip
 @click.option("--labels", type=click.Choice(["json", "folders", "none"]),
               help="Take labels from dataset.json, from the folders' names, or from nowhere "
               "[default: as they are found].")  # fmt: skip
 @click.option("--bits", type=click.IntRange(8, 16),
-              help="How many bits 16-bit grey images use [default: 16].")  # fmt: skip
+              help="Number of bits that 16-bit grey images use [default: 16].")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "test"]),
-              help="Of MNIST's or CIFAR's files: which to pack [default: train].")  # fmt: skip
-@click.option("--key", metavar="NAME", help="The images' name in an .npz of several arrays.")
+              help="The files of MNIST or CIFAR to pack [default: train].")  # fmt: skip
+@click.option(
+    "--key", metavar="NAME", help="Name of the images' array in an .npz with several arrays."
+)
 @click.option("--skip-bad", is_flag=True, help="Skip unreadable images and list them.")
-@click.option("--force", is_flag=True, help="Overwrite images that were prepared in DEST before.")
+@click.option(
+    "--force", is_flag=True, help="Overwrite the images that DEST holds from an earlier call."
+)
 @muted
 @plain_errors
 def prepare(
@@ -45,7 +49,9 @@ def prepare(
     force: bool,
     **options: Any,
 ) -> None:
-    """Pack images once into a memory-mapped array that opens in milliseconds.
+    """Pack images into a memory-mapped array.
+
+    Such an array opens in milliseconds.
 
     SOURCE is a folder or .zip of PNG, JPEG, WebP, BMP or TIFF images, an MNIST-format file or
     folder, CIFAR's binary folder, an .npy or an .npz. Train on DEST with --set data.source=packed

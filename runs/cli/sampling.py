@@ -1,4 +1,4 @@
-"""Commands that draw samples: sample, and convert, which makes a generator of others' weights."""
+"""Commands on generators: sample, and convert, which reads the weights of a PyTorch port."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ from runs.common.hints import hint
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(1),
-              help="How many [default: 64; of a grid by class, about 100].")  # fmt: skip
+              help="Number of samples [default: 64; about 100 for a grid by class].")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="Seed of the random draws.")  # fmt: skip
 @click.option(
@@ -28,9 +28,9 @@ from runs.common.hints import hint
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="FILE.png: a grid; of a run with data.condition, a row for each class. FILE.npz: the "
-    "array `images`, uint8, N x H x W x C (`points`, float32, N x 2, of a mixture), and what they "
-    "were asked for: `labels` and `classes`, or `tags` and `tag_names`.",
+    help="FILE.png: a grid, with a row for each class if the run has data.condition. FILE.npz: "
+    "the array `images`, uint8, N x H x W x C (for a mixture `points`, float32, N x 2), and their "
+    "conditions: `labels` and `classes`, or `tags` and `tag_names`.",
 )
 @condition_options
 @choice_options
@@ -44,7 +44,7 @@ def sample(
     out: Path,
     **options: Any,
 ) -> None:
-    """Draw samples from a run, by the averaged generator of its best survivor."""
+    """Draw samples from a run's averaged generator."""
     from runs.display.progress import bars
     from runs.sampling.generators import is_generator
     from runs.sampling.opening import mixture_centres
@@ -67,20 +67,20 @@ def sample(
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
-              help="The generator's folder.")  # fmt: skip
+              help="Folder of the converted generator.")  # fmt: skip
 @click.option(
     "--resolution",
     type=click.IntRange(8, 1024),
-    help="Of the generator, where the file has higher ones too [default: the highest].",
+    help="Resolution of the generator, if the file has several [default: the highest].",
 )
 @muted
 @plain_errors
 def convert(weights: Path, out: Path, resolution: int | None) -> None:
-    """Convert a StyleGAN generator's weights from a PyTorch port.
+    """Convert the weights of a StyleGAN generator from a PyTorch port.
 
     WEIGHTS is a state dict, .safetensors or torch's format, in one of two layouts: see
-    docs/stylegan.md. sample, mix, interpolate, noise and evaluate take DIR in a run's place, and
-    population.first_parent a run that starts from it.
+    docs/stylegan.md. The commands sample, mix, interpolate, noise and evaluate take DIR instead
+    of a run; population.first_parent=DIR starts a run from it.
     """
     from runs.sampling.conversion import convert_port
 

@@ -19,9 +19,10 @@ from runs.common.hints import hint
 )
 @plain_errors
 def study(source: str, output: Path | None, at_once: int | None) -> None:
-    """Compare strategies over seeds at equal budgets; the same command again continues it.
+    """Compare strategies over several seeds at equal budgets.
 
-    Ctrl-C or SIGTERM stops all runs after a snapshot and exits with status 3.
+    The same command again continues the study. Ctrl-C or SIGTERM stops all runs after a snapshot
+    and exits with status 3.
     """
     from runs.display.muting import muted_on_error
     from runs.study.running import run_study
@@ -50,9 +51,11 @@ def show(result: Any) -> None:
 @click.command()
 @click.argument("subject", metavar="STUDY_DIR|EXPERIMENT")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME",
-              help="A metric to compare, the deciding one first; repeatable.")  # fmt: skip
-@click.option("--study", "name", help="Which study of the experiment [default: the newest].")
-@click.option("--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else its own].")
+              help="A metric to compare; the first one decides; repeatable.")  # fmt: skip
+@click.option("--study", "name", help="Name of a study of the experiment [default: the newest].")
+@click.option(
+    "--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else MLflow's default]."
+)
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of the report [default: STUDY_DIR, else outputs/].")  # fmt: skip
 @showing
@@ -60,7 +63,10 @@ def show(result: Any) -> None:
 def compare(
     subject: str, metrics: tuple[str, ...], name: str | None, store: str | None, output: Path | None
 ) -> None:
-    """Compare the runs of a study's folder, or of an MLflow experiment from its store alone."""
+    """Compare the runs of a study or of an MLflow experiment.
+
+    The runs' folders are not needed for an experiment: MLflow's store is enough.
+    """
     from runs.study.report import render, report_on_folder, report_on_store
 
     if (Path(subject) / "study.yaml").is_file():

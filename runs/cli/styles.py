@@ -1,4 +1,4 @@
-"""Commands that look into a latent space: mix, interpolate, noise."""
+"""Commands that explore a latent space: mix, interpolate, noise."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from runs.cli.options import asked_sampler, latent_options, needs_suffix
 @click.command()
 @latent_options
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
-@click.option("--columns", default=6, show_default=True, type=click.IntRange(1), help="Sources.")
+@click.option("--columns", default=6, show_default=True, type=click.IntRange(1),
+              help="Number of source images.")  # fmt: skip
 @click.option("--rows", default=2, show_default=True, type=click.IntRange(1),
-              help="Images that take coarse styles, then middle, then fine.")  # fmt: skip
+              help="Number of images for each of the ranges coarse, middle and fine.")  # fmt: skip
 @muted
 @plain_errors
 def mix(
@@ -25,7 +26,10 @@ def mix(
     seed: int,
     **options: Any,
 ) -> None:
-    """Mix styles: images (left) with the coarse, middle or fine styles of sources (top)."""
+    """Mix the styles of images.
+
+    Each row shows one image (left) with the coarse, middle or fine styles of the sources (top).
+    """
     from runs.display.progress import bars
     from runs.sampling.latent import mixing_grid, style_ranges
     from runs.sampling.pictures import save_images
@@ -43,14 +47,17 @@ def mix(
 @click.command()
 @latent_options
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="FILE.png: a line for each way from one latent to the next. FILE.gif: a loop. "
-              "FILE.mp4: the same, where ffmpeg is found.")  # fmt: skip
-@click.option("--space", default="z", show_default=True, type=click.Choice(["z", "w"]))
+              help="FILE.png: a row for each step from one latent to the next. FILE.gif: a loop. "
+              "FILE.mp4: a loop, if ffmpeg is installed.")  # fmt: skip
+@click.option("--space", default="z", show_default=True, type=click.Choice(["z", "w"]),
+              help="The latent space to interpolate in.")  # fmt: skip
 @click.option("--path", "route", default="linear", show_default=True,
-              type=click.Choice(["linear", "spherical"]))  # fmt: skip
-@click.option("--points", default=4, show_default=True, type=click.IntRange(2), help="Latents.")
+              type=click.Choice(["linear", "spherical"]),
+              help="How to interpolate.")  # fmt: skip
+@click.option("--points", default=4, show_default=True, type=click.IntRange(2),
+              help="Number of latents.")  # fmt: skip
 @click.option("--frames", default=8, show_default=True, type=click.IntRange(1),
-              help="Images from one latent to the next.")  # fmt: skip
+              help="Number of images from one latent to the next.")  # fmt: skip
 @click.option("--rate", default=12, show_default=True, type=click.IntRange(1, 50),
               help="Images per second.")  # fmt: skip
 @muted
@@ -66,9 +73,9 @@ def interpolate(
     seed: int,
     **options: Any,
 ) -> None:
-    """Walk from latent to latent, and back to the first.
+    """Interpolate between latents, and back to the first.
 
-    With several classes, as in --class 3 --class 8, it is from class to class, with one latent.
+    With several classes, as in --class 3 --class 8, interpolate between these, with one latent.
     """
     from runs.display.progress import bars
     from runs.sampling.animation import write_animation
@@ -95,8 +102,10 @@ def interpolate(
 @click.command()
 @latent_options
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png")
-@click.option("--columns", default=4, show_default=True, type=click.IntRange(1), help="Noises.")
-@click.option("--rows", default=4, show_default=True, type=click.IntRange(1), help="Latents.")
+@click.option("--columns", default=4, show_default=True, type=click.IntRange(1),
+              help="Number of noise draws for each latent.")  # fmt: skip
+@click.option("--rows", default=4, show_default=True, type=click.IntRange(1),
+              help="Number of latents.")  # fmt: skip
 @muted
 @plain_errors
 def noise(
@@ -107,7 +116,10 @@ def noise(
     seed: int,
     **options: Any,
 ) -> None:
-    """Show what noise changes: a latent in each row, at its end every pixel's deviation."""
+    """Show what noise changes in the images of one latent.
+
+    Each row has one latent. Its last image is the standard deviation of each pixel.
+    """
     from runs.display.progress import bars
     from runs.sampling.latent import noise_variation
     from runs.sampling.pictures import save_images

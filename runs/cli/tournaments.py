@@ -1,4 +1,4 @@
-"""The command that lets populations compete: tournament."""
+"""The command that searches settings with a population of runs: tournament."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ from runs.common.hints import hint
 @click.command()
 @click.argument("source", metavar="PRESET|CONFIG.yaml|TOURNAMENT_DIR")
 @click.option("--count", type=click.IntRange(2),
-              help="How many islands there are at first [default: 16].")  # fmt: skip
+              help="Number of islands (runs) at the start [default: 16].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="The tournament's seed.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Change a key of the tournament, such as genes=wide, or else of the config that "
-                   "it starts from; repeatable.")  # fmt: skip
+              help="Change a key of the tournament, such as genes=wide, or of the config that it "
+                   "starts from; repeatable.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="The tournament's folder [default: outputs/tournament-NAME].")  # fmt: skip
 @click.option("--at-once", type=click.IntRange(1),
@@ -31,11 +31,12 @@ def tournament(
     output: Path | None,
     at_once: int | None,
 ) -> None:
-    """Let a population of runs compete: the worst copy the best, and few train to the end.
+    """Search for good settings with a population of competing runs.
 
-    For data whose good settings are not known: it finds some, for the price of one run. The same
-    command again, or its folder alone, continues it to the same bits. Ctrl-C or SIGTERM stops it
-    after a snapshot of each island and exits with status 3.
+    The worst runs copy the best ones and change their settings, and fewer and fewer runs are
+    trained on. All together cost as much as one run. The same command again, or its folder alone,
+    continues the tournament with the same result, bit for bit. Ctrl-C or SIGTERM stops it after a
+    snapshot of each run and exits with status 3.
     """
     from runs.display.muting import muted_on_error
     from runs.tournament.config import load_tournament

@@ -15,8 +15,8 @@ from runs.common.hints import hint, program
 @click.command()
 @click.argument("source", metavar="PRESET|CONFIG.yaml", required=False)
 @click.option("--from", "parent", metavar="RUN[@GENERATION|@best]",
-              help="Begin with the whole state of a run's snapshot [default: the newest], and with "
-                   "its config.")  # fmt: skip
+              help="Fork a run: start with its config and the whole state of one of its snapshots "
+                   "[default: the newest].")  # fmt: skip
 @click.option(
     "--set",
     "overrides",
@@ -29,8 +29,8 @@ from runs.common.hints import hint, program
               help="The run's folder [default: outputs/NAME-TIME].")  # fmt: skip
 @click.option("--resume", "mode", default="never", show_default=True,
               type=click.Choice(["never", "auto"]),
-              help="auto: continue the run in --output, else the one in checkpoint.mirror; "
-                   "begin it where there is none.")  # fmt: skip
+              help="auto: continue the run in --output or in checkpoint.mirror, or begin it if "
+                   "there is none.")  # fmt: skip
 @execution_options
 @stoppable
 @plain_errors
@@ -43,11 +43,11 @@ def train(
     mode: str,
     **execution: str | None,
 ) -> None:
-    """Evolve a population from a preset or a config file, or from another run's snapshot.
+    """Begin a run from a preset, a config file or a snapshot.
 
     Ctrl-C, SIGTERM and SIGHUP stop the run: it finishes the generation, or gives it up after
     checkpoint.grace seconds, writes a snapshot and exits with status 3. `resume`, or the same
-    command with `--resume auto`, continues it, with the same result bit for bit.
+    command with `--resume auto`, continues it. The result is the same, bit for bit.
     """
     if mode == "auto" and output is None:
         raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
@@ -85,7 +85,7 @@ def train(
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder for a run fetched from a URI [default: outputs/LAST-PART].")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), metavar="PATH",
-              help="Where the run's data lie now, if they have moved.")  # fmt: skip
+              help="Where the run's data are now, if they have moved.")  # fmt: skip
 @execution_options
 @stoppable
 @plain_errors
@@ -96,9 +96,10 @@ def resume(
     data: Path | None,
     **execution: str | None,
 ) -> None:
-    """Continue a run that was stopped or killed; the result is the same, bit for bit.
+    """Continue a run that was stopped or killed.
 
-    The URI of a mirror, such as s3://bucket/prefix, is fetched into --output first.
+    The result is the same as without the stop, bit for bit. A mirror, given by
+    its URI such as s3://bucket/prefix, is fetched into --output first.
     """
     if output is not None and "://" not in run_dir:
         raise click.UsageError("--output is for a URI; a run in a folder goes on in it")

@@ -14,21 +14,21 @@ from runs.cli.options import choice_of, choice_options
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR|FILE",
-              help="A folder for PNGs; for one image also FILE.png or FILE.tif.")  # fmt: skip
-@click.option("--reverse", is_flag=True, help="From B to A, by a run of two sets.")
+              help="A folder for PNG files; for one image also FILE.png or FILE.tif.")  # fmt: skip
+@click.option("--reverse", is_flag=True, help="Translate from B to A (a run of two sets).")
 @click.option(
     "--resize",
     is_flag=True,
-    help="Bring images to the size of the training [default: they keep their own].",
+    help="Resize images to the size used in training [default: they keep their own size].",
 )
-@click.option("--convert", is_flag=True, help="Convert images to the channels of the training.")
+@click.option("--convert", is_flag=True, help="Convert images to the channels used in training.")
 @click.option(
     "--tile",
     default=512,
     show_default=True,
     type=click.IntRange(16),
     metavar="PIXELS",
-    help="Larger images are made in tiles of this side.",
+    help="Side of the tiles that larger images are translated in.",
 )
 @click.option(
     "--overlap",
@@ -36,11 +36,12 @@ from runs.cli.options import choice_of, choice_options
     show_default=True,
     type=click.IntRange(0),
     metavar="PIXELS",
-    help="What neighbouring tiles share.",
+    help="Width of the strip that neighbouring tiles share.",
 )
-@click.option("--bits", default="8", show_default=True, type=click.Choice(["8", "16"]))
+@click.option("--bits", default="8", show_default=True, type=click.Choice(["8", "16"]),
+              help="Bits per channel of the output; 16 is for grey images.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
-              help="Of dropout, where the run translates with it.")  # fmt: skip
+              help="Seed of dropout, where the run translates with dropout on.")  # fmt: skip
 @choice_options
 @plain_errors
 def translate(
@@ -55,10 +56,10 @@ def translate(
     device: Any,
     **options: Any,
 ) -> None:
-    """Translate images by a run of pairs or of two sets.
+    """Translate images with a run of pairs or of two sets.
 
-    IMAGES are files, folders, .zip archives or quoted patterns. What was said in training (the
-    direction, the mode of norm and dropout) is not said again.
+    IMAGES are files, folders, .zip archives or quoted glob patterns such as "in/*.png". The
+    direction and the mode of normalisation and dropout are read from the run's config.
     """
     from runs.common.errors import printable
     from runs.display.progress import bars
