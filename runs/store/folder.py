@@ -260,7 +260,7 @@ class RunFolder:
         if not folder.config.is_file():
             raise ConfigError(
                 f"{folder.path} is not a run's folder: it has no config.yaml. "
-                "Runs lie in outputs/ unless --output said otherwise"
+                "Runs lie in outputs/, or where `train --output` put them"
             )
         return folder
 

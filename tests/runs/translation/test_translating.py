@@ -13,6 +13,7 @@ from egan.data.pixels import to_float
 from runs.cli.main import main
 from runs.common.errors import ConfigError
 from runs.config.loading import load_config
+from runs.display.plots import draw_plots
 from runs.sampling.opening import open_sampler
 from runs.store.folder import RunFolder
 from runs.training.driver import evolve, resume
@@ -43,6 +44,7 @@ def test_a_run_has_grids_a_card_and_three_objectives(letters, aligned):
     entries = [line for line in lines if "scores" in line]
     assert {len(score) for line in entries for score in line["scores"]} == {3}
     assert entries[-1]["training"]["generator/gradient_ratio"] > 0
+    draw_plots(RunFolder.open(folder))  # of three objectives; other tests leave the plots out
     assert (folder / "plots" / "scores.png").is_file()
 
 
