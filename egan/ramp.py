@@ -1,9 +1,10 @@
 """Schedules: numbers of the config that change while a run goes on.
 
-A scheduled number is computed from the images shown to D, and is no state: so a replica, a replay
-or a fork knows it for any generation, and there is nothing to save. It does not depend on the run's
-length, so that `resume --generations` changes nothing that has been. A linear fall is the decay of
-Zhu et al., 1703.10593; the cosine is that of Loshchilov and Hutter, 1608.03983.
+A scheduled number is computed from the images shown to D, and is not a part of the state: a
+replica, a replay or a fork can compute it for any generation, and nothing needs to be saved. It
+does not depend on the run's length, so `resume --generations` changes no earlier value. A linear
+fall is the decay of Zhu et al., 1703.10593; the cosine is that of Loshchilov and Hutter,
+1608.03983.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ AnyRamp = TypeVar("AnyRamp", bound="Ramp")
 
 
 class Ramp(BaseModel):
-    """A number on its way from one value to another: constant, then moving, then constant."""
+    """A number that goes from one value to another: constant, then changing, then constant."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True

@@ -1,4 +1,4 @@
-"""A pool of earlier fakes that critics are trained on beside new ones: it is a part of the state.
+"""The pool of earlier fakes that critics are trained on beside new ones; a part of the state.
 
 Shrivastava et al., arXiv 1612.07828, section 2.3, as in CycleGAN (1703.10593): the pool is filled
 first; then, with probability 1/2, a fake changes places with a stored one.
@@ -11,7 +11,7 @@ from torch import Tensor
 def replayed(
     pool: Tensor, filled: int, fakes: Tensor, stream: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return what a critic sees in place of fakes (N, ...), and the pool (K, ...) afterwards.
+    """Return the fakes that a critic is trained on (N, ...), and the pool (K, ...) afterwards.
 
     The first `filled` places of the pool are taken. Nothing is changed in place.
     """

@@ -1,4 +1,4 @@
-"""Images that were asked for by class, against reals, with the reals' own values beside them.
+"""Metrics by class of labelled fakes, each with the value of reals in the fakes' place.
 
 The reals are two halves with equal numbers of each class, one to compare with and one that is held
 out. The fakes are as many, of the same classes. What the held-out reals come to in the fakes' place
@@ -29,7 +29,7 @@ LEARNER = "classifier"  # what learns in gan-train and gan-test, whatever the sp
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images (N, C, H, W), uint8, and the class (N,), int64, that each shows or shall show."""
+    """Images (N, C, H, W), uint8, and the label (N,), int64, of each."""
 
     images: Tensor
     labels: Tensor
@@ -44,14 +44,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A metric of the fakes, and of held-out reals in their place: the ceiling."""
+    """A metric of the fakes, and of reals in their place (the ceiling)."""
 
     fakes: ByClass
     reals: ByClass
 
 
 class ClassComparison:
-    """Compares fakes with reals class by class; what concerns reals alone is computed once."""
+    """Compares fakes with reals by class; values of reals alone are computed once."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class ClassComparison:
 
     @property
     def labels(self) -> Tensor:
-        """The classes (N,) that fakes are to be asked for, one each."""
+        """The class (N,) that each of the fakes must have."""
         return self._real.of.labels
 
     def score(self, images: Tensor) -> dict[str, ClassScore]:
@@ -128,7 +128,7 @@ class ClassComparison:
         return scores
 
     def _value(self, name: str, seen: "_Seen") -> ByClass:
-        """Return a metric of what is seen in the fakes' place."""
+        """Return a metric of `seen`: the fakes, or reals in their place."""
         real, held_out = self._real, self._held_out
         if name == "gan-train":
             learner = self._judge if seen is real else self._learned(name, "fakes", seen.of)

@@ -1,10 +1,10 @@
-"""What is known of images besides their pixels: labels and tags, and where they came from.
+"""Labels and tags of images, and where they came from.
 
 Labels come from StyleGAN's dataset.json ({"labels": [["path", 3], ...]} or null; NVlabs stylegan3,
 dataset_tool.py), else from the names of the subfolders where every image lies in one. Tags come
 from vectors in dataset.json ([["path", [0, 1, 0.5]], ...]), or from tags.csv. Its lines are a file
-and its tags, `a.png,red,round`; or, below a first line `file,red,round`, a number for each column.
-Both files lie beside the images, and name them from there.
+and its tags, `a.png,red,round`; or, after a first line `file,red,round`, a number for each column.
+Both files lie beside the images, and their paths are relative to that folder.
 """
 
 import csv
@@ -48,14 +48,14 @@ class Annotations:
     tags_from: str = ""
 
     def __getitem__(self, kept: list[int]) -> "Annotations":
-        """Return those of some of the images."""
+        """Return the labels and tags of some of the images."""
         labels = None if self.labels is None else self.labels[kept]
         tags = None if self.tags is None else self.tags[kept]
         return replace(self, labels=labels, tags=tags)
 
 
 def json_annotations(content: bytes, names: list[str], known: set[str], where: str) -> Annotations:
-    """Return what a dataset.json says of `names`.
+    """Return the labels or tags that a dataset.json gives `names`.
 
     Args:
         content: of the file.

@@ -1,7 +1,8 @@
-"""Conditions: what belongs to each real sample that fakes can be asked for, as vectors.
+"""Conditions: labels or tags of the real samples, as vectors that fakes are generated for.
 
-A label is one-hot, and tags are a vector as they are, such as multi-hot (Mirza and Osindero,
-arXiv 1411.1784). The fakes' conditions are drawn from the data's marginal: the rows of the data.
+A label becomes a one-hot vector; tags are a vector already, such as a multi-hot one (Mirza and
+Osindero, arXiv 1411.1784). The fakes' conditions are drawn from the data's marginal: they are
+those of rows of the data at random.
 """
 
 import hashlib
@@ -99,7 +100,7 @@ class ConditionCard:
 
 
 def conditions_of(source: Source, config: DataConfig) -> Conditions | None:
-    """Return what `data.condition` asks of an opened source; None: nothing.
+    """Return the conditions that `data.condition` takes from an opened source; None: it is null.
 
     Raises:
         DataError: the data have no labels or tags, or none that tell samples apart.

@@ -1,4 +1,4 @@
-"""Image files as uint8 arrays, with Pillow; what a file is that is no image.
+"""Image files as uint8 arrays, with Pillow; and what a file is if it is not an image.
 
 Each image is turned as its EXIF orientation says, laid on white where it is transparent, cropped to
 its centre square and resized. 16-bit greys are scaled by the bits that they use.
@@ -22,9 +22,9 @@ SUFFIXES = (
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 READ = "PNG, JPEG, WebP, BMP and TIFF"  # the formats, for messages
 MAX_PIXELS = 2**26
-"""An image of more pixels (8,192 x 8,192) is refused: a few bytes may claim any size."""
+"""An image of more pixels (8,192 x 8,192) is refused: a tiny file may claim any size."""
 MAX_SCANS = 100
-"""A JPEG file of more is refused: each decodes the whole image again, and takes a few bytes."""
+"""A JPEG of more scans is refused: each takes a few bytes, and decodes the whole image again."""
 BEGINNING = 2**10  # bytes that tell what a file is
 SMALLEST = 4  # pixels of a side; an enlarged smaller image is one flat colour
 _START_OF_SCAN = b"\xff\xda"  # which a JPEG's compressed data never contain

@@ -1,4 +1,4 @@
-"""A part of a finite set that is kept from training: the same rows whoever opens the set."""
+"""Held-out samples of a finite set: the same rows each time the set is opened."""
 
 import hashlib
 from dataclasses import fields, replace

@@ -1,4 +1,4 @@
-"""What was read, in a few lines: wherever data are opened, the same words."""
+"""The report on data that were read: a few lines, the same for all commands."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Shuffled passes over a finite set, at random access: a resumed run asks for any generation."""
+"""Shuffled epochs over a finite set, with random access: a run resumes at any generation."""
 
 from collections.abc import Mapping
 

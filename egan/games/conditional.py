@@ -47,7 +47,7 @@ class ConditionalGame(NoiseGame):
         }
 
     def faded(self, condition: Tensor, shown: int) -> Tensor:
-        """Return what networks get in place of a condition (N, size) after `shown` reals.
+        """Return conditions (N, size) as networks get them after `shown` reals, faded in.
 
         Unconditional training survives on data that are too few for conditional training at once
         (Shahbazi et al., 2201.06578). So all conditions are their mean at first, which tells
@@ -103,7 +103,7 @@ class ConditionalGame(NoiseGame):
         verdicts: Mapping[str, Verdict],
         stage: Stage | None = None,
     ) -> Tensor | None:
-        """Return how badly the discriminator recognises the fakes' conditions, weighted."""
+        """Return the weighted cross entropy of D's predictions of the fakes' conditions."""
         if not self.rules.ac_weight:
             return None
         return self.rules.ac_weight * self._mistaken(verdicts["discriminator"], inputs)
@@ -116,7 +116,7 @@ class ConditionalGame(NoiseGame):
         inputs: Batch,
         verdict_fake: Verdict,
     ) -> Tensor | None:
-        """Return how badly the discriminator recognises conditions, of reals and fakes, weighted.
+        """Return the weighted cross entropy of D's predictions of reals' and of fakes' conditions.
 
         AC-GAN, Odena et al., 1610.09585: L_C = -E[log P(y | x)] - E[log P(y | G(z, y))].
         """

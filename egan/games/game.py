@@ -65,7 +65,7 @@ class Game(Protocol):
         """Return a generation's real samples for a purpose, with what belongs to them."""
 
     def at_stage(self, batch: Batch, stage: Stage | None, shown: int) -> Batch:
-        """Return what reals and the marginal gave as it is at a point of the training.
+        """Return a batch of reals, or of the marginal, as networks get it at a point of training.
 
         `stage` is that of networks that grow, `shown` the number of reals that critics have seen.
         """
@@ -76,13 +76,13 @@ class Game(Protocol):
     def marginal(
         self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
     ) -> Batch:
-        """Draw what `count` fakes take from the data at large, such as a label; {}: nothing.
+        """Draw the conditions of `count` fakes from the data's marginal, such as labels; {}: none.
 
         `purpose` and `index` tell which fakes of a generation they are.
         """
 
     def conditions(self, reals: Batch) -> Batch:
-        """Return what fakes take from as many rows of reals; {}: nothing."""
+        """Return the conditions that fakes take from the same number of reals; {}: none."""
 
     def generate(
         self, genes: Genes, inputs: Batch, stage: Stage | None = None, training: bool = True
@@ -99,7 +99,7 @@ class Game(Protocol):
     ) -> tuple[Verdict, Mapping[str, Tensor]]:
         """Return a critic's verdict of samples, and its buffers after the call.
 
-        `inputs` holds the samples' conditions. Reals are their own: there it is `samples` again.
+        `inputs` holds the samples' conditions. For reals, `inputs` is `samples` again.
         """
 
     def fixed_loss(
@@ -112,8 +112,8 @@ class Game(Protocol):
     ) -> Tensor | None:
         """Return a loss () that every child descends beside its mutation's; None: there is none.
 
-        Reconstruction, cycle and identity terms are of this kind, and what a classifier says of the
-        fakes: `verdicts` are the critics', by role. Siblings share its gradient.
+        Examples are reconstruction, cycle and identity terms, and the classification of fakes, for
+        which `verdicts` are the critics', by role. Siblings share its gradient.
         """
 
     def critic_loss(

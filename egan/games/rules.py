@@ -1,4 +1,4 @@
-"""What belongs to a game and not to a network: the config's section `game`."""
+"""The config's section `game`: settings that belong to a game and not to a network."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from egan.games.translation_rules import TranslationRules
 
 
 class GameRules(TranslationRules, extra="forbid", frozen=True):
-    """Losses beside the adversarial one, how conditions come in, and what translation asks for."""
+    """Losses beside the adversarial one, the fading in of conditions, settings of translation."""
 
     ac_weight: Weight = Field(
         0.0,

@@ -1,4 +1,4 @@
-"""What the games of image translation have in common."""
+"""The members that the games of image translation share."""
 
 from abc import abstractmethod
 
@@ -13,7 +13,7 @@ from egan.streams import Purpose
 
 
 class TranslationGame:
-    """Fakes are made from real images, and from seeds that say what dropout drops."""
+    """A game whose fakes are made from real images and from seeds for dropout."""
 
     conditioned = True
 

@@ -1,4 +1,4 @@
-"""What belongs to the games of image translation and not to a network."""
+"""Settings that belong to the games of image translation and not to a network."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Metrics of images that were asked for by class: each class is compared with its own reals.
+"""Metrics by class: the samples of each class are compared with the reals of that class.
 
 Intra-class FID: Miyato and Koyama, *cGANs with Projection Discriminator*, arXiv 1802.05637, sec. 5.
 GAN-train and GAN-test: Shmelkov et al., *How good is my GAN?*, arXiv 1807.09499; the former is also
@@ -80,7 +80,7 @@ def kernel_by_class(
 
 
 def accuracy_by_class(predicted: Tensor, labels: Tensor) -> ByClass:
-    """The share of samples (N,) whose predicted class is the one they were asked for."""
+    """The share of samples (N,) whose predicted class is their label."""
     right = predicted == labels
     classes = torch.unique(labels).tolist()
     return ByClass(

@@ -1,4 +1,4 @@
-"""Classes that a classifier sees among samples, of data whose classes are equally frequent.
+"""Coverage of classes, as a classifier finds them, for data with equally frequent classes.
 
 Srivastava et al., *VEEGAN*, arXiv 1705.07761, section 4.1: on stacked MNIST, how many of the 1,000
 classes at least one sample is taken for, and KL(histogram of the classes || equal shares).

@@ -1,1 +1,1 @@
-"""Many runs at once: where they go, and their processes."""
+"""Many runs at once: their placement and their processes."""

@@ -1,4 +1,4 @@
-"""What the process of a run owes to the one that started it: a status, and not to outlive it."""
+"""The process of a run that another process started: its statuses; it ends with its parent."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ ORPHAN = 1.0  # seconds that it lives on after its parent
 
 
 def stop_with_parent(take: Callable[[bytes], None] = lambda _: None) -> None:
-    """End this process when its standard input does, which its parent holds.
+    """End this process when its standard input is closed, as it is when the parent ends.
 
-    It has a moment to stop as SIGTERM asks it to; what it loses is made again, to the bit. What
-    comes in before is given to `take`, in the thread that reads it.
+    The process gets SIGTERM and `ORPHAN` seconds to stop; what it loses is computed again, with
+    the same bits. Earlier input is given to `take`, in the thread that reads it.
     """
 
     def wait() -> None:

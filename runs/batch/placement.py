@@ -1,10 +1,10 @@
-"""Where runs go: one place for each, and what it adds to the environment of its process.
+"""Placement of runs: a place for each, which sets environment variables of its process.
 
 One machine without accelerators: as many runs at a time as it has cores for their threads. With
 GPUs: one run per GPU (or share of one), pinned by CUDA_VISIBLE_DEVICES. On a Ray cluster: as many
 runs as its GPUs or CPUs hold, each with the Ray workers that its config names, else one. A run's
-bits do not depend on the place, so more runs at a time beat more workers per run: every worker
-trains the discriminator anew.
+bits do not depend on the place. More runs at a time are faster than more workers per run, because
+every worker trains the discriminator again.
 """
 
 import json
@@ -26,7 +26,7 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Placement:
-    """Where runs go: what each place adds to the environment, and what all set in `execution`."""
+    """The environment variables of each place, and the keys of `execution` that all runs set."""
 
     places: tuple[Mapping[str, str], ...]
     execution: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Placement:
 
 
 def place_runs(execution: ExecutionConfig, at_once: int | None = None) -> Placement:
-    """Return where runs go here.
+    """Return the placement of runs on this machine or its cluster.
 
     Args:
         execution: of the config; its address, or RAY_ADDRESS, names a cluster.

@@ -29,24 +29,24 @@ class Task:
 
 
 class Watcher(Protocol):
-    """Who is told how the runs go; called from several threads."""
+    """Receives reports on the runs; called from several threads."""
 
     def began(self, task: Task) -> None:
-        """Take note that a run's process has started."""
+        """Receive that a run's process has started."""
 
     def reported(self, task: Task, values: Mapping[str, Any]) -> None:
-        """Take note of a line that the run sent."""
+        """Receive a line that the run sent."""
 
     def ended(self, task: Task, status: int, stopped: bool) -> None:
-        """Take note that a run's process has ended, and whether it was told to."""
+        """Receive that a run's process has ended, and whether it was told to."""
 
     def refresh(self) -> None:
-        """Show how things stand."""
+        """Update the display."""
 
 
 @dataclass
 class _Running:
-    """The processes that live now, and whether they have been told to end."""
+    """The running processes, and whether they have been told to end."""
 
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)

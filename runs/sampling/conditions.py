@@ -1,4 +1,4 @@
-"""What samples are asked for: classes by name or number, tags, or what the data's rows are like."""
+"""Conditions of samples: classes by name or number, tags, or drawn like those of the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TAG_ROWS = 8  # of a grid, where nothing is asked for: as many different rows of
 
 @dataclass(frozen=True)
 class Asked:
-    """Conditions that samples are asked for: vectors (K, size), and what each is called."""
+    """Conditions that a user asked for: vectors (K, size), and a name for each."""
 
     vectors: Tensor
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Asked:
 def asked_for(
     card: ConditionCard | None, classes: Sequence[str] = (), tags: Sequence[str] = ()
 ) -> Asked | None:
-    """Return what a user asked for; None: nothing.
+    """Return the conditions that a user asked for; None: none.
 
     Args:
         card: what the generator takes; None: it takes no conditions.
@@ -114,7 +114,7 @@ def _class(conditions: Conditions, text: str) -> int:
 
 
 def _tags(conditions: Conditions, text: str) -> Tensor:
-    """Return the vector (size,) of a list of tags."""
+    """Return the condition (size,) of a list of tags."""
     vector = torch.zeros(conditions.size)
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, value = (part, "1") if part in conditions.names else _split(part)
@@ -139,7 +139,7 @@ def _split(part: str) -> tuple[str, str]:
 
 
 def _named(conditions: Conditions, row: Sequence[float]) -> str:
-    """Return a tag vector as it could be asked for."""
+    """Return a vector of tags as a text that the option --tags takes."""
     parts = [
         name if value == 1 else f"{name}={value:g}"
         for name, value in zip(conditions.names, row, strict=True)

@@ -1,8 +1,8 @@
-"""The index of a journal: what its lines come to, so that a long one is not read as a whole again.
+"""The index of a journal: a summary of its lines, so that a long journal is not read again.
 
-It is a cache in a file beside the journal, `journal.index`. It says for how many of the journal's
-bytes it stands, and their CRC-32: where they are not those of the journal, which was mended, say,
-the journal is read from its beginning. What follows those bytes is read in any case.
+It is a cache in a file beside the journal, `journal.index`. It gives the number of the journal's
+bytes that it covers, and their CRC-32. If these bytes have changed, for example by a repair, the
+journal is read from its beginning. What follows those bytes is read in any case.
 """
 
 import zlib
@@ -42,7 +42,7 @@ Stage = Callable[[str, int, int], None]  # called with what is done, how much of
 
 @dataclass
 class Sums:
-    """What the generations of a journal come to.
+    """Sums over the generations of a journal.
 
     Attributes:
         children: how many were made.
@@ -56,13 +56,13 @@ class Sums:
 
 
 class Index:
-    """What the first `size` bytes of a journal say; see above.
+    """A summary of the first `size` bytes of a journal; see above.
 
     Attributes:
         lineage: the account of its generations; empty where no selection was given.
         first, end: the first generation that it has, and the one after its last.
         damaged: how many lines could not be read; `damage` is the first of them.
-        sums: what the generations come to.
+        sums: over the generations.
     """
 
     def __init__(self, journal: Path, selection: Selection | None = None) -> None:
@@ -126,7 +126,7 @@ class Index:
     # --------------------------------------------------------------------------- taking in lines
 
     def follow(self, progress: Stage | None = None) -> None:
-        """Take in the lines of the journal that it does not stand for yet.
+        """Add the lines of the journal that the index does not cover yet.
 
         Raises:
             ConfigError: a newer version wrote it.
@@ -143,7 +143,7 @@ class Index:
                 self.add(line)
 
     def add(self, line: bytes, items: "list[Line] | None" = None) -> None:
-        """Take in the journal's next line; `items` are what it holds, where that is known."""
+        """Add the journal's next line; `items` is its content, if that is known."""
         offset, self.size = self.size, self.size + len(line)
         self._crc = zlib.crc32(line, self._crc)
         self.lines += 1
@@ -177,7 +177,7 @@ class Index:
     # --------------------------------------------------------------------------------- its file
 
     def save(self) -> None:
-        """Write it to its file, if the journal has become much longer since.
+        """Write the index to its file, if the journal has become much longer since the last time.
 
         Raises:
             OSError: it cannot be written; the old one stays.
@@ -205,7 +205,7 @@ class Index:
         self._written = self.lines
 
     def load(self) -> None:
-        """Take what the file holds.
+        """Read the index from its file.
 
         Raises:
             OSError, ValueError, KeyError, TypeError, RecursionError: there is none that fits the

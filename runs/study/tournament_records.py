@@ -1,4 +1,4 @@
-"""What a comparison needs of a tournament: all its islands count, dead ones and judgements too."""
+"""The record of a tournament for a comparison: its cost includes ended islands and judgements."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ def _points(history: History, lives: list[_Life]) -> Iterator[Point]:
 
 
 def _spent(history: History, lives: list[_Life], number: int) -> dict[str, float]:
-    """Return what was spent by all islands after a round, on every axis.
+    """Return what all islands had spent after a round, on every axis.
 
     Judgements count as steps of generators, one for each batch of samples.
     """

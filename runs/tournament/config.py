@@ -22,7 +22,7 @@ from runs.tournament.genes import PRIORS, GeneConfig, Genes, Prior, check_keys, 
 
 
 class ScheduleConfig(BaseModel, extra="forbid", frozen=True):
-    """How many islands there are when, and when they copy each other."""
+    """How many islands there are in each stage, and when they copy each other."""
 
     name: Literal["tournament", "halving", "constant", "best-of"] = Field(
         "tournament",
@@ -65,7 +65,7 @@ class ScheduleConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class JudgeConfig(BaseModel, extra="forbid", frozen=True):
-    """What islands are ranked by: MMD of the averaged generator to reals that no island sees."""
+    """How fitness is measured: MMD between the averaged generator and held-out reals."""
 
     samples: int = Field(
         1024, ge=2, le=100_000, description="number of samples generated for each judgement"
@@ -83,7 +83,7 @@ class JudgeConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class InsuranceConfig(BaseModel, extra="forbid", frozen=True):
-    """The best state so far is kept, against a collapse in the last stage."""
+    """The best state so far is kept, in case the last island collapses."""
 
     enabled: bool = True
     checks: int = Field(
@@ -188,7 +188,7 @@ class Tournament:
                 )
 
     def to_yaml(self) -> str:
-        """Return the tournament with its base spelled out."""
+        """Return the tournament with its whole base config."""
         values = self.config.model_dump(mode="json", exclude={"genes"})
         values["genes"] = {
             key: gene.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -260,7 +260,7 @@ def tournament_of(values: Mapping[str, Any], base: RunConfig, source: str) -> To
 
 
 def _shipped(name: str) -> dict[str, Any]:
-    """Return a shipped prior as a tournament's file has it."""
+    """Return a built-in prior as in a tournament's file."""
     if name not in PRIORS:
         raise ConfigError(
             f"genes: no prior {str(name)!r}{nearest(name, PRIORS)} Priors: {', '.join(PRIORS)}; or "

@@ -1,4 +1,4 @@
-"""Who works on a tournament's islands: a process for each place, or this process alone."""
+"""Crews, which work on a tournament's islands: a process for each place, or this process."""
 
 import json
 import queue
@@ -26,20 +26,20 @@ TRIES = 3  # of a request whose worker dies
 
 
 class Watcher(Protocol):
-    """Who is told how far the islands are."""
+    """Receives reports on the islands' progress."""
 
     def reached(self, name: str, generation: int) -> None:
-        """Take note of a generation that an island has reached."""
+        """Receive a generation that an island has reached."""
 
     def answered(self, name: str) -> None:
-        """Take note that a request was answered."""
+        """Receive that a request was answered."""
 
     def refresh(self) -> None:
-        """Show how things stand."""
+        """Update the display."""
 
 
 class Crew(Protocol):
-    """Does what is asked for islands, in any order."""
+    """Answers requests on islands, in any order."""
 
     def work(self, requests: Sequence[Request], watcher: Watcher) -> dict[str, Answer]:
         """Return the answers by the requests' names.
@@ -51,11 +51,11 @@ class Crew(Protocol):
 
 
 class CrewFailed(WorkerLost):
-    """An island could not be worked on, for a reason that is not its settings'."""
+    """An island could not be trained or judged, and its settings are not the reason."""
 
 
 class OneProcess:
-    """Works in this process: for a study, which has a process for each tournament."""
+    """Works in this process, as in a study, which has a process for each tournament."""
 
     def __init__(self, folder: TournamentFolder, execution: Mapping[str, Any]) -> None:
         self._bench = Workbench(folder, execution)
@@ -72,7 +72,7 @@ class OneProcess:
 
 
 class _Worker:
-    """A living worker process, and what it works on."""
+    """A running worker process, and its present request."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class _Worker:
 
 
 class Processes:
-    """Works in a process for each place, which live until the end."""
+    """Works in one process for each place; the processes run until the end."""
 
     def __init__(self, folder: TournamentFolder, placement: Placement, stop: Stop) -> None:
         execution = json.dumps(dict(placement.execution))
@@ -199,7 +199,7 @@ class Processes:
             watcher.reached(name, values["generation"])
 
     def _bury(self, worker: _Worker, waiting: list[Request], deaths: dict[str, int]) -> None:
-        """Let another process do what a dead one did not finish: it goes on, to the bit."""
+        """Give a dead process's request to another process, which goes on with the same bits."""
         self._workers.remove(worker)
         self._free.append(worker.place)
         worker.close()
@@ -215,7 +215,7 @@ class Processes:
         waiting.insert(0, worker.request)
 
     def _end(self) -> None:
-        """Pass the signal on, and wait until the islands are saved.
+        """Pass the signal to the processes, and wait until the islands are saved.
 
         Raises:
             Stopped: always.

@@ -1,4 +1,4 @@
-"""Decisions: who copies whom, who is dropped, which genes change; a function of seed and table.
+"""Decisions: which island copies which, which end, how genes change; from seed and fitness.
 
 A decision follows each round. It depends on the tournament's config, the number of the round, who
 lived, and how each was judged; so it can be made again and compared with the one on record.
@@ -72,7 +72,7 @@ def name_of(key: tuple[int, int]) -> str:
 
 @dataclass(frozen=True)
 class Judged:
-    """How an island stood at the end of a round.
+    """The judgement of an island at the end of a round.
 
     Attributes:
         generation: that it had reached.
@@ -99,7 +99,7 @@ class Judged:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return a number as JSON has it, which knows no infinity."""
+    """Return a number, or None if it is not finite, since JSON has no infinity."""
     return value if math.isfinite(value) else None
 
 
@@ -118,7 +118,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Standing:
-    """Who lives, and at which generation each is.
+    """The living islands, and the generation that each has reached.
 
     Attributes:
         living: by island; those that failed among them.
@@ -137,7 +137,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from a round.
+    """The decision after a round.
 
     Attributes:
         ranking: names, best first.
@@ -154,7 +154,7 @@ class Decision:
     standing: Standing
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written down of it."""
+        """Return it as JSON's values, for the record."""
         kept = self.standing.kept
         return {
             "ranking": list(self.ranking),
@@ -188,7 +188,7 @@ def seed_of(tournament: Tournament, life: Life) -> int:
 def decide(
     tournament: Tournament, plan: Plan, number: int, standing: Standing, table: Table
 ) -> Decision:
-    """Return what follows from round `number`, at whose end the living were judged so."""
+    """Return the decision after round `number`, in which `table` has the judgements."""
     this = plan.rounds[number]
     reached = {name: judged.generation for name, judged in table.items()}
     failed = {name: judged.failure for name, judged in table.items() if judged.failure}
@@ -219,10 +219,10 @@ def decide(
 
 
 class _Changes:
-    """Collects who ends and who begins."""
+    """Collects the lives that end and those that begin."""
 
     def __init__(self, standing: Standing, number: int) -> None:
-        """Begin with how things stand before round `number`."""
+        """Begin with the standing before round `number`."""
         self.standing = standing
         self._round = number
         self.dropped: list[str] = []
@@ -252,7 +252,7 @@ class _Changes:
 def _ranking(
     tournament: Tournament, living: Sequence[Life], table: Table, stream: np.random.Generator
 ) -> list[Life]:
-    """Return the living, best first; equals in the order of their numbers."""
+    """Return the living islands, the best first; equal ones in the order of their numbers."""
     luck = stream.random(len(living))
     if tournament.config.schedule.blind:
         return [living[place] for place in np.argsort(luck, kind="stable")]
@@ -290,7 +290,7 @@ def _copies(
 
 
 def _decay(changes: _Changes) -> None:
-    """Let those that are left begin a life in which their rates fall."""
+    """Let the remaining islands begin a life in which their learning rates fall."""
     for life in changes.standing.living:
         if life.name not in changes.standing.failed:
             generation = changes.standing.generations[life.name]

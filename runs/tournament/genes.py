@@ -87,7 +87,7 @@ class GeneConfig(BaseModel, extra="forbid", frozen=True, populate_by_name=True):
         return self._moved(around, spread * float(ndtri(np.clip(inside, EDGE, 1 - EDGE))))
 
     def step(self, value: Any, given: Any, stream: np.random.Generator) -> Any:
-        """Return the value after a step; as many numbers are drawn whatever becomes of them."""
+        """Return the value after a step; the number of random draws is always the same."""
         chance, place, normal = stream.random(), stream.random(), stream.standard_normal()
         usual = 0.0 if self.choices is None else CHOSEN_ANEW
         if chance < (usual if self.redraw is None else self.redraw):
@@ -127,7 +127,7 @@ PRIORS = {"near": NEAR, "wide": WIDE}
 
 
 def prior(name: str) -> Prior:
-    """Return a shipped prior."""
+    """Return a built-in prior."""
     return {key: GeneConfig.model_validate(values) for key, values in PRIORS[name].items()}
 
 
@@ -158,7 +158,7 @@ def with_genes(values: Mapping[str, Any], genes: Genes) -> dict[str, Any]:
 
 
 def check_keys(keys: Mapping[str, Any]) -> None:
-    """Refuse genes that would change what a copied state is made of.
+    """Refuse genes that would change the form of a state, which islands copy.
 
     Raises:
         ConfigError: there are such, or none at all.

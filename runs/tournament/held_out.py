@@ -1,10 +1,11 @@
-"""The judge: MMD of an island's averaged generator to reals that neither it nor the report sees.
+"""The judge: MMD between an island's averaged generator and held-out reals.
 
-Gretton et al., JMLR 13 (2012), eq. 3, with a kernel of several widths, which count alike. All
-islands are judged on the same noise and the same reals. An endless source has another stream for
-them; of a finite one they are kept from training (`data.held_out`). The first draw ranks; the
-second one, of other noise and other reals, decides between the last state and the one that was
-kept, since the best of many judgements looks better than it is.
+Gretton et al., JMLR 13 (2012), eq. 3, with the kernel `multiscale_kernel`. All islands
+are judged with the same noise and the same reals, which are used neither for training nor in the
+report. An endless source draws them with another stream; those of a finite source are held
+out from training (`data.held_out`). The first draw ranks islands. The second one, of other noise
+and other reals, decides between the last state and the kept one, because the best of many
+judgements looks better than it is.
 """
 
 import math
@@ -56,7 +57,7 @@ def reals_for_ranking(tournament: Tournament) -> int:
 
 
 def kept_from_training(tournament: Tournament) -> dict[str, Any]:
-    """Return the keys of `data` that keep the judge's reals from training; none where no need."""
+    """Return the keys of `data` that hold the judge's reals out; none if that is not needed."""
     if open_source(tournament.base.data).length is None:
         return {}
     count = reals_for_ranking(tournament)
@@ -67,7 +68,7 @@ class Judge:
     """Judges states of a tournament's islands on one of the draws."""
 
     def __init__(self, tournament: Tournament, config: RunConfig, draw: int) -> None:
-        """Make the reals ready, and the feature space of images.
+        """Prepare the reals, and the feature space of images.
 
         Args:
             tournament: whose seed decides the noise and the reals.
@@ -119,6 +120,6 @@ class Judge:
 
 
 def _images(held_out: ImageSource, draw: int, count: int) -> Tensor:
-    """Return the held-out images of a draw, which share none."""
+    """Return the held-out images of a draw; the draws have no images in common."""
     images = torch.from_numpy(held_out.images)
     return images[:count] if draw == RANKING else images[count:]

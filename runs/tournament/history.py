@@ -15,7 +15,7 @@ from runs.tournament.schedule import Plan, plan_of
 
 @dataclass(frozen=True)
 class Point:
-    """A judgement: after which round, what had been spent by then, and what it said."""
+    """A judgement: its round, the steps spent by then, and its result."""
 
     round: int
     spent: int
@@ -63,7 +63,7 @@ class History:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of the whole."""
+        """Optimiser steps of the whole tournament."""
         return self.plan.spent(len(self.plan.rounds))
 
 

@@ -1,4 +1,4 @@
-"""What `inspect` says of a tournament: islands, genes, ancestry, time left."""
+"""The report of `inspect` on a tournament: islands, genes, ancestry, time left."""
 
 from collections import deque
 from pathlib import Path

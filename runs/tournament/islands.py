@@ -50,12 +50,12 @@ class TournamentFolder:
 
     @property
     def decisions(self) -> Path:
-        """What followed from each round."""
+        """The judgements and the decision of each round, a line each."""
         return self.path / "decisions.jsonl"
 
     @property
     def result(self) -> Path:
-        """How it ended, as JSON."""
+        """The result, as JSON."""
         return self.path / "result.json"
 
     @property
@@ -85,7 +85,7 @@ class TournamentFolder:
 
     @property
     def log(self) -> Path:
-        """What the islands' processes had to say."""
+        """The messages of the islands' processes."""
         return self.path / "log.txt"
 
     def life(self, name: str) -> RunFolder:
@@ -113,7 +113,7 @@ class TournamentFolder:
         return parse_tournament(text, str(self.config), self.path)
 
     def keep(self, tournament: Tournament) -> None:
-        """Write the tournament down, or check that it is the one that lies here.
+        """Write the tournament to the folder, or check that the folder holds the same one.
 
         Raises:
             ConfigError: another tournament lies here, or something else.
@@ -133,7 +133,7 @@ class TournamentFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the tournament against a second process.
+        """Lock the tournament, so that no second process runs it.
 
         Raises:
             RunBusy: another one holds it.
@@ -146,7 +146,7 @@ class TournamentFolder:
 
 
 def _deciding(tournament: Tournament) -> dict[str, Any]:
-    """Return what decides a tournament's result."""
+    """Return the values that decide a tournament's result."""
     base = tournament.base.model_dump(mode="json", exclude={"execution", "tracking"})
     return tournament.config.model_dump(mode="json", exclude={"base"}) | {"base": base}
 
@@ -211,7 +211,7 @@ def winner_config(tournament: Tournament, life: Life) -> RunConfig:
 
 
 def keep_best(folder: TournamentFolder, tournament: Tournament, plan: Plan, kept: Kept) -> None:
-    """Copy the best state so far, unless it is there; those before it go."""
+    """Copy the best state so far, unless it is there; earlier copies are removed."""
     place = folder.kept_after(kept.round)
     if not snapshots(place.snapshots):
         origin = folder.life(kept.life.name)

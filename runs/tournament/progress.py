@@ -80,12 +80,12 @@ class ShownTournament(SilentTournament):
         self._reached[name] = generation
 
     def answered(self, name: str) -> None:
-        """Take an island's bar to its end."""
+        """Complete an island's bar."""
         if name in self._targets:
             self._reached[name] = self._targets[name][1]
 
     def decided(self, line: Line) -> None:
-        """Say what followed from a round."""
+        """Print the decision of a round."""
         if line.round < self._number:
             return  # it is on record
         this, best = self._plan.rounds[line.round], line.decided["ranking"][0]
@@ -108,7 +108,7 @@ class ShownTournament(SilentTournament):
             )
 
     def refresh(self) -> None:
-        """Show how things stand: redraw, or print a line now and then."""
+        """Update the display: redraw it, or print a line from time to time."""
         if self._live:
             self._live.update(self._draw(), refresh=True)
         elif time.monotonic() - self._shown >= PLAIN_INTERVAL:

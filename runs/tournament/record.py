@@ -19,12 +19,12 @@ from runs.tournament.decisions import Decision, Judged, Table, finite_or_none
 
 @dataclass(frozen=True)
 class Line:
-    """What is on record of a round.
+    """The recorded line of a round.
 
     Attributes:
         round: its number.
-        table: how the islands were judged, by name.
-        decided: what followed, as `Decision.to_json` has it.
+        table: the judgements of the islands, by name.
+        decided: the decision, as by `Decision.to_json`.
         metrics: of the first in the ranking, by the base's evaluation.
         spent: optimiser steps so far, with all judgements.
     """
@@ -87,7 +87,7 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def check(path: Path, line: Line, decision: Decision) -> None:
-    """Refuse a line whose decision is not the one that follows from its table.
+    """Refuse a line whose decision does not follow from its table.
 
     Raises:
         ConfigError: it is not.
@@ -101,7 +101,7 @@ def check(path: Path, line: Line, decision: Decision) -> None:
 
 
 def append(path: Path, lines: list[Line], line: Line) -> None:
-    """Write a line after those that are there, whatever else the file has."""
+    """Write a line after `lines`; anything else that the file has is dropped."""
     if _is(path, lines):
         with path.open("a", encoding="utf-8") as file:
             file.write(seal(line.to_json()))

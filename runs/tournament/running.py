@@ -1,9 +1,9 @@
-"""Running a tournament to its end, or on from where it was.
+"""Running a tournament, from its beginning or from where it was stopped, to its end.
 
-    rounds: train every island that lives -> judge it -> decide -> write it down -> make the forks
+    round: train each living island -> judge it -> decide -> write the decision -> make the forks
 
-What has been done is a function of the record (`decisions.jsonl`) and of the islands' folders; so
-a process that is killed at any moment leaves nothing that the same command cannot go on with.
+The progress is a function of the record (`decisions.jsonl`) and of the islands' folders. So the
+same command can continue after a kill at any moment.
 """
 
 from collections.abc import Mapping
@@ -58,13 +58,13 @@ class TournamentProgress(Watcher, Protocol):
     """Where a tournament reports to."""
 
     def start(self, tournament: Tournament, plan: Plan, done: int) -> None:
-        """Begin, with `done` of the rounds on record."""
+        """Begin; `done` rounds are on record."""
 
     def round(self, number: int, targets: Mapping[str, tuple[int, int]]) -> None:
-        """Take note of a round: the generations that islands go from and to, by name."""
+        """Receive a round: the generations from which and to which islands train, by name."""
 
     def decided(self, line: Line) -> None:
-        """Take note of what followed from a round."""
+        """Receive the decision of a round."""
 
     def message(self, text: str) -> None:
         """Show a line that stays."""
@@ -97,7 +97,7 @@ def run_tournament(
     at_once: int | None = None,
     execution: Mapping[str, Any] | None = None,
 ) -> TournamentResult:
-    """Run a tournament, or go on with the one that lies in `output`.
+    """Run a tournament, or go on with the one in the folder `output`.
 
     Args:
         tournament: see `runs.tournament.config.load_tournament`.
@@ -208,13 +208,13 @@ class _Run:
         write_picture(sampler, count, GRID_SEED, self._folder.samples, centres)
 
     def _prepare(self, standing: Standing) -> None:
-        """Make what a decision asks for, before anything trains on."""
+        """Make the runs that a decision needs, before any island trains on."""
         if standing.kept is not None:
             keep_best(self._folder, self._tournament, self._plan, standing.kept)
         begin(self._folder, self._tournament, self._plan, standing)
 
     def _train(self, number: int, standing: Standing) -> dict[str, Judged]:
-        """Train and judge who lives; who has failed stays as he is."""
+        """Train and judge the living islands; one that has failed stays as it is."""
         requests, targets, table = [], {}, {}
         for life in standing.living:
             name, reached = life.name, standing.generations[life.name]
@@ -252,7 +252,7 @@ class _Run:
         return config.insurance.enabled and not config.schedule.blind
 
     def _verdict(self, standing: Standing, lines: list[Line]) -> TournamentResult:
-        """Choose between the last state and the one that was kept, and write the result down."""
+        """Choose between the last state and the kept one, and write the result."""
         folder, (life,) = self._folder, standing.living
         candidates = {}
         if life.name not in standing.failed:
@@ -289,7 +289,7 @@ class _Run:
 
 
 def _log(record: TournamentRecord, folder: TournamentFolder) -> None:
-    """Log what is on record of the islands."""
+    """Log the islands, as far as they are on record."""
     if not isinstance(record, NoTournamentRecord):
         history = read_history(folder)
         record.update(island_rows(history), len(history.lines))

@@ -57,11 +57,11 @@ class Plan:
 
     @property
     def verdict(self) -> int:
-        """What the last choice costs: two are judged on other draws."""
+        """The steps of the last choice: two states are judged with other draws."""
         return 2 * self.judgement
 
     def spent(self, rounds: int) -> int:
-        """Return what the first rounds cost at most, in steps, and with the last the verdict."""
+        """Return the steps of the first rounds at most; after the last, with the last choice."""
         done = self.rounds[:rounds]
         cost = sum(each.islands * (each.steps + self.judgement) for each in done)
         return cost + (self.verdict if rounds == len(self.rounds) else 0)

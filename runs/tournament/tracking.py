@@ -11,7 +11,7 @@ from runs.tracking.tournament_logger import IslandRows
 
 
 def island_rows(history: History) -> list[IslandRows]:
-    """Return what MLflow is told of each island: genes, fitness, ancestry, over its lives."""
+    """Return the rows for MLflow of each island: genes, fitness, ancestry, over its lives."""
     lives = {course.life.key: course.life for course in history.courses}
     return [
         IslandRows(

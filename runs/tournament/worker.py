@@ -1,4 +1,4 @@
-"""What brings islands on: it trains one to a generation and judges it there.
+"""The worker of a tournament: it trains an island to a generation and judges it there.
 
     python -m runs.tournament.worker TOURNAMENT_DIR {...}
 
@@ -45,20 +45,20 @@ Report = Callable[[int], None]  # called with the generation that an island has 
 
 
 class Stopped(Exception):
-    """A signal asked to stop; all that was done is kept."""
+    """A signal asked to stop; everything done so far is kept."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for an island: train it to a generation, then judge or score it there.
+    """A request on an island: train it to a generation, then judge or score it there.
 
     Attributes:
-        name: what it is called here.
+        name: of the request.
         folder: of its run, inside the tournament's folder.
-        generation: where to.
+        generation: that the island is trained to.
         draw: which of the judge's draws; None: it is not judged.
         scored: whether the metrics of the base's evaluation are asked for.
-        places: how many of the places are its share: those of islands that have ended are free.
+        places: how many places the island may use: those of ended islands are free.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request."""
+    """The answer to a request."""
 
     judged: Judged
     metrics: Mapping[str, float]
@@ -89,7 +89,7 @@ class Workbench:
         self._evaluator: Evaluator | None = None
 
     def answer(self, request: Request, report: Report) -> Answer:
-        """Do what is asked.
+        """Answer a request.
 
         Raises:
             Stopped: a signal came.
@@ -187,7 +187,7 @@ def _say(**values: Any) -> None:
 
 
 def serve(bench: Workbench, lines: "queue.SimpleQueue[bytes]") -> None:
-    """Answer requests, until a signal comes or there is an error, which is told of."""
+    """Answer requests until a signal or an error, which is reported."""
     while True:
         request = Request(**json.loads(lines.get()))
 

@@ -26,7 +26,7 @@ ISLAND = "island"  # the tag that names one
 
 @dataclass(frozen=True)
 class IslandRows:
-    """What is known of an island.
+    """The rows of an island.
 
     Attributes:
         name: the nested run's.

@@ -1,6 +1,6 @@
-"""What the generations say of a run's health: D has won, or a mutation fails again and again.
+"""Checks of a run's health: D has won, or a mutation fails in several generations in a row.
 
-Each is told once: on the screen, as an event of the journal, and so in MLflow (`faults/...`).
+Each is reported once: on the screen, as an event of the journal, and so in MLflow (`faults/...`).
 """
 
 import math
@@ -23,7 +23,7 @@ FD_ALONE = 10  # from this ratio of gamma Fd to Fq on, selection follows Fd
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell once: an event's kind and details, and the line to show."""
+    """A report: an event's kind and details, and the line to show."""
 
     event: str
     text: str
@@ -31,7 +31,7 @@ class Notice:
 
 
 class Health:
-    """Judges generations in their order; what a resumed run has told before, it does not repeat."""
+    """Checks generations in their order; a resumed run does not repeat earlier reports."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
@@ -47,7 +47,7 @@ class Health:
             self._told.add(WINNER)
 
     def judge(self, entry: Entry) -> list[Notice]:
-        """Return what is to be told after a generation."""
+        """Return the reports that are due after a generation."""
         won = self._judge_discriminator(entry)
         return [*self._judge_mutations(entry), *([won] if won else [])]
 
@@ -75,7 +75,7 @@ class Health:
         return found
 
     def _judge_discriminator(self, entry: Entry) -> Notice | None:
-        """Say that D has won, if it has given no child a chance for long."""
+        """Return a report if D has given no child a chance for `WON` generations."""
         scored = [score.values for score in entry.scores if score.finite and score.values]
         if not scored:
             return None  # there was nothing to choose

@@ -1,4 +1,4 @@
-"""What a run says of its data before it begins or goes on."""
+"""The report on a run's data, before the run begins or goes on."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from runs.store.folder import DataCard
 
 
 def say_what_was_read(card: DataCard, config: RunConfig, say: Callable[[str], None]) -> None:
-    """Say what was read, and which batches have more rows than there are samples."""
+    """Print what was read, and which batches have more rows than there are samples."""
     for line in card.report():
         say(line)
     batches = dict(config.backbone.batches(config.population.batch))

@@ -1,4 +1,4 @@
-"""Numbers that a config leaves to a rule, by `auto`."""
+"""The values of the config's keys that are `auto`."""
 
 from egan.config import average_by_rule
 from egan.discriminator import r1_by_rule
@@ -8,7 +8,7 @@ from runs.config.schema import RunConfig
 
 
 def values_by_rule(config: RunConfig, shape: tuple[int, ...]) -> dict[str, float]:
-    """Return what every `auto` of a config stands for with samples of `shape`, by key.
+    """Return the value of every `auto` of a config by key, for samples of `shape`.
 
     Networks that grow follow the rule at each stage; the values are those of the last one.
 

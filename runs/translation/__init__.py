@@ -1,1 +1,1 @@
-"""Use of translators: image files in and out, scores against the partners, pages of both."""
+"""Use of translators: translation of image files, scores on test images, a page of them."""

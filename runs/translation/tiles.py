@@ -1,8 +1,8 @@
-"""Images of any size through a network of convolutions: margins, and tiles that fade over.
+"""Images of any size through a network of convolutions, with margins and overlapping tiles.
 
-A network that halves an image takes sides that are multiples of a power of two: others get a
+A network that halves an image takes sides that are multiples of a power of two. Other images get a
 mirrored margin, which is cut off again. A large image is cut into tiles that overlap, and their
-translations fade into each other linearly, so that no border is seen.
+translations are blended linearly, so that no border is visible.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def in_tiles(
 ) -> np.ndarray:
     """Return the translation of an image, made in tiles of `tile` pixels a side.
 
-    Neighbours share `overlap` pixels, over which one fades into the other.
+    Neighbours share `overlap` pixels, in which they are blended.
     """
     height, width = image.shape[1:]
     if max(height, width) <= tile:

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, or starting Ray here: what can be wrong is found out soon, and named."""
+"""Joining a Ray cluster, or starting Ray here, with quick checks and clear errors."""
 
 import logging
 import os
@@ -119,7 +119,7 @@ def _why_not_here(error: Exception) -> str:
 
 @contextmanager
 def _told(say: Say, what: str) -> Iterator[None]:
-    """Say what is waited for, if it takes long."""
+    """Print what the run waits for, if it takes long."""
     timer = Timer(SILENCE, say, [what])
     timer.daemon = True
     timer.start()
@@ -153,7 +153,7 @@ def _check(address: str) -> None:
 
 
 def _ask(address: str) -> None:
-    """Ask a head for its cluster, from another thread, so that signals are heard meanwhile.
+    """Ask a head for its cluster, in another thread, so that signals are handled meanwhile.
 
     Raises:
         RayError: see `_check`.
@@ -179,7 +179,7 @@ def _ask(address: str) -> None:
 
 @contextmanager
 def _mute() -> Iterator[None]:
-    """Keep what Ray's own code writes to standard error from there: we say it in our words."""
+    """Suppress what Ray's own code writes to standard error: our own message replaces it."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
