@@ -106,7 +106,7 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class GameConfig(BaseModel, extra="forbid", frozen=True):
-    """What is generated, by what networks, varied and scored how."""
+    """The part of a config that decides results: data, networks, mutations, scores."""
 
     seed: int = Field(0, ge=0, lt=2**63)
     data: DataConfig

@@ -1,4 +1,4 @@
-"""What one generation is computed with: the game, the stage, the reals, the random streams."""
+"""The context of one generation: the game, the stage, the reals, the random streams."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

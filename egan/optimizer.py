@@ -26,7 +26,7 @@ Betas = tuple[
 
 
 class Settings(NamedTuple):
-    """What Adam takes a step with."""
+    """The settings of a step of Adam."""
 
     learning_rate: float
     betas: tuple[float, float]

@@ -1,4 +1,4 @@
-"""What each random stream of a game is for; the streams themselves are `populations.seeding`'s."""
+"""The purposes of a game's random streams; `populations.seeding` makes the streams."""
 
 from enum import IntEnum
 
@@ -8,7 +8,7 @@ from populations.seeding import PROPOSAL, torch_seed
 
 
 class Purpose(IntEnum):
-    """What a stream is for. The numbers are part of every run's result: never reuse one."""
+    """The purpose of a stream. The numbers are part of every run's result: never reuse one."""
 
     INITIALISE = 0
     TRAIN_NOISE = 1

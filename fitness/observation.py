@@ -1,4 +1,4 @@
-"""What metrics need of a set of images, gathered in one pass over a feature space.
+"""The quantities that metrics need of a set of images, from one pass over a feature space.
 
 Memory: the Fréchet distance keeps D x D moments; metrics over pairs of features keep them, float32,
 count x D; the inception score keeps two sums; similarity keeps at most 256 MiB of images. No pass
@@ -20,7 +20,7 @@ from fitness.statistics import RunningStatistics, Statistics, check_features
 
 @dataclass(frozen=True)
 class Observation:
-    """What a set of images left behind in one pass; parts that nobody asked for are None.
+    """The quantities of a set of images after one pass; those that no metric needs are None.
 
     Attributes:
         space: name of the feature space.

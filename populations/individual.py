@@ -63,7 +63,7 @@ class Maximise(base.Fitness):  # type: ignore[misc]
 
 @dataclass
 class Individual:
-    """What DEAP sees of a child: its job, its score, and the fitness that selection compares."""
+    """A child as DEAP's object: its job, its score, and the fitness that selection compares."""
 
     generation: int
     job: Job

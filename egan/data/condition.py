@@ -22,7 +22,7 @@ _SEED = 0  # of the choice of these: the same in every run
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a condition vector means.
+    """The meaning of a condition vector.
 
     Attributes:
         kind: "labels": one-hot of the class; "tags": a number for each tag.
@@ -72,7 +72,7 @@ class Marginal:
 
 @dataclass(frozen=True)
 class ConditionCard:
-    """What a run keeps of its data's conditions, so that it can be sampled without the data.
+    """The part of the data's conditions that a run keeps, to be sampled without the data.
 
     Attributes:
         conditions: what a condition vector means.

@@ -1,4 +1,4 @@
-"""What to draw real samples from: one small config per source, told apart by `source`."""
+"""Sources of real samples: one small config per source, distinguished by the key `source`."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal

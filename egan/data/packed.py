@@ -20,7 +20,7 @@ IMAGES, LABELS, TAGS, MANIFEST = "images.npy", "labels.npy", "tags.npy", "manife
 
 
 class Manifest(BaseModel):
-    """What a packed folder holds.
+    """The content of a packed folder.
 
     Attributes:
         version: of this format.

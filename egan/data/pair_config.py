@@ -1,4 +1,4 @@
-"""What to draw pairs of images from, or two sets: one small config per source, as `config`."""
+"""Sources of pairs of images, or of two sets: one small config per source, as in `config`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,7 +11,7 @@ Split = Literal["train", "test"]
 
 
 class PairBase(BaseModel):
-    """What all sources of pairs have.
+    """The keys that all sources of pairs share.
 
     What is held out judges children: else selection would reward what is learnt by heart.
     """

@@ -15,7 +15,7 @@ TEST_EVERY = 8  # of the built-in sets: every so many-th pair is for test
 
 @dataclass(frozen=True)
 class Partner:
-    """What images of A are translated to: the shape of B's, and whether they are pairs."""
+    """The targets of translation: the shape of images of B, and whether A and B are pairs."""
 
     shape: tuple[int, ...]
     aligned: bool
@@ -95,7 +95,7 @@ class PairSource:
 
     @property
     def partner(self) -> Partner:
-        """What images of A are translated to."""
+        """The targets that images of A are translated to."""
         return Partner(self.target, self.aligned)
 
     @cached_property

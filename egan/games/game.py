@@ -30,7 +30,7 @@ Buffers = Mapping[str, Mapping[str, Tensor]]  # networks' buffers, by role
 
 
 class Game(Protocol):
-    """What the engine asks of a game.
+    """The members that the engine needs of a game.
 
     Attributes:
         generators: the networks of a genome, by role.

@@ -24,7 +24,7 @@ Need = Literal[
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is called, asks for, and means.
+    """A metric's name, its needs, and its meaning.
 
     Attributes:
         name: the short name.

@@ -92,7 +92,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step gives: the state that the children were scored in, and their scores."""
+    """The result of a step: the state that the children were scored in, and their scores."""
 
     generation: int
     checksum: str
@@ -131,7 +131,7 @@ class Replica(Protocol):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a lost population is rebuilt from: a state, and the survivors since."""
+    """The source of a lost population: a state, and the survivors since."""
 
     exported: Exported | None
     history: Sequence[Survivors]

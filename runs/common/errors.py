@@ -10,7 +10,7 @@ UNPRINTABLE = re.compile(
 
 
 class ConfigError(ValueError):
-    """What a user asked for cannot be; the message says what arrived and what is allowed."""
+    """A user's request is not possible; the message says what arrived and what is allowed."""
 
 
 def printable(text: str) -> str:

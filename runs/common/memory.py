@@ -1,4 +1,4 @@
-"""What is said where memory is short: what was tried, and what to change."""
+"""The message when memory is short: what was tried, and what to change."""
 
 
 def memory_advice(error: BaseException) -> str:

@@ -103,7 +103,7 @@ def _read(source: str | Path) -> str:
 
 
 class _Override(str):
-    """What stands behind the `=` of an override."""
+    """The value after the `=` of an override."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What a run is: the models of its configuration, each part's beside what it configures."""
+"""The config of a run; the model of each section stands beside what it configures."""
 
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator

@@ -1,1 +1,1 @@
-"""What a user sees of a run: progress, plots, `inspect`."""
+"""The display of a run: progress, plots, `inspect`."""

@@ -1,4 +1,4 @@
-"""What a run's folder says about it, for people and programs."""
+"""The report of `inspect` on a run's folder, for people and programs."""
 
 import statistics
 import time

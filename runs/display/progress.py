@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live display, plain lines, or nothing."""
+"""The progress of a run on the screen: a live display, plain lines, or nothing."""
 
 import time
 from collections import deque

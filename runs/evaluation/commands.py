@@ -42,7 +42,7 @@ from runs.tracking.run_logger import log_evaluation
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of a scoring; None: what suits the subject.
+    """The options of a scoring; None: the default for the subject.
 
     Attributes:
         against: the path of the real images or of their statistics, or "digits".
@@ -176,7 +176,7 @@ def write_statistics(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is computed of a subject: metrics of its latent space and of its images, by name."""
+    """The metrics of a subject by name: those of its latent space and of its images."""
 
     latent: list[str]
     of_images: list[str]

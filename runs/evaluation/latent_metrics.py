@@ -31,7 +31,7 @@ SPACES: tuple[Space, ...] = ("z", "w")
 
 @dataclass(frozen=True)
 class Attributes:
-    """What images are told apart by: classifiers of labels, and the name that a metric carries."""
+    """Attributes of images: classifiers of labels, and their name in a metric's name."""
 
     name: str
     spaces: Sequence[FeatureSpace]

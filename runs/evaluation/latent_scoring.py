@@ -17,7 +17,7 @@ from runs.evaluation.weights import lpips_distance
 
 
 class LatentScoring:
-    """What a generator's latent metrics are computed with, made ready before anything long."""
+    """The parts that latent metrics need, prepared before any long computation."""
 
     def __init__(
         self,

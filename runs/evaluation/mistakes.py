@@ -1,4 +1,4 @@
-"""What a metric or a feature space refuses is a user's mistake."""
+"""Refusals of a metric or a feature space, as a user's mistake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

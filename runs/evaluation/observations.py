@@ -1,4 +1,4 @@
-"""What was observed of real images, kept in the cache for every scoring to come."""
+"""Observations of real images, which the cache keeps for later scorings."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What samples are compared with: images, the digits, or statistics from a file."""
+"""The reals that samples are compared with: images, the digits, or statistics of a file."""
 
 import zipfile
 from collections.abc import Iterator

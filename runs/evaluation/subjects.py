@@ -1,4 +1,4 @@
-"""What is scored: a run's generator, a generator alone, or any system's images."""
+"""Subjects of scoring: a run's generator, a generator alone, or any system's images."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ SPACE = "classifier"
 
 @dataclass(frozen=True)
 class Subject:
-    """What is scored, and what suits it where nothing else is asked for.
+    """A subject of scoring, and the defaults that fit it.
 
     Attributes:
         shape: of one sample, (C, H, W) or (2,).

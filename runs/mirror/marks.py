@@ -1,4 +1,4 @@
-"""What of a run belongs in its mirror: marks, and which objects they want there or gone. Pure."""
+"""Marks of a mirror: which objects of a run belong in it, and which are removed. Pure."""
 
 import json
 import re
@@ -60,7 +60,7 @@ class State:
 
 @dataclass(frozen=True)
 class Mark:
-    """What belongs together: `run` says of which run, `generation` how far its snapshots are."""
+    """The objects that belong together, of run `run`, with snapshots up to `generation`."""
 
     number: int
     run: str

@@ -43,7 +43,7 @@ Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**16)], ...], Field(max_l
 
 @dataclass(frozen=True)
 class DataCard:
-    """What a run was trained on, so that it can be sampled without the data, and recognised."""
+    """A description of a run's data, to sample the run without them and to recognise them."""
 
     name: str
     shape: Shape
@@ -56,7 +56,7 @@ class DataCard:
 
     @property
     def condition(self) -> Conditions | None:
-        """What a condition vector means; None: the run has none."""
+        """The meaning of a condition vector; None: the run has none."""
         return self.conditions.conditions if self.conditions else None
 
     @classmethod
@@ -105,7 +105,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """What the run was trained on."""
+        """The description of the run's data."""
         return self.path / "data.json"
 
     @property
@@ -115,7 +115,7 @@ class RunFolder:
 
     @property
     def index(self) -> Path:
-        """What a long journal comes to: see `runs.store.index`."""
+        """The index of the journal: see `runs.store.index`."""
         return self.path / "journal.index"
 
     @property
@@ -160,7 +160,7 @@ class RunFolder:
 
     @property
     def mirror(self) -> Path:
-        """What tells this run from others in its mirror."""
+        """The file that tells this run from others in its mirror."""
         return self.path / "mirror.json"
 
     @classmethod

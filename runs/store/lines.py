@@ -144,7 +144,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a run and is no generation: a worker lost, a snapshot that failed.
+    """An event of a run that is no generation: a worker was lost, a snapshot failed.
 
     `generation` is the one that the run was at, `details` are what else is known of it.
     """

@@ -1,4 +1,4 @@
-"""What a comparison needs of a run, from its folder or from MLflow's store."""
+"""The records of runs for a comparison, from their folders or from MLflow's store."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping

@@ -30,7 +30,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class StudyConfig(BaseModel):
-    """What is compared, with what, at what price."""
+    """A study: the strategies to compare, their seeds, the budget of each run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

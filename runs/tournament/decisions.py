@@ -21,7 +21,7 @@ QUARTER = 4  # a part of the islands is copied, and as many take the copies
 
 
 class Stream(IntEnum):
-    """What a tournament's stream is for, apart from the purposes of the runs."""
+    """The purpose of a tournament's stream; runs have purposes of their own."""
 
     GENES = 1000
     CHOICE = 1001

@@ -18,7 +18,7 @@ Ending = Literal["event", "check", "halve", "end"]
 
 @dataclass(frozen=True)
 class Round:
-    """What islands do between two decisions, and which decision follows.
+    """A round: the training of islands up to a decision, and the kind of the decision.
 
     Attributes:
         stage: counted from 0.

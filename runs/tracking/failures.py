@@ -1,4 +1,4 @@
-"""What a failed call of MLflow means: the store refuses, or it cannot be reached just now.
+"""The meaning of a failed call of MLflow: the store refuses, or cannot be reached just now.
 
 Trying again helps against the second alone. MLflow, its stores and their drivers raise anything, so
 this looks at codes and at words.

@@ -1,4 +1,4 @@
-"""What a run is, as MLflow's tags and params."""
+"""The description of a run as MLflow's tags and params."""
 
 import subprocess
 from pathlib import Path

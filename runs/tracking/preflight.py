@@ -1,4 +1,4 @@
-"""What is known about a run's record before the run begins: a mistake is told at once."""
+"""Checks of a run's record before the run begins, so that a mistake is reported at once."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""What is known of a run before anything is opened."""
+"""The values of a run that are known before anything is opened."""
 
 from dataclasses import dataclass
 

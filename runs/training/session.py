@@ -63,7 +63,7 @@ class Result:
 
 
 class Session:
-    """What is open while a process has a part in a run.
+    """The resources that are open while a process works on a run.
 
     It is closed in one order, whatever was opened: the display; what computes and writes; the
     mirror, then MLflow's record, which read what was written; the journal last, with the lock.

@@ -1,4 +1,4 @@
-"""What follows from the scorings of a run: the best so far, early stopping, the collapse alarm."""
+"""The consequences of a run's scorings: the best so far, early stopping, the collapse alarm."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What ProGAN (Karras et al., arXiv 1710.10196) and StyleGAN (1812.04948) share.
+"""The parts that ProGAN (Karras et al., arXiv 1710.10196) and StyleGAN (1812.04948) share.
 
 The channel schedule, the shape of the images that both make, the fade between two resolutions, and
 the discriminator.
@@ -32,7 +32,7 @@ RESOLUTIONS = doublings(8, 1024)
 
 
 class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
-    """What the configs of both backbones have in common; the defaults are the published ones."""
+    """The keys that both backbones share; the defaults are the published ones."""
 
     latent: int = Field(512, ge=1, description="size of the noise vector z")
     fmap_base: int = Field(

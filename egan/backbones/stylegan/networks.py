@@ -79,7 +79,7 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
 
 @dataclass(frozen=True)
 class Latents:
-    """What N images are made from, one row each.
+    """The inputs of N images, one row each.
 
     `z` (N, latent); `seeds` (N,) int64, of the per-pixel noise; for style mixing, `z2` (N, latent)
     and `crossover` (N,) in [0, 1]: where among the layers the styles of z give way to those of z2.
@@ -214,7 +214,7 @@ class Constant(Layer):
 
 
 class StyledLayer(Layer):
-    """What follows every convolution: noise (B), bias, leaky ReLU, then AdaIN with a style (A)."""
+    """The layers after a convolution: noise (B), bias, leaky ReLU, then AdaIN with a style (A)."""
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
