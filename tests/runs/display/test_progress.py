@@ -125,7 +125,8 @@ def test_where_output_is_no_terminal_lines_are_plain(points_yaml, run, tmp_path)
     done = run("train", points_yaml, "--set", "generations=3", "--output", tmp_path / "run")
     assert ESCAPE not in done.stdout and done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("points: 3 generations, in this process; folder ")
+    assert lines[0] == "data: ring8, points of 2 coordinates"
+    assert lines[1].startswith("points: 3 generations, in this process; folder ")
     assert any(line.startswith("generation 3/3  quality ") for line in lines)
     assert type(progress_for_terminal()) is Plain
 

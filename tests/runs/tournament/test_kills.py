@@ -42,6 +42,7 @@ def courses(folder: TournamentFolder) -> dict[str, list]:
     return found
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_in_the_same_bits_files_and_decisions(start, config, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     said = end(start("tournament", config, "--output", whole, "--at-once", 2))
