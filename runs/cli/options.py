@@ -113,8 +113,8 @@ def condition_options(command: Any) -> Any:
     """Add the options that say what samples are asked for; both may be given several times."""
     for option in (
         click.option("--tags", multiple=True, metavar="A,B,...",
-                     help="Tags of the samples; A=0.5 gives a tag a value; repeatable, for further "
-                          "samples."),
+                     help="Tags of the samples; A=0.5 gives a tag a value; none: no tag; "
+                          "repeatable, for further samples."),
         click.option("--class", "classes", multiple=True, metavar="NAME|INDEX",
                      help="Class of the samples; repeatable, for further classes [default: as in "
                           "the data]."),

@@ -13,6 +13,7 @@ from fitness.suggestion import nearest
 from populations.seeding import numpy_stream
 from runs.common.errors import ConfigError
 
+NO_TAGS = "none"  # what a condition without tags is called
 TAG_ROWS = 8  # of a grid, where nothing is asked for: as many different rows of the data
 
 
@@ -43,7 +44,8 @@ def asked_for(
     Args:
         card: what the generator takes; None: it takes no conditions.
         classes: names or numbers of classes.
-        tags: each a list `A,B` of the tags of one condition; `A=0.5` gives a tag that value.
+        tags: each a list `A,B` of the tags of one condition; `A=0.5` gives a tag that value, and
+            `none`, where no tag is called so, is a condition without tags.
 
     Raises:
         ConfigError: the generator takes no such conditions, or knows no such class or tag.
@@ -68,7 +70,8 @@ def asked_for(
         places = [_class(conditions, text) for text in classes]
         names = tuple(conditions.names[place] for place in places)
         return Asked(torch.eye(conditions.size)[places], names)
-    return Asked(torch.stack([_tags(conditions, text) for text in tags]), tuple(tags))
+    names = tuple(text.strip() or NO_TAGS for text in tags)
+    return Asked(torch.stack([_tags(conditions, name) for name in names]), names)
 
 
 def usual(card: ConditionCard) -> Asked:
@@ -116,6 +119,8 @@ def _class(conditions: Conditions, text: str) -> int:
 def _tags(conditions: Conditions, text: str) -> Tensor:
     """Return the condition (size,) of a list of tags."""
     vector = torch.zeros(conditions.size)
+    if text == NO_TAGS and NO_TAGS not in conditions.names:
+        return vector
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, value = (part, "1") if part in conditions.names else _split(part)
         if name not in conditions.names:
@@ -145,7 +150,7 @@ def _named(conditions: Conditions, row: Sequence[float]) -> str:
         for name, value in zip(conditions.names, row, strict=True)
         if value
     ]
-    return ",".join(parts) or "none"
+    return ",".join(parts) or NO_TAGS
 
 
 def _some(conditions: Conditions, most: int = 12) -> str:

@@ -25,9 +25,15 @@ def test_a_class_is_asked_for_by_its_name_or_else_by_its_number():
 
 
 def test_tags_make_one_vector_with_values_if_given():
-    found = asked_for(FACES, tags=["smile, hat=0.25", "a=b", "a=b=-1", ""])
-    expected = [[1, 0.25, 0], [0, 0, 1], [0, 0, -1], [0, 0, 0]]
+    found = asked_for(FACES, tags=["smile, hat=0.25", "a=b", "a=b=-1", "", "none"])
+    expected = [[1, 0.25, 0], [0, 0, 1], [0, 0, -1], [0, 0, 0], [0, 0, 0]]
     assert found.vectors.tolist() == expected
+    assert found.names[3:] == ("none", "none")
+
+
+def test_a_tag_called_none_is_a_tag():
+    card = ConditionCard(Conditions("tags", 2, ("none", "hat"), (0.5, 0.5)), rows=((1.0, 0.0),))
+    assert asked_for(card, tags=["none"]).vectors.tolist() == [[1, 0]]
 
 
 def test_nothing_asked_is_nothing():
@@ -64,7 +70,7 @@ def test_a_grid_has_every_class_of_the_data_and_different_rows_of_tags():
 
 
 def test_what_a_grid_names_can_be_asked_for():
-    for name, vector in zip(usual(FACES).names[:2], usual(FACES).vectors, strict=False):
+    for name, vector in zip(usual(FACES).names, usual(FACES).vectors, strict=True):
         assert torch.equal(asked_for(FACES, tags=[name]).vectors[0], vector)
 
 
