@@ -49,6 +49,8 @@ def presets(name: str | None) -> None:
     if name:
         click.echo(preset_text(name), nl=False)
         return
-    for known in preset_names():
+    names = preset_names()
+    width = max(map(len, names))
+    for known in names:
         first = preset_text(known).splitlines()[0].removeprefix("#").strip()
-        click.echo(f"{known:<16} {first}")
+        click.echo(f"{known:<{width}}  {first}")

@@ -219,6 +219,8 @@ def render(found: dict[str, Any]) -> None:
     )
     for line in found["data"]["read"]:
         console.print(escape(printable(line)), soft_wrap=True)
+    if condition := config["data"].get("condition"):
+        console.print(f"  fakes are asked for {condition} (data.condition)")
     if parent := found["parent"]:
         origin = escape(printable(str(parent["folder"])))
         console.print(f"forked from generation {parent['generation']} of {origin}", soft_wrap=True)

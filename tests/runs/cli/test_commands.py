@@ -330,6 +330,8 @@ def test_the_presets_are_listed_and_printed(invoke, mistake):
     for name in preset_names():
         assert any(line.split()[0] == name for line in listing.splitlines())
         assert invoke("presets", name).output == preset_text(name)
+    ends = {len(line) - len(line.split(maxsplit=1)[1]) for line in listing.splitlines()}
+    assert len(ends) == 1  # the texts begin in one column
     assert "did you mean 'digits'?" in mistake("presets", "digit")
 
 

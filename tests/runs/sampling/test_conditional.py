@@ -156,6 +156,11 @@ def test_while_conditions_fade_in_samples_are_told_what_the_networks_learned_fro
     assert not np.array_equal(replace(sampler, shown=None)(6, 0, asked), expected)
 
 
+def test_inspect_says_that_fakes_are_asked_for_conditions(told, invoke):
+    assert "fakes are asked for labels" in invoke("inspect", told["dcgan"]).output
+    assert "fakes are asked for tags" in invoke("inspect", told["tags"]).output
+
+
 @pytest.mark.parametrize("kind", ["dcgan", "stylegan", "tags"])
 def test_a_generators_folder_can_be_asked_as_its_run_can(told, kind, tmp_path):
     folder = RunFolder(told[kind])
