@@ -113,6 +113,24 @@ def conditions_of(source: Source, config: DataConfig) -> Conditions | None:
     return _labels(source, where)
 
 
+def check_classifiable(source: Source, config: DataConfig) -> None:
+    """Refuse tags that an auxiliary classifier cannot take as probabilities.
+
+    Raises:
+        DataError: the condition is tags, and one lies outside 0 to 1.
+    """
+    if config.condition != "tags" or source.tags is None or source.tag_names is None:
+        return
+    wrong = np.argwhere((source.tags < 0) | (source.tags > 1))
+    if len(wrong):
+        row, place = wrong[0]
+        raise DataError(
+            f"{getattr(config, 'path', config.source)}: game.ac_weight takes each tag as a "
+            f"probability, from 0 to 1, and image {row} has {source.tag_names[place]}="
+            f"{source.tags[row, place]:g}; scale the tags, or leave game.ac_weight out"
+        )
+
+
 def marginal_of(source: Source, conditions: Conditions) -> Marginal:
     """Return the conditions of a source's rows."""
     if isinstance(source, GaussianMixture):
@@ -147,9 +165,10 @@ def _labels(source: Source, where: str) -> Conditions:
     labels, classes = source.labels, source.classes
     if labels is None:
         why = f" ({source.origin.labels})" if source.origin.labels else ""
+        instead = "null" if source.tags is None else "tags"
         raise DataError(
             f"{where}: data.condition is labels, and these data have none{why}; label them, or set "
-            "data.condition=null"
+            f"data.condition={instead}"
         )
     present = np.unique(labels)
     if len(present) < 2:

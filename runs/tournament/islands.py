@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from egan.data import open_source
 from egan.files import lock
 from egan.schedule import Schedule
 from runs.common.errors import ConfigError
@@ -24,7 +23,7 @@ from runs.common.lock import RunBusy
 from runs.config.loading import validate
 from runs.config.safe_yaml import LARGEST_CONFIG
 from runs.config.schema import RunConfig
-from runs.store.folder import DataCard, RunFolder
+from runs.store.folder import RunFolder
 from runs.store.snapshots import snapshots, write_snapshot
 from runs.tournament.config import Tournament, parse_tournament
 from runs.tournament.decisions import Kept, Life, Standing, name_of, seed_of
@@ -32,6 +31,7 @@ from runs.tournament.genes import with_genes
 from runs.tournament.held_out import kept_from_training
 from runs.tournament.schedule import Plan, steps_of_generation
 from runs.training.forking import plan_fork
+from runs.training.reading import read_data
 
 LOCK = "tournament.lock"
 BESIDE = (LOCK, "log.txt", "outcome.json")  # what a study may have written before
@@ -239,7 +239,7 @@ def begin(folder: TournamentFolder, tournament: Tournament, plan: Plan, standing
             continue
         config = config_of(tournament, plan, life)
         if life.parent is None:
-            card = card or DataCard.of(open_source(config.data), config.data)
+            card = card or read_data(config)
             RunFolder.create(config, card, run.path)
             continue
         parent = folder.life(name_of(life.parent))

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from egan.data import open_source
 from runs.common.errors import ConfigError
 from runs.common.lock import RunBusy
 from runs.config.loading import validate
@@ -16,7 +15,7 @@ from runs.store.folder import DataCard, RunFolder, sibling_of
 from runs.store.identity import Identity, alarms_behind, digests
 from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.info import RunInfo
-from runs.training.reading import say_what_was_read
+from runs.training.reading import read_data, say_what_was_read
 from runs.training.session import Result, go
 
 
@@ -69,7 +68,7 @@ def start(
     planned: Fork | None = None,
 ) -> Result:
     """Begin a run, or a planned fork, in a new folder; see `evolve`."""
-    card = DataCard.of(open_source(config.data), config.data)
+    card = read_data(config)
     place = Path(output) if output else None
     if planned is None:
         folder = RunFolder.create(config, card, place)

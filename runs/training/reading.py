@@ -1,9 +1,23 @@
-"""The report on a run's data, before the run begins or goes on."""
+"""The data of a new run, and the report on a run's data before it begins or goes on."""
 
 from collections.abc import Callable
 
+from egan.data import open_source
+from egan.data.condition import check_classifiable
 from runs.config.schema import RunConfig
 from runs.store.folder import DataCard
+
+
+def read_data(config: RunConfig) -> DataCard:
+    """Open a new run's data and return their card.
+
+    Raises:
+        DataError: they cannot be read, or have no conditions such as the run needs.
+    """
+    source = open_source(config.data)
+    if config.game.ac_weight:
+        check_classifiable(source, config.data)
+    return DataCard.of(source, config.data)
 
 
 def say_what_was_read(card: DataCard, config: RunConfig, say: Callable[[str], None]) -> None:

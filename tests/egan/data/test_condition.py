@@ -9,7 +9,14 @@ import torch
 from PIL import Image
 
 from egan.data import DataError, open_source, prepare
-from egan.data.condition import KEPT_ROWS, Conditions, card_of, conditions_of, marginal_of
+from egan.data.condition import (
+    KEPT_ROWS,
+    Conditions,
+    card_of,
+    check_classifiable,
+    conditions_of,
+    marginal_of,
+)
 from egan.data.config import (
     ArrayConfig,
     DigitsConfig,
@@ -123,7 +130,8 @@ def test_the_marginal_is_the_datas_own_rows(tmp_path):
 @pytest.mark.parametrize(
     ("condition", "arrays", "message"),
     [
-        ("labels", {}, "these data have none"),
+        ("labels", {}, r"these data have none.*condition=null"),
+        ("labels", {"tags": TAGS}, r"these data have none.*condition=tags"),
         ("tags", {}, r"these data have none.*condition=null"),
         ("tags", {"labels": LABELS}, r"these data have none.*condition=labels"),
         ("labels", {"labels": LABELS * 0 + 2}, "all 40 images are of one class, 2"),
@@ -137,6 +145,17 @@ def test_data_that_cannot_serve_are_refused_by_name(tmp_path, condition, arrays,
         DataError, match=rf"a\.npz: data\.condition is {condition}.*{message}|{message}"
     ):
         conditions_of(source, config)
+
+
+def test_tags_that_are_no_probabilities_cannot_be_classified(tmp_path):
+    source, config = conditioned(tmp_path, "tags", tags=TAGS)
+    check_classifiable(source, config)
+    tags = TAGS.copy()
+    tags[7, 2] = -0.5
+    source, config = conditioned(tmp_path, "tags", tags=tags, labels=LABELS)
+    with pytest.raises(DataError, match=r"a\.npz: game\.ac_weight.*image 7 has 2=-0\.5"):
+        check_classifiable(source, config)
+    check_classifiable(source, config.model_copy(update={"condition": "labels"}))
 
 
 def test_why_there_are_no_labels_is_said(tmp_path):
