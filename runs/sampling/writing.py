@@ -18,7 +18,8 @@ from runs.sampling.pictures import check_picture, save_images, save_points
 from runs.sampling.sampler import BATCH, Sampler
 
 USUAL = 64  # samples, where their number is not given
-IN_ROWS, LEAST_IN_ROW = 100, 4  # images of a grid by condition, where their number is not given
+# Images of a grid by condition, and of a row of it, where their number is not given.
+IN_ROWS, LEAST_IN_ROW, MOST_IN_ROW = 100, 4, 16
 
 
 def write_samples(
@@ -108,7 +109,8 @@ def usual_count(sampler: Sampler, count: int, asked: Asked | None = None) -> int
     if sampler.conditions is None or not sampler.images:
         return count
     rows = len(asked or usual(sampler.conditions))
-    return count if rows == 1 else rows * max(LEAST_IN_ROW, ceil(IN_ROWS / rows))
+    in_row = min(MOST_IN_ROW, max(LEAST_IN_ROW, ceil(IN_ROWS / rows)))
+    return count if rows == 1 else rows * in_row
 
 
 def _groups(

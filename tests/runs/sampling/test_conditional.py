@@ -19,6 +19,7 @@ from runs.sampling.opening import chosen_snapshot, open_sampler, sample
 from runs.sampling.pictures import image_grid
 from runs.sampling.sampler import BATCH
 from runs.sampling.styled import StyledGenerator
+from runs.sampling.writing import usual_count
 from runs.store.folder import RunFolder
 from runs.training.driver import evolve
 
@@ -97,6 +98,13 @@ def test_the_grid_that_a_run_draws_has_a_row_for_each_class(told):
         drawn = np.asarray(image)
     assert drawn.shape[1] > expected.shape[1], "the names are beside it"
     assert np.array_equal(drawn[:, -expected.shape[1] :], expected)
+
+
+@pytest.mark.parametrize(("classes", "count"), [(1, 64), (2, 2 * 16), (10, 10 * 10), (40, 40 * 4)])
+def test_a_grid_has_rows_of_some_but_not_too_many(told, classes, count):
+    sampler = sampler_of(told["dcgan"])
+    asked = asked_for(sampler.conditions, [str(n % 10) for n in range(classes)])
+    assert usual_count(sampler, 64, asked) == count
 
 
 def test_a_file_says_what_its_samples_were_asked_for(told, invoke, tmp_path):
