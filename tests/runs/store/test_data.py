@@ -8,6 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from runs.common.hints import hint
 from runs.store.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -90,7 +91,7 @@ def test_missing_data_are_told_with_the_way_out(run, elsewhere, place, mistake):
     for command in ("resume", "evaluate"):
         message = mistake(command, run, *MORE.get(command, ()))
         assert f"{place}: no such file" in message
-        assert f"say where they are now: run-evolution {command} {run} --data NEW" in message
+        assert f"say where they are now: {hint(command, run, data='NEW')}" in message
 
 
 def test_a_run_goes_on_with_data_that_moved(run, elsewhere, invoke):

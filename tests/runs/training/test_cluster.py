@@ -19,6 +19,7 @@ import psutil
 import pytest
 import yaml
 
+from runs.common.hints import hint
 from runs.store.journal import Entry, read_journal
 from tests.runs.copies import kinds
 
@@ -207,7 +208,7 @@ def test_code_that_is_sent_survives_a_lost_node_and_a_lost_head_ends_the_run(
     assert process.returncode == 1, stdout + stderr
     assert time.monotonic() - begin < 120
     assert f"head at {by_hand.address}:{by_hand.port} has not answered for" in stderr
-    assert f"Go on with: run-evolution resume {folder}" in stderr
+    assert f"Go on with: {hint('resume', folder)}" in stderr
     assert "on 2 Ray worker(s)" in stdout
     assert "(auto: RAY_ADDRESS names a cluster)" in stdout
 
