@@ -1,8 +1,8 @@
 """Avatars drawn by DiceBear, as many as wanted, with a part or a colour of each as its label.
 
-The packages dicebear-core, dicebear-styles and resvg-py draw them (`pip install
-evolutionary-gan[avatars]`), from styles under CC0 1.0 alone. They are drawn once, two or three
-milliseconds each, and kept in the cache.
+The packages dicebear-core, dicebear-styles and resvg-py draw them (`pip install '.[avatars]'`),
+from styles under CC0 1.0 alone. They are drawn once, two or three milliseconds each, and kept in
+the cache.
 """
 
 import io
@@ -170,8 +170,8 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         raise DataError(
-            f"data.source: avatars are drawn by {', '.join(PACKAGES)}, and {package} is not "
-            "installed; pip install evolutionary-gan[avatars]"
+            f"data.source: avatars are drawn by packages of which {package} is not installed; "
+            f"install them: pip install {' '.join(PACKAGES)}"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Emoji as a line drawing and in colour: 1,594 pairs, which come with this package.
 
 They are Microsoft's Fluent Emoji, under the MIT licence (`LICENSE-fluent.txt`), as SVG. The package
-resvg-py draws them (`pip install evolutionary-gan[translation]`), once for each size: some ten
+resvg-py draws them (`pip install '.[translation]'`), once for each size: some ten
 seconds, then they lie in the cache.
 """
 
@@ -77,8 +77,8 @@ def _version() -> str:
         return version(PACKAGE)
     except PackageNotFoundError:
         raise DataError(
-            f"data.source: emoji are drawn by {PACKAGE}, which is not installed; pip install "
-            "evolutionary-gan[translation]"
+            f"data.source: emoji are drawn by {PACKAGE}, which is not installed; install it: "
+            f"pip install {PACKAGE}"
         ) from None
 
 

@@ -77,7 +77,7 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(avatars, "version", missing)
-    with pytest.raises(DataError, match=r"pip install evolutionary-gan\[avatars\]"):
+    with pytest.raises(DataError, match="pip install dicebear-core dicebear-styles resvg-py"):
         open_source(AvatarsConfig())
 
 

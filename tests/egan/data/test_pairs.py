@@ -302,5 +302,5 @@ def test_emoji_without_their_pen_are_refused_with_a_remedy(monkeypatch):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(emoji, "version", missing)
-    with pytest.raises(DataError, match=r"pip install evolutionary-gan\[translation\]"):
+    with pytest.raises(DataError, match="pip install resvg-py"):
         open_source(EmojiLinesConfig())
