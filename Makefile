@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
-# A unit test starts no process and uses neither Ray nor MLflow: tests/guard.py.
+# In this process: no other process is started, neither Ray nor MLflow is used (tests/guard.py).
 OTHER := process or ray or mlflow
+HERE = OMP_NUM_THREADS=1 $(PYTEST) $(IMPORTERS:%=--ignore-glob="%")
 IMPORTERS := */test_ray*.py */tests/runs/tracking/*  # of Ray and MLflow, at their head
 
 .DEFAULT_GOAL := help
@@ -30,10 +31,11 @@ check: setup  ## formatting, lint, types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 
-unit: setup  ## tests in this process alone: a minute on two cores
-	OMP_NUM_THREADS=1 $(PYTEST) -m "not ($(OTHER) or long)" $(IMPORTERS:%=--ignore-glob="%")
+unit: setup  ## tests of parts, in this process alone: about a minute on two cores
+	$(HERE) -m "not ($(OTHER) or whole or long)"
 
-test: check unit  ## check, unit, then tests with processes, Ray and MLflow: minutes
+test: check  ## check, unit, whole runs, then tests with processes, Ray and MLflow: 7 minutes
+	$(HERE) -m "not ($(OTHER) or long)"
 	$(PYTEST) -m "($(OTHER)) and not long"
 
 test-all: test  ## test, then what takes long: tens of minutes

@@ -2,7 +2,7 @@
 
 A test that starts a process, uses Ray or opens MLflow's store is marked so: by hand, or because it
 uses a fixture that does. A test without a mark is a unit test, which must do none of these; a guard
-raises where it does.
+raises where it does. The guard watches tests of whole runs, too, which `make unit` leaves out.
 """
 
 import os
@@ -38,6 +38,26 @@ OF_PATHS = {
     "tests/runs/tournament/test_tracking.py": "mlflow",
 }
 """The tier of all tests in a file."""
+WHOLE = (
+    "tests/fuzz/*",
+    "tests/runs/cli/test_commands.py",
+    "tests/runs/display/*",
+    "tests/runs/evaluation/evaluate/*",
+    "tests/runs/evaluation/test_fork.py",
+    "tests/runs/evaluation/test_scoring.py",
+    "tests/runs/mirror/*",
+    "tests/runs/sampling/*",
+    "tests/runs/store/test_belonging.py",
+    "tests/runs/store/test_data.py",
+    "tests/runs/store/test_old_folders.py",
+    "tests/runs/study/test_tournament_strategies.py",
+    "tests/runs/study/test_trial.py",
+    "tests/runs/tournament/test_running.py",
+    "tests/runs/training/*",
+    "tests/runs/translation/*",
+    "tests/security/*",
+)
+"""Files whose tests evolve whole runs, in this process."""
 
 OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all commands
 
@@ -61,6 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks += [
             tier for path, tier in OF_PATHS.items() if fnmatch(item.nodeid.partition("::")[0], path)
         ]
+        marks += ["whole" for path in WHOLE if fnmatch(item.nodeid.partition("::")[0], path)]
         for tier in marks:
             item.add_marker(tier)
 
