@@ -133,6 +133,29 @@ class Game(Protocol):
         """Return how far fakes are from what they should be (); None: nothing says."""
 
 
+class GameDefaults:
+    """The members of a `Game` that most games leave empty."""
+
+    pools: Mapping[str, tuple[int, ...]] = {}
+
+    def marginal(
+        self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
+    ) -> Batch:
+        """Return nothing: fakes take nothing from the data at large."""
+        return {}
+
+    def critic_loss(
+        self,
+        role: str,
+        real: Batch,
+        verdict_real: Verdict,
+        inputs: Batch,
+        verdict_fake: Verdict,
+    ) -> Tensor | None:
+        """Return None: a critic descends its adversarial loss alone."""
+        return None
+
+
 def rows(batch: Batch, part: slice) -> Batch:
     """Return some rows of a batch."""
     return {name: value[part] for name, value in batch.items()}

@@ -9,16 +9,15 @@ from egan.backbones import Networks
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import GrowthSchedule, Stage, at_stage
 from egan.data.draws import AnyDraws, Draws
-from egan.games.game import Batch, Buffers, Genes, Samples, Verdict
+from egan.games.game import Batch, Buffers, GameDefaults, Genes, Samples, Verdict
 from egan.state import Weights
 from egan.streams import Purpose
 
 
-class NoiseGame:
+class NoiseGame(GameDefaults):
     """`generator` maps rows of `noise` to samples `x`, which `discriminator` tells from reals."""
 
     conditioned = False
-    pools: Mapping[str, tuple[int, ...]] = {}
 
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
@@ -45,12 +44,6 @@ class NoiseGame:
     def inputs(self, count: int, stream: torch.Generator) -> Batch:
         """Draw the `noise` of `count` fakes, on the CPU."""
         return {"noise": self.networks.noise(count, stream)}
-
-    def marginal(
-        self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
-    ) -> Batch:
-        """Return nothing: fakes take nothing from the data."""
-        return {}
 
     def conditions(self, reals: Batch) -> Batch:
         """Return nothing: fakes take nothing from reals."""
@@ -87,17 +80,6 @@ class NoiseGame:
         stage: Stage | None = None,
     ) -> Tensor | None:
         """Return None: a child descends its mutation's loss alone."""
-        return None
-
-    def critic_loss(
-        self,
-        role: str,
-        real: Batch,
-        verdict_real: Verdict,
-        inputs: Batch,
-        verdict_fake: Verdict,
-    ) -> Tensor | None:
-        """Return None: the discriminator descends its adversarial loss alone."""
         return None
 
     def reconstruction(self, genes: Genes, inputs: Batch, fakes: Samples) -> Tensor | None:

@@ -22,8 +22,6 @@ class PairedGame(TranslationGame):
     The critic sees both images of a pair, so that it judges whether they belong together.
     """
 
-    pools: Mapping[str, tuple[int, ...]] = {}
-
     def __init__(
         self,
         backbone: TranslationBackbone,

@@ -8,11 +8,11 @@ from torch import Tensor
 from egan.backbones.progressive.growth import GrowthSchedule, Stage
 from egan.data.draws import AnyDraws
 from egan.data.pair_draws import PairDraws
-from egan.games.game import Batch, Genes, Samples, Verdict
+from egan.games.game import Batch, GameDefaults, Genes, Samples
 from egan.streams import Purpose
 
 
-class TranslationGame:
+class TranslationGame(GameDefaults):
     """A game whose fakes are made from real images and from seeds for dropout."""
 
     conditioned = True
@@ -33,23 +33,6 @@ class TranslationGame:
     def inputs(self, count: int, stream: torch.Generator) -> Batch:
         """Draw the `seeds` (N,) of dropout, on the CPU."""
         return {"seeds": torch.randint(2**62, (count,), generator=stream)}
-
-    def marginal(
-        self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int
-    ) -> Batch:
-        """Return nothing: fakes take nothing from the data at large."""
-        return {}
-
-    def critic_loss(
-        self,
-        role: str,
-        real: Batch,
-        verdict_real: Verdict,
-        inputs: Batch,
-        verdict_fake: Verdict,
-    ) -> Tensor | None:
-        """Return None: a critic descends its adversarial loss alone."""
-        return None
 
     @abstractmethod
     def reconstruction(self, genes: Genes, inputs: Batch, fakes: Samples) -> Tensor:
