@@ -109,7 +109,7 @@ def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:
     }
     found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
     wrong = [f"{name} is missing" for name in required.keys() - found.keys()]
-    wrong += [f"{name} has no place" for name in found.keys() - required.keys()]
+    wrong += [f"{name} is not part of this generator" for name in found.keys() - required.keys()]
     wrong += [
         "{} is {} of {}, not {} of {}".format(name, *found[name], *wanted)
         for name, wanted in required.items()

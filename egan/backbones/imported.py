@@ -94,8 +94,9 @@ def check_networks(
         )
     if conditions and classify and tuple(logits.shape) != (2, 1 + conditions.size):
         raise ValueError(
-            f"{name}: the discriminator gave {tuple(logits.shape)} for 2 samples; to say the "
-            f"condition it must give {(2, 1 + conditions.size)}, the logit and one for each place"
+            f"{name}: the discriminator gave {tuple(logits.shape)} for 2 samples; to predict "
+            f"the condition it must give {(2, 1 + conditions.size)}, the logit and one value for "
+            "each place of the condition"
         )
     if logits.shape[:1] != (2,):
         raise ValueError(

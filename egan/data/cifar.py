@@ -84,7 +84,7 @@ def _read(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
         size = path.stat().st_size
         if size == 0 or size % record:
             raise DataError(
-                f"{path}: {size} bytes are no whole number of CIFAR-{classes}'s {record}-byte "
+                f"{path}: {size} bytes are not a whole number of CIFAR-{classes}'s {record}-byte "
                 "records; it is truncated, or data.classes is wrong"
             )
         records = np.memmap(path, np.uint8, "r").reshape(-1, record)

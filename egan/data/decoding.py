@@ -44,7 +44,7 @@ _MAGIC = (
     (b"PK\x03\x04", "a .zip archive"),
     (b"\x1f\x8b", "a .gz file"),
     (b"%PDF", "a PDF document"),
-    (b"version https://git-lfs", "a pointer of Git LFS, whose file was not fetched (git lfs pull)"),
+    (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched (git lfs pull)"),
 )
 
 
@@ -128,9 +128,13 @@ def kind_of(content: bytes, cut: bool = False) -> str:
     for magic, kind in _MAGIC:
         if content.startswith(magic):
             damaged = cut and kind.removeprefix("a ").partition(" ")[0].upper() in FORMATS
-            return f"it begins as {kind}, but is damaged or cut" if damaged else f"it is {kind}"
+            return (
+                f"it begins as {kind}, but is damaged or truncated" if damaged else f"it is {kind}"
+            )
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return f"it {'begins as' if cut else 'is'} a WebP image{', but is damaged or cut' * cut}"
+        return (
+            f"it {'begins as' if cut else 'is'} a WebP image{', but is damaged or truncated' * cut}"
+        )
     if content[4:8] == b"ftyp":
         brand = content[8:12].decode("ascii", "replace")
         return f"it is an HEIF, AVIF or video file (brand {brand})"
@@ -155,7 +159,9 @@ def _opened(content: bytes) -> "Image":
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except OSError:  # not of these formats, or Pillow cannot begin with it
-        raise DataError(f"no image that is read ({READ}): {kind_of(content, cut=True)}") from None
+        raise DataError(
+            f"not an image in a format that is read ({READ}): {kind_of(content, cut=True)}"
+        ) from None
     _check(image, content)
     return image
 

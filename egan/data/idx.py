@@ -77,13 +77,15 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             says = f"its header says {' x '.join(map(str, shape))}, {count} bytes"
             if not isinstance(stream, gzip.GzipFile):
                 if size != header + count:
-                    raise DataError(f"{path}: {says}, but {size - header} follow; damaged or cut")
+                    raise DataError(
+                        f"{path}: {says}, but {size - header} follow; damaged or truncated"
+                    )
                 return np.memmap(path, np.uint8, "r", header, shape)
             check_expansion(str(path), count, size)
             content = stream.read(count)
             if len(content) != count or stream.read(1):
                 excess = "fewer" if len(content) != count else "more"
-                raise DataError(f"{path}: {says}, but {excess} follow; damaged or cut")
+                raise DataError(f"{path}: {says}, but {excess} follow; damaged or truncated")
             return np.frombuffer(content, np.uint8).reshape(shape)
     except ArrayError as error:
         raise DataError(str(error)) from error

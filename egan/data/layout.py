@@ -258,7 +258,7 @@ def _folders_as_classes(chosen: list[str], folders: Folders, config: ImagesConfi
         raise DataError(
             f"{config.path}: {len(folder)} images lie in {len(classes)} folders "
             f"({some(list(classes)) or 'none'}), and {len(stray)} beside them ({some(stray)}), so "
-            "that the folders are no classes of all; move these, or leave labels away: "
+            "that the folders are not classes of all images; move these, or ignore labels: "
             "data.labels=none in a config, --labels none of the command prepare"
         )
     if stray:

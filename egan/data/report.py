@@ -95,5 +95,5 @@ def _counted(
         shown += f", ... (fewest: {fewest[0]} {fewest[1]}, most: {most[0]} {most[1]})"
     source = f", from {origin}" if origin else ""
     key = "labels" if what == "classes" else "tags"
-    hint = f"; fakes are not asked for them, unless data.condition={key}" if key in unused else ""
+    hint = f"; not used as conditions, unless data.condition={key}" if key in unused else ""
     return f"  {len(counts)} {what}{source}: {shown}{hint}"

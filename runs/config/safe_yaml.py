@@ -27,9 +27,7 @@ class _SafeLoader(yaml.SafeLoader):
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()
         if node is not None and _values(node, {}) > MOST_VALUES:
-            raise yaml.YAMLError(
-                f"stands for more than {MOST_VALUES} values, or for one that contains itself"
-            )
+            raise yaml.YAMLError(f"expands to more than {MOST_VALUES} values, or refers to itself")
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -69,7 +67,7 @@ def parse_value(text: str) -> Any:
     """
     try:
         if len(text) > LARGEST_CONFIG:
-            raise yaml.YAMLError(f"{len(text)} letters, more than {LARGEST_CONFIG}")
+            raise yaml.YAMLError(f"{len(text)} characters, more than {LARGEST_CONFIG}")
         return yaml.load(text, Loader=_SafeLoader)
     except Exception as error:  # PyYAML's constructors raise anything on odd values
         raise ValueError(f"not valid YAML: {one_line(error)}") from None

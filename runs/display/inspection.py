@@ -187,13 +187,13 @@ def _show_now(console: Console, now: dict[str, Any] | None) -> None:
         return
     silent = duration(now["silent_seconds"])
     if now["killed"]:
-        console.print(f"\nits process is dead; last news {silent} ago; `resume` goes on")
+        console.print(f"\nits process has died; last written {silent} ago; `resume` goes on")
     elif not now["lives"]:
-        console.print(f"\nno news for {silent}: if its process is dead, `resume` goes on")
+        console.print(f"\nnothing written for {silent}: if its process has died, `resume` goes on")
     elif now["expected_end"] is not None:
         left = duration(max(0.0, now["expected_end"] - time.time()))
         end = time.strftime("%Y-%m-%d %H:%M", time.localtime(now["expected_end"]))
-        console.print(f"\nit goes on; last news {silent} ago; ends in {left}, on {end}")
+        console.print(f"\nit is running; last written {silent} ago; ends in {left}, on {end}")
     table = Table("replica", "state", "node", "process", "device", "restarts", "re-syncs", box=None)
     for replica in now["replicas"]:
         names = ("worker", "state", "node", "process", "device", "restarts", "resyncs")
@@ -220,7 +220,7 @@ def render(found: dict[str, Any]) -> None:
     for line in found["data"]["read"]:
         console.print(escape(printable(line)), soft_wrap=True)
     if condition := config["data"].get("condition"):
-        console.print(f"  fakes are asked for {condition} (data.condition)")
+        console.print(f"  fakes are generated for {condition} (data.condition)")
     if parent := found["parent"]:
         origin = escape(printable(str(parent["folder"])))
         console.print(f"forked from generation {parent['generation']} of {origin}", soft_wrap=True)

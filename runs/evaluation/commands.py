@@ -233,8 +233,8 @@ def _planned(subject: Subject, options: Options) -> _Plan:
         _check_generator(subject, latent, count)
     if of_images and options.space == LPIPS:
         raise ConfigError(
-            f"space {LPIPS!r} is of path lengths alone: evaluate {', '.join(of_images)} in another "
-            "space, in a call of their own"
+            f"space {LPIPS!r} is for path lengths only: evaluate {', '.join(of_images)} in another "
+            "space, in a separate call"
         )
     return _Plan(latent, of_images, options.space or subject.space, count)
 
@@ -305,6 +305,6 @@ def _own_reals(subject: Subject, options: Options) -> Source:
         )
     if options.resolution is not None:
         raise ConfigError(
-            "--resolution is the side of image files; a run is scored at its own data's"
+            "--resolution is for image files; a run is scored at the resolution of its own data"
         )
     return subject.real()

@@ -95,16 +95,16 @@ class Mark:
         mark = cls(**value)
         numbers = (mark.number, mark.generation, *(piece.crc for piece in mark.journal))
         if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError("its numbers are no counts")
+            raise ValueError("its counts are not whole numbers")
         texts = (mark.run, *mark.files.values(), *(state.manifest for state in mark.states))
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("its files are no texts")
+            raise ValueError("its file names are not strings")
         for state in mark.states:
             if state.part not in PARTS or not NAME.match(state.name):
-                raise ValueError(f"no snapshot's name: {state.part}/{state.name}")
+                raise ValueError(f"{state.part}/{state.name} is not the name of a snapshot")
         named = {CONFIG} <= set(mark.files) <= set(SMALL)
         if not named or not all(map(OURS.match, mark.names())):
-            raise ValueError("it names what is no part of a run")
+            raise ValueError("it names files that are not part of a run")
         return mark
 
     def to_text(self) -> str:

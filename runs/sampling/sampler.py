@@ -183,7 +183,7 @@ class Sampler:
         except ValueError as error:
             raise ConfigError(f"truncation: {error}") from None
         if truncation is None:
-            raise ConfigError("the cutoff is of a truncation: give --truncation PSI too")
+            raise ConfigError("a cutoff needs a truncation: give --truncation PSI, too")
         if not isfinite(truncation):
             raise ConfigError(f"truncation: psi is a finite number, such as 0.7, not {truncation}")
         most = layers(self.sample_shape[-1])

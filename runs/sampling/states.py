@@ -116,7 +116,7 @@ def check_whole(config: GameConfig, card: DataCard, exported: ExportedState) -> 
                 f"({has} there, {needs} here); one of these files is of another run, or was changed"
             )
     if exported.steps.keys() != functions.keys() or min(exported.steps.values()) < 0:
-        raise ConfigError("the snapshot's steps are not those of its networks")
+        raise ConfigError("the snapshot's step counts do not match its networks")
 
 
 def _arrays_of(

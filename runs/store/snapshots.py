@@ -106,7 +106,9 @@ def verify(snapshot: Snapshot, run: str | None = None) -> dict[str, Any]:
             raise SnapshotError("its manifest is of another snapshot")
         for key, kind in (("steps", int), ("training", (int, float)), ("settings", (int, float))):
             if not _numbers(manifest[key], kind):
-                raise SnapshotError(f"{MANIFEST} is damaged: its {key} are no numbers by name")
+                raise SnapshotError(
+                    f"{MANIFEST} is damaged: its {key} are not a mapping of names to numbers"
+                )
         actual = sha256(snapshot.path / STATE)
     except OSError as error:
         raise SnapshotError(f"{Path(error.filename or '').name}: {error.strerror}") from None

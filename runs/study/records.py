@@ -239,7 +239,7 @@ def from_store(
         same.setdefault((run.tags["strategy"], run.tags["seed"]), []).append(run)
     notes = [
         f"{strategy} seed {seed} was run {len(found)} times; {_told(found[-1])} is compared, "
-        f"{', '.join(map(_told, found[:-1]))} is left out. Delete in MLflow what shall not count"
+        f"{', '.join(map(_told, found[:-1]))} is left out. Delete those that should not count"
         for (strategy, seed), found in same.items()
         if len(found) > 1
     ]

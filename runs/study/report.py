@@ -47,22 +47,23 @@ LIBRARIES = ("evolutionary-gan", "torch", "numpy", "scipy", "deap", "ray", "mlfl
 CAPTIONS = {
     "final": "Every run's last scoring. Strategies whose intervals overlap widely have not been "
     "told apart.",
-    "curves": "The same runs against six prices. On generations a strategy's extra children cost "
-    "nothing; on generator steps and seconds it pays for them. Further left is cheaper.",
+    "curves": "The same runs against six budget axes. Counted in generations, a strategy's extra "
+    "children cost nothing; counted in generator steps or seconds, they do. "
+    "Further left is cheaper.",
     "classes": "Each class's value at the last scoring, the median over the seeds; grey is what "
     "real samples come to in the generated ones' place. A dot far from the others is a class that "
     "is missing or drawn badly.",
     "samples": "Samples of the run nearest to each strategy's median; crosses mark true modes.",
-    "wins": "Which mutation made the survivors. Equal shares are what blind choice gives; a single "
-    "colour is selection that always says the same.",
+    "wins": "Which mutation made the survivors. Random selection gives equal shares; a single "
+    "colour means that the same mutation was always chosen.",
     "pareto": "Quality and diversity of the children as the fitness saw them, each against the "
     "discriminator of its own generation, so strategies compare only loosely; on the black line no "
     "child is better on both.",
     "lineage": "Left, a row per seed: which mutation made each ancestor of the final best parent. "
     "Right, the last generations one by one.",
     "signal": "The children of a generation, judged again on other evaluation draws. Below 1 the "
-    "draw decides more than the children do; where two draws agree no more often than by chance, "
-    "selection picks luck.",
+    "noise of the draw is larger than the differences between children; where two draws agree no "
+    "more often than by chance, selection is random.",
 }
 
 

@@ -109,7 +109,7 @@ def curves(comparison: Comparison, metric: MetricComparison) -> Figure:
     ]
     handles.append(Patch(color="0.5", alpha=0.25, label="95 % interval of the median"))
     figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=10, frameon=False)
-    figure.suptitle(f"{title_of(metric)}: median over the seeds, against every price")
+    figure.suptitle(f"{title_of(metric)}: median over the seeds, against each budget axis")
     return figure
 
 

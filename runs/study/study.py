@@ -185,8 +185,8 @@ class Study:
         collapse = chosen.evaluation.collapse
         if collapse is not None and collapse.action == "fork":
             raise ConfigError(
-                f"strategies.{name}: evaluation.collapse.action: fork lets a run begin again, "
-                "which no equal budget allows; take warn or stop"
+                f"strategies.{name}: evaluation.collapse.action: fork begins a run again, so that "
+                "budgets would not be equal; take warn or stop"
             )
         limited = self._within_budget(name, chosen)
         fall = whole.get("decay")
@@ -237,7 +237,9 @@ def _decaying(config: RunConfig, to: Any, where: str) -> RunConfig:
         ConfigError: it is no part of them, or the length of the run is not known.
     """
     if config.generations == UNLIMITED:
-        raise ConfigError(f"{where}: how long a run of so many seconds is cannot be told before")
+        raise ConfigError(
+            f"{where}: the number of generations in a budget of seconds is not known in advance"
+        )
     images = Schedule.counting(config).shown(config.generations)
     return with_overrides(
         config.model_dump(mode="json"),

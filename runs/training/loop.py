@@ -70,6 +70,6 @@ class Loop:
             if not self.stop.abandoned:
                 raise
             self.record.say(
-                f"gave up the generation after {checkpoint.grace:g} s; it is made again, to the bit"
+                f"gave up the generation after {checkpoint.grace:g} s; `resume` computes it again"
             )
             return self.writer.save_held(self.executor)

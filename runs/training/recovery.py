@@ -63,7 +63,7 @@ def mend_journal(journal: Journal, folder: RunFolder, past: Past, say: Say) -> N
     for note in past.notes:
         say(note)
     if past.lossy:
-        say(f"the journal is mended; as it was, it is kept in {journal.keep()}")
+        say(f"the journal was repaired; the damaged file is kept in {journal.keep()}")
     if past.notes or past.outdated:
         journal.rewrite(past_lines(folder, past.end, past.scored))
 
@@ -77,7 +77,7 @@ def check_end(info: RunInfo, past: Past) -> None:
     if past.end > info.config.generations:
         raise ConfigError(
             f"generations: {info.config.generations} is less than the {past.end} that "
-            f"{info.folder.path} has behind it"
+            f"{info.folder.path} has completed"
         )
 
 

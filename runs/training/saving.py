@@ -56,7 +56,7 @@ class SnapshotWriter:
         """
         held = executor.held()
         if held is None:
-            self._record.say("no worker answers: `resume` goes on from the snapshot before")
+            self._record.say("no worker answers: `resume` continues from the snapshot before")
             return max(self.saved, 0), ""
         checksum = exported_checksum(held)
         if held.generation > self.saved:

@@ -184,7 +184,7 @@ def _check_names(
     unknown = [name for name in tensors if name not in wanted and not _spare(name, blocks)]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} tensors have no place in a generator of {resolution} pixels: "
+            f"{len(unknown)} tensors do not belong to a generator of {resolution} pixels: "
             f"{listed(unknown)}"
         )
 

@@ -67,7 +67,7 @@ def _connect(config: PlacementConfig, code: Sequence[Path], say: Say) -> None:
             ray.init(address=address, **common)
         except exceptions.AuthenticationError:
             raise ConnectionError(
-                f"the Ray cluster at {address!r} wants a token that this user does not show: copy "
+                f"the Ray cluster at {address!r} requires a token, and this user has none: copy "
                 "the head's ~/.ray/auth_token here, or set RAY_AUTH_TOKEN_PATH to a file with it"
             ) from None
         except (
@@ -148,7 +148,7 @@ def _check(address: str) -> None:
         except OSError:
             greeting = b""
     if len(greeting) < 9 or greeting[3] != SETTINGS:
-        raise OSError("something else listens at that port, no Ray head")
+        raise OSError("another program listens on that port, not a Ray head")
     _ask(address)
 
 

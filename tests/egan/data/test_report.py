@@ -25,7 +25,7 @@ def test_labels_tags_and_what_was_left_out_have_a_line_each():
         "  left out: 1 broken (z.png); 3 .gif",
     ]
     unused = report("set", 4, source.shape, reading_of(source), ("labels",))
-    assert unused[1].endswith("; fakes are not asked for them, unless data.condition=labels")
+    assert unused[1].endswith("; not used as conditions, unless data.condition=labels")
     assert unused[2] == "  2 tags, from tags.csv: x 3, y 1"
 
 

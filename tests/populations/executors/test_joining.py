@@ -60,7 +60,7 @@ def test_what_is_no_head_is_told_soon(answer, listening, monkeypatch):
     monkeypatch.setattr(joining, "GREETING_TIMEOUT", 0.2)
     begin = time.monotonic()
     address = listening(answer)
-    assert f"answers at '{address}': something else listens at that port" in refused(address)
+    assert f"answers at '{address}': another program listens on that port" in refused(address)
     assert "Connection refused" in refused("127.0.0.1:1")
     assert time.monotonic() - begin < 5
 

@@ -65,7 +65,7 @@ def test_aliases_that_would_fill_the_memory_are_answered_in_a_line():
 
 
 def test_a_value_that_contains_itself_is_refused():
-    with pytest.raises(ConfigError, match="contains itself"):
+    with pytest.raises(ConfigError, match="refers to itself"):
         parse_yaml("name: &a [*a]", "x")
 
 

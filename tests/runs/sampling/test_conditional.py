@@ -165,8 +165,8 @@ def test_while_conditions_fade_in_samples_are_told_what_the_networks_learned_fro
 
 
 def test_inspect_says_that_fakes_are_asked_for_conditions(told, invoke):
-    assert "fakes are asked for labels" in invoke("inspect", told["dcgan"]).output
-    assert "fakes are asked for tags" in invoke("inspect", told["tags"]).output
+    assert "fakes are generated for labels" in invoke("inspect", told["dcgan"]).output
+    assert "fakes are generated for tags" in invoke("inspect", told["tags"]).output
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "stylegan", "tags"])

@@ -210,7 +210,7 @@ def test_what_cannot_be_converted_leaves_nothing(port, converted, refusal, tmp_p
     assert "text.pth is neither" in refusal("convert", tmp_path / "text.pth", "--out", out)
     assert "not a known layout" in refusal("convert", tmp_path / "other.pth", "--out", out)
     assert "generator has 4, 8, 16" in refusal("convert", port, "--out", out, "--resolution", 32)
-    assert "no place in a generator of 8" in refusal(
+    assert "do not belong to a generator of 8" in refusal(
         "convert", port, "--out", out, "--resolution", 8
     )
     assert not out.exists()

@@ -250,7 +250,7 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(run, refusal, tmp
     message = refused("--metrics", "ppl", "--space", "lpips-vgg16")
     assert "torchvision's vgg16-397923af.pth" in message and "--weights" in message
     message = refused("--metrics", "ppl,fid", "--space", "lpips-vgg16")
-    assert "is of path lengths alone: evaluate fid in another space" in message
+    assert "is for path lengths only: evaluate fid in another space" in message
     message = refused("--metrics", "separability", "--space", "pixels")
     assert "space 'classifier', which learns them from labels; 'pixels' was asked for" in message
     message = refused("--metrics", "separability", "--labels", "a,b")

@@ -59,7 +59,7 @@ def elsewhere(place, tmp_path):
 
 REPORT = [
     "data: a.npz, 30 of 8 x 8, grey",
-    "  2 classes, from labels: dull 15, bright 15; fakes are not asked for them, unless "
+    "  2 classes, from labels: dull 15, bright 15; not used as conditions, unless "
     "data.condition=labels",
 ]
 

@@ -153,9 +153,9 @@ def test_two_processes_do_not_write_to_one_run(
     )
     until_lines(process, folder, 1)
     assert "another process" in mistake("resume", folder)
-    assert "it goes on; last news" in invoke("inspect", folder).output
+    assert "it is running; last written" in invoke("inspect", folder).output
     kill(process)
-    assert "its process is dead; last news" in invoke("inspect", folder).output
+    assert "its process has died; last written" in invoke("inspect", folder).output
 
 
 # ------------------------------------------------------------------------------------------ on Ray
