@@ -98,6 +98,17 @@ class PairSource:
         """The targets that images of A are translated to."""
         return Partner(self.target, self.aligned)
 
+    def judging(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images that judge children: those held out, or all; cut from the middle."""
+        every = max(self.held_out, 1)
+        (height, width), stored = self.size, self.a.shape[2:]
+        top, left = (stored[0] - height) // 2, (stored[1] - width) // 2
+        a, b = (
+            images[every - 1 :: every, :, top : top + height, left : left + width]
+            for images in (self.a, self.b)
+        )
+        return a, b
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all images: equal fingerprints mean equal content."""

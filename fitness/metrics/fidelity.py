@@ -6,7 +6,6 @@ from torch import Tensor
 from fitness.metrics.ssim import similarity
 
 NEAREST = 1e-10  # mean squared error of what counts as equal: 100 dB
-HIGHER_IS_BETTER = {"l1": False, "psnr": True, "ssim": True}
 
 
 def l1(images: Tensor, targets: Tensor) -> Tensor:
@@ -37,4 +36,4 @@ def _difference(images: Tensor, targets: Tensor) -> Tensor:
     return (images.double() - targets.double()).flatten(1) / 255
 
 
-FIDELITY = {"l1": l1, "psnr": psnr, "ssim": ssim}
+FIDELITY = {"l1": l1, "psnr": psnr, "target-ssim": ssim}

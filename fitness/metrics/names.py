@@ -7,6 +7,8 @@ so a metric is never written without them (the habit of StyleGAN's `fid50k_full`
     METRIC-SPACE-COUNT-vs-REALS   another number of real images
     METRIC-SPACE-COUNT-vs-file    real statistics from a file that does not say how many
     ppl-w-end-SPACE-COUNT         COUNT pairs of latents
+    WAY/METRIC-SPACE-COUNT        of a translator in both directions: the translations one way,
+                                  a-to-b or b-to-a, or there and back, a-to-a or b-to-b
     COUNT, REALS                  10000 or 10k; thousands are printed with k
 """
 
@@ -18,7 +20,15 @@ from typing import Literal
 from fitness.suggestion import nearest
 
 Need = Literal[
-    "statistics", "features", "logits", "pairs", "points", "latents", "classes", "histogram"
+    "statistics",
+    "features",
+    "logits",
+    "pairs",
+    "points",
+    "latents",
+    "classes",
+    "histogram",
+    "targets",
 ]
 
 
@@ -63,6 +73,10 @@ METRICS: dict[str, Metric] = {
         # Similarity within the samples: high where they are all alike (Odena et al. 2017).
         Metric("ssim", "pairs", False, False, 2),
         Metric("ms-ssim", "pairs", False, False, 2),
+        # Between each translation and what it should be: `fitness.metrics.fidelity`.
+        Metric("l1", "targets", False, True, 1),
+        Metric("psnr", "targets", True, True, 1),
+        Metric("target-ssim", "targets", True, True, 1),
         Metric("modes", "points", True, True, 1),
         Metric("high-quality", "points", True, True, 1),
         Metric("kl", "points", False, True, 1),
@@ -91,6 +105,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "ppl-z": ("ppl-z-full", "ppl-z-end"),
     "ppl-w": ("ppl-w-full", "ppl-w-end"),
     "separability": ("separability-z", "separability-w"),
+    "translation": ("l1", "psnr", "target-ssim", "kid"),
 }
 
 
@@ -121,7 +136,8 @@ def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:
 
 _SPACE = re.compile(r"[A-Za-z0-9_.:]+(-[A-Za-z0-9_.:]+)*")
 _METRIC = "|".join(sorted(METRICS, key=len, reverse=True))
-_NAME = re.compile(rf"({_METRIC})-(.+?)-(\d+k?)(?:-vs-(\d+k?|file))?")
+WAYS = ("a-to-b", "b-to-a", "a-to-a", "b-to-b")
+_NAME = re.compile(rf"(?:({'|'.join(WAYS)})/)?({_METRIC})-(.+?)-(\d+k?)(?:-vs-(\d+k?|file))?")
 
 
 @dataclass(frozen=True)
@@ -143,6 +159,7 @@ class MetricName:
     space: str
     count: int
     reals: int | Literal["file"] | None = None
+    way: str = ""
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -159,10 +176,15 @@ class MetricName:
             object.__setattr__(self, "reals", None)
 
     def __str__(self) -> str:
-        name = f"{self.metric}-{self.space}-{_short(self.count)}"
+        name = f"{self.label}-{self.space}-{_short(self.count)}"
         if self.reals is None:
             return name
         return f"{name}-vs-{self.reals if self.reals == 'file' else _short(self.reals)}"
+
+    @property
+    def label(self) -> str:
+        """The metric and, before a slash, its way, if there are several: the name in short."""
+        return f"{self.way}/{self.metric}" if self.way else self.metric
 
     @classmethod
     def parse(cls, text: str) -> "MetricName":
@@ -177,12 +199,13 @@ class MetricName:
                 f"{text!r} is not a metric's full name: METRIC-SPACE-COUNT as in "
                 f"'fid-inception-10k', METRIC one of {', '.join(sorted(METRICS))}"
             )
-        metric, space, count, reals = found.groups()
+        way, metric, space, count, reals = found.groups()
         return cls(
             metric,
             space,
             _long(count),
             "file" if reals == "file" else None if reals is None else _long(reals),
+            way or "",
         )
 
 

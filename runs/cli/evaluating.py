@@ -76,7 +76,7 @@ def evaluate(
     IMAGES is a folder, .zip, .npy or .npz. A metric's name carries its feature space and count,
     such as fid-classifier-10k; only values of the same name may be compared. The values are kept
     in RUN_DIR/evaluations and in the run's MLflow record. A run that translates images is scored
-    by l1, psnr, ssim and kid on the test part of its data.
+    by l1, psnr, target-ssim and kid on the test part of its data.
     """
     from runs.display.progress import bars
     from runs.evaluation.commands import Options, assess
@@ -102,10 +102,10 @@ def evaluate(
 
 
 def _score_translator(folder: Any, options: Any, page: Path | None, as_json: bool) -> None:
-    from runs.common.errors import printable
     from runs.display.progress import bars
+    from runs.evaluation.records import render
     from runs.translation.page import write_page
-    from runs.translation.scoring import rows, score_run
+    from runs.translation.scoring import score_run
 
     if page is not None:
         needs_suffix(page, ".html")
@@ -115,12 +115,8 @@ def _score_translator(folder: Any, options: Any, page: Path | None, as_json: boo
         write_page(page, found, ways)
     if as_json:
         click.echo(json.dumps(found, indent=2))
-        return
-    click.echo(printable(f"{found['subject']} ({found['snapshot']}) on {found['against']}"))
-    for name, value, better in rows(found["values"]):
-        click.echo(f"  {name:32} {value:>10}  {better} is better")
-    for key in ("file", "mlflow"):
-        click.echo(printable(f"{key}: {found[key]}"))
+    else:
+        render(found)
 
 
 @click.command()

@@ -4,7 +4,8 @@ import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from egan.config import GameConfig
-from fitness.metrics.names import BY_CLASS, expand_metrics
+from egan.data.pair_config import PairBase
+from fitness.metrics.names import BY_CLASS, GROUPS, METRICS, expand_metrics
 from populations.selection import Selection, SelectionConfig, build_selection
 from runs.common.addresses import absolute, without_secrets
 from runs.config.evaluation import EvaluationConfig
@@ -106,6 +107,28 @@ class RunConfig(GameConfig):
                 f"evaluation.metrics: {', '.join(by_class)} ask for samples of each class: set "
                 "data.condition=labels, or leave them out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _translations_to_score(self) -> "RunConfig":
+        named, usable = expand_metrics(self.evaluation.metrics), GROUPS["translation"]
+        if not isinstance(self.data, PairBase):
+            if wrong := [name for name in named if METRICS[name].need == "targets"]:
+                raise ValueError(
+                    f"evaluation.metrics: {', '.join(wrong)} compare translations with what they "
+                    f"should be, and data.source {self.data.source} has none; leave them out"
+                )
+        elif self.evaluation.every is not None:
+            if wrong := [name for name in named if name not in usable]:
+                raise ValueError(
+                    f"evaluation.metrics: {', '.join(wrong)} do not score translations; take some "
+                    f"of {', '.join(usable)}, or all of them: evaluation.metrics=[translation]"
+                )
+            if not self.data.held_out:
+                raise ValueError(
+                    "evaluation.every: translations are scored on what is held out, and "
+                    "data.held_out is 0; set it, or evaluation.every=null"
+                )
         return self
 
     @model_validator(mode="after")

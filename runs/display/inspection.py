@@ -172,8 +172,8 @@ def _scorings(scorings: list[dict[str, Any]]) -> Iterator[Table]:
     if not scorings:
         return
     names = [MetricName.parse(name) for name in scorings[-1]["values"]]
-    protocol = str(names[0]).removeprefix(f"{names[0].metric}-")
-    table = Table(f"scored: {protocol}", *(name.metric for name in names), "", box=None)
+    protocol = str(names[0]).removeprefix(f"{names[0].label}-")
+    table = Table(f"scored: {protocol}", *(name.label for name in names), "", box=None)
     for scoring in scorings:
         values = ("-" if v is None else f"{v:.4g}" for v in scoring["values"].values())
         mark = " ".join(filter(None, ("best so far" if scoring["best"] else "", scoring["action"])))

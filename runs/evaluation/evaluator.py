@@ -78,8 +78,7 @@ class Evaluator:
             if isinstance(real, PairSource):
                 raise ValueError(
                     f"data.source: {real.name} are pairs of images, and these metrics compare "
-                    "samples with one set of reals: set evaluation.every=null, and score the run "
-                    "by `run-evolution evaluate RUN`"
+                    "samples with one set of reals"
                 )
             named = expand_metrics(metrics)
             self._metrics = tuple(name for name in named if name not in BY_CLASS)
@@ -217,7 +216,8 @@ def _check_kinds(
         known = [
             m
             for m in METRICS
-            if METRICS[m].need != "latents" and (METRICS[m].need == "points") == points
+            if METRICS[m].need not in ("latents", "targets")
+            and (METRICS[m].need == "points") == points
         ]
         raise ValueError(
             f"{', '.join(wrong)} cannot score {'points' if points else 'images'}, such as those of "

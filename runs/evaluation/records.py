@@ -57,6 +57,11 @@ def joined(kept: list[dict[str, Any]], record: dict[str, Any]) -> list[dict[str,
     return [*others, record | {key: found for key, found in scores.items() if found}]
 
 
+def direction_of(name: str) -> str:
+    """Return which values of a metric, by its full name, are better."""
+    return "higher" if METRICS[MetricName.parse(name).metric].higher_is_better else "lower"
+
+
 def render(found: dict[str, Any]) -> None:
     """Print what `assess` found."""
     console = Console(highlight=False)
@@ -64,9 +69,8 @@ def render(found: dict[str, Any]) -> None:
     reals = ("of reals",) if classes else ()
     table = Table("metric", "value", *reals, "better is", box=None)
     for name, value in found["values"].items():
-        up = METRICS[MetricName.parse(name).metric].higher_is_better
         known = (f"{classes[name].reals:.5g}" if name in classes else "",) if classes else ()
-        table.add_row(name, f"{value:.5g}", *known, "higher" if up else "lower")
+        table.add_row(name, f"{value:.5g}", *known, direction_of(name))
     what = f" ({found['snapshot']})" if "snapshot" in found else ""
     against = f" against {found['against']}" if found["against"] else ""
     title = f"{found['subject']}{what}{against}"

@@ -26,15 +26,9 @@ def examples_of(config: DataConfig, count: int = SHOWN) -> Examples:
     """Return the first images that are held out; where none are, the first ones of all."""
     source = open_source(config)
     assert isinstance(source, PairSource)
-    chosen = slice(max(source.held_out, 1) - 1, None, max(source.held_out, 1))
-    a, b = (_centre(images[chosen][:count], source.size) for images in (source.a, source.b))
-    count = min(len(a), len(b))
+    a, b = source.judging()
+    count = min(count, len(a), len(b))
     return Examples(a[:count].copy(), b[:count].copy(), source.aligned)
-
-
-def _centre(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    top, left = (images.shape[2] - size[0]) // 2, (images.shape[3] - size[1]) // 2
-    return images[:, :, top : top + size[0], left : left + size[1]]
 
 
 def grid_of(translator: Translator, examples: Examples, seed: int = 0) -> np.ndarray:

@@ -35,7 +35,8 @@ def draw_all(comparison: Comparison, signals: Signals, folder: Path) -> dict[str
 
     keep("final", final_results(comparison))
     for metric in comparison.metrics:
-        keep(f"curves-{MetricName.parse(metric.metric).metric}", curves(comparison, metric))
+        label = MetricName.parse(metric.metric).label.replace("/", "-")
+        keep(f"curves-{label}", curves(comparison, metric))
     keep("classes", draw_tables(class_tables(comparison), comparison.strategies))
     keep("samples", sample_grids(comparison))
     keep("wins", wins(records))

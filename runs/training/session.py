@@ -47,7 +47,7 @@ from runs.training.recovery import (
 )
 from runs.training.rules import values_by_rule
 from runs.training.saving import SnapshotWriter
-from runs.training.scoring import Scorer, make_evaluator
+from runs.training.scoring import Scorer, open_scores
 from runs.training.watch import Watch
 
 
@@ -205,7 +205,7 @@ def _prepare(
     if isinstance(config.backbone, TranslationBackbone):
         progress.message(f"critic: {config.backbone.patches(info.card.shape)}")
     rules = values_by_rule(config, info.card.shape)
-    scorer = Scorer(info, record, watch, make_evaluator(info, progress), stop)
+    scorer = Scorer(info, record, watch, open_scores(info, progress), stop)
     executor = session.executor = _open_executor(info, choice, stop, progress)
     session.mirror = open_mirror(folder, config.checkpoint.mirror, fresh, record.report)
     if not fresh:  # not before: a mistake must leave the run as it was

@@ -99,8 +99,14 @@ class Watch:
 
 
 def short_values(values: Mapping[str, float]) -> dict[str, float]:
-    """Return values by short metric name: `fid` for `fid-classifier-1k`."""
-    return {MetricName.parse(name).metric: value for name, value in values.items()}
+    """Return values by short metric name: `fid` for `fid-classifier-1k`.
+
+    A translator in both directions has several values of a metric; their mean counts.
+    """
+    found: dict[str, list[float]] = {}
+    for name, value in values.items():
+        found.setdefault(MetricName.parse(name).metric, []).append(value)
+    return {metric: sum(ways) / len(ways) for metric, ways in found.items()}
 
 
 def better(metric: str, one: float, other: float) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from egan.files import atomic_file
+from runs.evaluation.records import direction_of
 from runs.sampling.translation_grid import visible
-from runs.translation.scoring import Compared, rows
+from runs.translation.comparing import METRICS, Compared
 
 SHOWN = 20  # images at each end
 STYLE = (
@@ -22,8 +23,8 @@ STYLE = (
 def write_page(path: Path, found: dict[str, Any], ways: list[Compared]) -> None:
     """Write the page of `score_run`'s values and images."""
     values = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{value}</td><td>{better}</td></tr>"
-        for name, value, better in rows(found["values"])
+        f"<tr><td>{html.escape(name)}</td><td>{value:.5g}</td><td>{direction_of(name)}</td></tr>"
+        for name, value in found["values"].items()
     )
     title = html.escape(f"{found['subject']}, {found['snapshot']}, on {found['against']}")
     page = (
@@ -37,7 +38,7 @@ def write_page(path: Path, found: dict[str, Any], ways: list[Compared]) -> None:
 
 def _way(way: Compared) -> str:
     """Return the section of one way of translation: the worst images first, then the best."""
-    scores = way.scores(("l1", "psnr", "ssim"))
+    scores = way.scores(METRICS)
     order = np.argsort(-scores["l1"], kind="stable") if scores else np.arange(len(way.made))
     parts = {"": order} if len(order) <= 2 * SHOWN else {
         f"the worst {SHOWN}": order[:SHOWN], f"the best {SHOWN}": order[::-1][:SHOWN]

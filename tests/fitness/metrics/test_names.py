@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.metrics.names import METRICS, MetricName, expand_metrics
+from fitness.metrics.names import METRICS, WAYS, MetricName, expand_metrics
 
 WORDS = st.from_regex(r"[A-Za-z0-9_.:]+", fullmatch=True).filter(lambda word: word != "vs")
 SPACES = st.lists(WORDS, min_size=1, max_size=4).map("-".join)
@@ -16,6 +16,7 @@ COUNTS = st.one_of(st.integers(1, 10**7), st.integers(1, 10**4).map(lambda n: n 
         space=SPACES,
         count=COUNTS,
         reals=st.none() | COUNTS | st.just("file"),
+        way=st.sampled_from(["", *WAYS]),
     )
 )
 def test_a_printed_name_is_read_back(name):
@@ -31,6 +32,7 @@ def test_a_printed_name_is_read_back(name):
         (MetricName("fid", "efficientnet-lite0", 5000, 60_000), "fid-efficientnet-lite0-5k-vs-60k"),
         (MetricName("fid", "inception", 50_000, "file"), "fid-inception-50k-vs-file"),
         (MetricName("is", "my.nets:Encoder", 2000, 2000), "is-my.nets:Encoder-2k"),
+        (MetricName("target-ssim", "pixels", 8, way="b-to-b"), "b-to-b/target-ssim-pixels-8"),
     ],
 )
 def test_a_name_says_metric_space_and_counts(name, text):
