@@ -82,7 +82,7 @@ def decode_image(
     """
     from PIL import ImageOps
 
-    with _opened(content) as image:
+    with opened(content) as image:
         side, frames = min(image.size), getattr(image, "n_frames", 1)
         inverted = _is_inverted(image)
         turned = ImageOps.exif_transpose(image)
@@ -115,7 +115,7 @@ def open_picture(content: bytes) -> "Image":
     """
     from PIL import ImageOps
 
-    with _opened(content) as image:
+    with opened(content) as image:
         turned = ImageOps.exif_transpose(image)
         turned.load()
         return turned
@@ -152,7 +152,7 @@ def kind_of(content: bytes, cut: bool = False) -> str:
     return f"it is text, {text.strip()!r}"
 
 
-def _opened(content: bytes) -> "Image":
+def opened(content: bytes) -> "Image":
     """Open a file and check its header; nothing is decoded yet."""
     from PIL import Image
 

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from egan.data.array import open_array
 from egan.data.config import ArrayConfig, PackedConfig
 from egan.data.decoding import flattened, open_picture
+from egan.data.deep import DeepPicture, read_deep
 from egan.data.images import map_in_order
 from egan.data.layout import image_names
 from egan.data.packed import is_packed, open_packed
@@ -34,7 +35,7 @@ LAYOUTS = (
     "ROOT/train/* with A and B side by side in each image, ROOT/A/train and ROOT/B/train with "
     "equal names, or ROOT/trainA and ROOT/trainB"
 )
-_PNG_DEPTH, _PNG_COLOUR, _GREY = 24, 25, 0  # places in a PNG's header, and grey's colour type
+Picture: TypeAlias = "Image | DeepPicture"
 
 
 def open_pairs(config: PairsConfig) -> PairSource:
@@ -269,14 +270,14 @@ def _read(
     return kept, tuple(skipped)
 
 
-def _picture(tree: Tree, name: str) -> "Image":
+def _picture(tree: Tree, name: str) -> Picture:
     try:
         return read_picture(tree.read(name))
     except Exception as error:
         raise DataError(f"{name} cannot be read: {error}") from error
 
 
-def _half(tree: Tree, half: Half) -> "Image":
+def _half(tree: Tree, half: Half) -> Picture:
     picture = _picture(tree, half.file)
     if half.side is None:
         return picture
@@ -287,31 +288,26 @@ def _half(tree: Tree, half: Half) -> "Image":
     return picture.crop((left, 0, left + width // 2, height))
 
 
-def read_picture(content: bytes) -> "Image":
+def read_picture(content: bytes) -> Picture:
     """Return the image of a file.
 
     Raises:
-        DataError: 16 bits for each of several channels, of which Pillow would keep 8; or too large.
+        DataError: it is too large, or of a form that is not read.
         Exception: whatever Pillow raises on a damaged file.
     """
-    header = content[: _PNG_COLOUR + 1]
-    if header.startswith(b"\x89PNG") and header[_PNG_DEPTH] == 16 and header[_PNG_COLOUR] != _GREY:
-        raise DataError("16 bits are read of images with one channel alone; save this one with 8")
-    return open_picture(content)
+    return read_deep(content) or open_picture(content)
 
 
-def to_pixels(picture: "Image", size: Size, channels: int | None) -> np.ndarray:
-    """Return an image as uint8 (C, H, W), or uint16 where it is grey with 16 bits.
+def to_pixels(picture: Picture, size: Size, channels: int | None) -> np.ndarray:
+    """Return an image as uint8 (C, H, W), or uint16 where it has 16 bits.
 
     With `channels` None, C is 1 for a grey image and 3 for any other, transparent parts laid on
     white; with 2 or 4, the last channel is the opacity.
     """
-    from PIL import Image
-
+    if isinstance(picture, DeepPicture):
+        return _deep(picture.planes(channels), size)
     if picture.mode.startswith("I;16") and channels in (None, 1):
-        wide = Image.fromarray(np.asarray(picture).astype(np.float32))
-        pixels = np.asarray(_resized(wide, size))
-        return pixels.round().clip(0, 65535).astype(np.uint16)[None]
+        return _deep(np.asarray(picture).astype(np.float32)[None], size)
     if channels in (2, 4):
         picture = picture.convert(MODES[channels])
     else:
@@ -319,6 +315,14 @@ def to_pixels(picture: "Image", size: Size, channels: int | None) -> np.ndarray:
         picture = picture if channels is None else picture.convert(MODES[channels])
     pixels = np.asarray(_resized(picture, size))
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _deep(planes: np.ndarray, size: Size) -> np.ndarray:
+    """Return an image float32 (C, H, W), values to 65535, at a size, uint16."""
+    from PIL import Image
+
+    pixels = np.stack([np.asarray(_resized(Image.fromarray(plane), size)) for plane in planes])
+    return pixels.round().clip(0, 65535).astype(np.uint16)
 
 
 def _resized(picture: "Image", size: Size) -> "Image":

@@ -39,7 +39,7 @@ from runs.cli.options import choice_of, choice_options
     help="Width of the strip that neighbouring tiles share.",
 )
 @click.option("--bits", default="8", show_default=True, type=click.Choice(["8", "16"]),
-              help="Bits per channel of the output; 16 is for grey images.")  # fmt: skip
+              help="Bits per channel of the output.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="Seed of dropout, where the run translates with dropout on.")  # fmt: skip
 @choice_options
@@ -56,23 +56,25 @@ def translate(
     device: Any,
     **options: Any,
 ) -> None:
-    """Translate images with a run of pairs or of two sets.
+    """Translate images with a run of pairs or of two sets, or with a generator's folder.
 
-    IMAGES are files, folders, .zip archives or quoted glob patterns such as "in/*.png". The
-    direction and the mode of normalisation and dropout are read from the run's config.
+    A generator's folder is what MLflow's model of a run holds. IMAGES are files, folders, .zip
+    archives or quoted glob patterns such as "in/*.png". The direction and the mode of normalisation
+    and dropout are read from the run's config.
     """
     from runs.common.errors import printable
     from runs.display.progress import bars
-    from runs.translation.opening import open_translator
+    from runs.translation.opening import find_translator
     from runs.translation.translating import Options, translate_files
 
-    opened = open_translator(run_dir, choice_of(snapshot, survivor, raw), device, reverse)
+    choice = choice_of(snapshot, survivor, raw)
+    translator, name = find_translator(run_dir, choice, device, reverse)
     asked = Options(bits=int(bits), **options)
     with bars() as progress:
-        outcome = translate_files(opened.translator, images, out, asked, progress)
+        outcome = translate_files(translator, images, out, asked, progress)
     for failure in outcome.failures:
         click.echo(printable(f"not translated: {failure}"), err=True)
     if outcome.written:
-        click.echo(f"{out}: {len(outcome.written)} image(s) by the {opened.name}")
+        click.echo(f"{out}: {len(outcome.written)} image(s) by the {name}")
     if outcome.failures:
         sys.exit(FAILED)

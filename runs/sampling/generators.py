@@ -72,12 +72,14 @@ def load_sampler(folder: Path) -> Sampler:
     try:
         written = read_json(folder / CARD)
         card = upgraded("generator", written, format_of(written, folder / CARD))
+        if "partner" in card:
+            raise ConfigError(f"{folder} holds a translator of images: take the command translate")
         backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
         shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
         told = CONDITIONS.validate_python(card.get("conditions"))
         rules = GameRules(**card.get("game", {}))
         game = build_game(backbone, shape, told.conditions if told else None, rules)
-        assert isinstance(game, NoiseGame), "without a partner, nothing is translated"
+        assert isinstance(game, NoiseGame)
         weights = read_weights(folder / WEIGHTS, game.generators)
         stage = stage and Stage(**stage)
         shown = SHOWN.validate_python(card.get("shown"))

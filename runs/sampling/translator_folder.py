@@ -49,6 +49,10 @@ def load_translator(folder: Path) -> Translator:
     try:
         written = read_json(folder / CARD)
         card = upgraded("generator", written, format_of(written, folder / CARD))
+        if "partner" not in card:
+            raise ConfigError(
+                f"{folder} holds a generator of samples from noise: take the command sample"
+            )
         backbone = BACKBONE.validate_python(card["backbone"])
         shape, partner = (
             SHAPE.validate_python(card["shape"]),

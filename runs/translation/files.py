@@ -9,6 +9,7 @@ import numpy as np
 
 from egan.data import DataError
 from egan.data.decoding import READ
+from egan.data.deep import write_deep_png
 from egan.data.layout import image_names
 from egan.data.pair_files import MODES, read_picture, to_pixels
 from egan.data.trees import open_tree
@@ -95,11 +96,21 @@ def place_of(image: Input, out: Path, single: bool) -> Path:
 
 
 def write_picture(pixels: np.ndarray, path: Path) -> None:
-    """Write an image (C, H, W), uint8, or uint16 of one channel, as PNG or TIFF."""
+    """Write an image (C, H, W), uint8 or uint16, as PNG; where Pillow can, also as TIFF.
+
+    Raises:
+        DataError: a TIFF of 16 bits and several channels is asked for.
+    """
     from PIL import Image
 
     shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = "TIFF" if path.suffix.lower() in TIFF else "PNG"
+    deep = pixels.dtype == np.uint16 and len(pixels) > 1
+    if deep and kind == "TIFF":
+        raise DataError(f"{path}: colour of 16 bits is written as PNG; name a .png file")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
+        if deep:
+            write_deep_png(pixels, temporary)
+            return
         Image.fromarray(np.ascontiguousarray(shown)).save(temporary, kind)

@@ -29,7 +29,7 @@ class Options:
         tile: side of the tiles that larger images are cut into, pixels.
         overlap: what neighbouring tiles share, pixels.
         seed: of dropout, where it is on.
-        bits: 8, or 16 for translations of one channel.
+        bits: of each channel, 8 or 16.
     """
 
     resize: bool = False
@@ -89,11 +89,6 @@ def _check(translator: Translator, options: Options) -> None:
         raise ConfigError(f"--tile {options.tile}: this network takes multiples of {factor}")
     if not 0 <= options.overlap < options.tile:
         raise ConfigError(f"--overlap {options.overlap}: from 0 to below --tile {options.tile}")
-    if options.bits == DEEP and translator.target[0] != 1:
-        raise ConfigError(
-            f"--bits 16: images of one channel alone are written so, and translations have "
-            f"{translator.target[0]}"
-        )
 
 
 def factor_of(translator: Translator) -> int:

@@ -1,6 +1,5 @@
 """Pairs of images: the layouts on disk, and draws that treat both of a pair alike."""
 
-import io
 import zipfile
 from importlib.util import find_spec
 
@@ -10,6 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from egan.data import DataError, open_source
+from egan.data.deep import write_deep_png
 from egan.data.pair_config import EmojiLinesConfig, GlyphsConfig, PairsConfig
 from egan.data.pair_draws import PairDraws
 from egan.data.pairs import PairSource
@@ -166,15 +166,14 @@ def test_other_mistakes_are_refused(tmp_path):
         PairsConfig(path=tmp_path, resolution=8, load=6)
 
 
-def test_16_bits_of_several_channels_are_refused_not_halved(tmp_path):
-    write(tmp_path, "folders", count=2)
-    content = io.BytesIO()
-    picture(1).save(content, "PNG")
-    changed = bytearray(content.getvalue())
-    changed[24] = 16
-    (tmp_path / "A" / "train" / "1.png").write_bytes(bytes(changed))
-    with pytest.raises(DataError, match="16 bits are read of images with one channel alone"):
-        read(tmp_path)
+def test_colours_of_16_bits_are_kept(tmp_path):
+    write(tmp_path, "folders", count=3)
+    pixels = np.random.default_rng(0).integers(0, 65536, (3, 3, 8, 8), np.uint16)
+    for n in range(3):
+        write_deep_png(pixels[n], tmp_path / "A" / "train" / f"{n}.png")
+    source = read(tmp_path)
+    assert source.a.dtype == np.uint16 and (source.a == pixels).all()
+    assert source.b.dtype == np.uint8
 
 
 def test_two_arrays_are_pairs_by_their_rows(tmp_path):

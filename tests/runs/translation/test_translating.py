@@ -9,15 +9,19 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from egan.data import DataError
+from egan.data.deep import read_deep
 from egan.data.pixels import to_float
 from runs.cli.main import main
 from runs.common.errors import ConfigError
 from runs.config.loading import load_config
 from runs.display.plots import draw_plots
-from runs.sampling.opening import open_sampler
+from runs.sampling.opening import chosen_snapshot, open_sampler
+from runs.sampling.translator_folder import save_translator
 from runs.store.folder import RunFolder
 from runs.training.driver import evolve, resume
-from runs.translation.opening import open_translator
+from runs.translation.files import write_picture
+from runs.translation.opening import find_translator, open_translator
 from runs.translation.tiles import in_tiles, starts, whole
 
 KINDS = ("true", "false")
@@ -77,7 +81,7 @@ def test_both_ways_of_a_run_of_two_sets(letters, images, look, tmp_path):
     for name, options in (("there", ()), ("back", ("--reverse",))):
         translate(letters("false"), images / "1.png", "--out", tmp_path / f"{name}.png", *options)
     assert (look(tmp_path / "there.png") != look(tmp_path / "back.png")).any()
-    game = open_translator(letters("false"), reverse=True).translator
+    game, _ = find_translator(letters("false"), reverse=True)
     assert game.pictures(look(images / "1.png")[None, None]).shape == (1, 1, 16, 16)
 
 
@@ -136,6 +140,30 @@ def test_runs_of_noise_translate_nothing_and_translators_make_no_samples(letters
     evolve(config, folder)
     with pytest.raises(ConfigError, match="makes samples from noise, and translates no images"):
         open_translator(folder)
+
+
+@pytest.mark.parametrize("aligned", KINDS)
+def test_a_generators_folder_translates_as_its_run(letters, images, look, aligned, tmp_path):
+    folder = RunFolder.open(letters(aligned))
+    exported, _ = chosen_snapshot(folder)
+    save_translator(tmp_path / "one", folder.load_config(), folder.load_data(), exported)
+    reverse = () if aligned == "true" else ("--reverse",)
+    for place in (folder.path, tmp_path / "one"):
+        translate(place, images, "--out", tmp_path / f"by-{place.name}", *reverse)
+    for n in range(3):
+        own, again = (look(tmp_path / name / f"{n}.png") for name in ("by-run", "by-one"))
+        assert (own == again).all()
+    output = translate(tmp_path / "one", images, "--out", "o", "--snapshot", "2", status=2)
+    assert "holds a generator alone: it has no snapshots" in output
+    assert "take the command translate" in run("sample", tmp_path / "one", "--out", "o.png").output
+
+
+def test_colour_of_16_bits_is_written_as_png(tmp_path):
+    pixels = np.arange(3 * 64, dtype=np.uint16).reshape(3, 8, 8) * 300
+    write_picture(pixels, tmp_path / "a.png")
+    assert (read_deep((tmp_path / "a.png").read_bytes()).pixels == pixels.transpose(1, 2, 0)).all()
+    with pytest.raises(DataError, match=r"is written as PNG; name a \.png file"):
+        write_picture(pixels, tmp_path / "a.tif")
 
 
 # ------------------------------------------------------------------------------------------- tiles
