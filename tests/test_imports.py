@@ -25,7 +25,7 @@ MAY_IMPORT = {
 }
 # The sub-packages of runs/: each may import those before it.
 RUNS_ORDER = ("common", "config", "store", "sampling", "display", "tracking", "evaluation",
-              "translation", "mirror", "training", "batch", "tournament", "study",
+              "dissection", "translation", "mirror", "training", "batch", "tournament", "study",
               "cli")  # fmt: skip
 RUNS_DATA = ("presets", "studies")  # YAML files, read with the help of common/
 HOMES = {

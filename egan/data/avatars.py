@@ -7,12 +7,14 @@ the cache.
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,8 +65,7 @@ def recalled(config: AvatarsConfig) -> Drawn:
     Raises:
         DataError: the packages are not installed, or the style is not in the public domain.
     """
-    versions = "-".join([*map(_version, PACKAGES), config.style, str(config.resolution)])
-    name = f"avatars/{versions}-{config.count}.npz"
+    name = f"{cached_name(config)}.npz"
     drawn = recall(name, _read)
     if drawn is None:
         drawn = draw_avatars(config.style, config.count, config.resolution)
@@ -120,10 +121,21 @@ def draw_avatars(style: str, count: int, resolution: int) -> Drawn:
     Raises:
         DataError: the style is not in the public domain.
     """
-    from PIL import Image
+    images = np.empty((count, 3, resolution, resolution), np.uint8)
+    chosen: list[dict[str, object]] = []
+    for index, avatar in enumerate(avatars_of(style, count, resolution)):
+        images[index] = pixels(avatar.to_string()).transpose(2, 0, 1)
+        chosen.append(avatar.to_json()["options"])
+    return Drawn(images, _attributes(chosen))
 
-    dicebear, resvg = import_module("dicebear"), import_module("resvg_py")  # without types
 
+def avatars_of(style: str, count: int, resolution: int) -> Iterator[Any]:
+    """Yield DiceBear's avatars of seeds 0 to `count`, not drawn yet.
+
+    Raises:
+        DataError: the style is not in the public domain.
+    """
+    dicebear = import_module("dicebear")  # without types
     text = files("dicebear_styles").joinpath(f"{style}.json").read_text(encoding="utf-8")
     definition = json.loads(text)
     if (licence := definition["meta"]["license"]["name"]) != LICENCE:
@@ -132,15 +144,17 @@ def draw_avatars(style: str, count: int, resolution: int) -> Drawn:
     if "background" not in definition["colors"]:
         options["backgroundColor"] = list(BACKGROUNDS)
     pen = dicebear.Style(definition)
-    images = np.empty((count, 3, resolution, resolution), np.uint8)
-    chosen: list[dict[str, object]] = []
-    for index in range(count):
-        avatar = dicebear.Avatar(pen, options | {"seed": str(index)})
-        png = resvg.svg_to_bytes(svg_string=avatar.to_string(), skip_system_fonts=True)
-        with Image.open(io.BytesIO(bytes(png))) as picture:
-            images[index] = np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
-        chosen.append(avatar.to_json()["options"])
-    return Drawn(images, _attributes(chosen))
+    for seed in range(count):
+        yield dicebear.Avatar(pen, options | {"seed": str(seed)})
+
+
+def pixels(svg: str) -> np.ndarray:
+    """Return the drawing of an SVG, uint8 (R, R, 3)."""
+    from PIL import Image
+
+    png = import_module("resvg_py").svg_to_bytes(svg_string=svg, skip_system_fonts=True)
+    with Image.open(io.BytesIO(bytes(png))) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _attributes(
@@ -163,6 +177,16 @@ def _classes(values: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the class (N,) of each value, and the classes' names in order."""
     classes, labels = np.unique(values, return_inverse=True)
     return labels.astype(np.uint16), tuple(map(str, classes))
+
+
+def cached_name(config: AvatarsConfig) -> str:
+    """Return the name in the cache of what is drawn for a config, without a suffix.
+
+    Raises:
+        DataError: the packages are not installed.
+    """
+    versions = "-".join([*map(_version, PACKAGES), config.style, str(config.resolution)])
+    return f"avatars/{versions}-{config.count}"
 
 
 def _version(package: str) -> str:

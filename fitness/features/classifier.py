@@ -6,8 +6,7 @@ it compare runs on the same data only; the space's identity, a hash of the train
 that.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import ceil
 from typing import Any
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from fitness.digest import digest, digest_weights
 from fitness.features.base import FeatureSpace, Progress
+from fitness.training import initialised, one_thread
 
 RECIPE = 2  # to be raised with any change of architecture or training, which gives another space
 EPOCHS = 4
@@ -55,32 +55,6 @@ class SmallClassifier(nn.Module):
         return features, self.head(features)
 
 
-def _initial(channels: int, classes: int, generator: torch.Generator) -> SmallClassifier:
-    """A classifier whose first values come from `generator`, never from the global one."""
-    with torch.device("meta"):
-        network = SmallClassifier(channels, classes)
-    network = network.to_empty(device="cpu")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-    return network
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Another number of threads gives other bits, and so a space that nothing compares with."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def train_classifier(
     images: Tensor,
     labels: Tensor,
@@ -106,7 +80,7 @@ def train_classifier(
     """
     classes = check_labelled(images, labels)
     generator = torch.Generator().manual_seed(seed)
-    network = _initial(images.shape[1], classes, generator)
+    network = initialised(lambda: SmallClassifier(images.shape[1], classes), generator)
     order = torch.randperm(len(images), generator=generator)
     held = order[: max(1, int(HELD_OUT * len(images)))]
     rest = order[len(held) :]
@@ -140,7 +114,7 @@ def fitted_classifier(
     """
     check_labelled(images, labels)
     generator = torch.Generator().manual_seed(seed)
-    network = _initial(images.shape[1], classes, generator)
+    network = initialised(lambda: SmallClassifier(images.shape[1], classes), generator)
     everyone = torch.arange(len(images))
     epochs = max(EPOCHS, ceil(LEAST_STEPS / (len(images) // min(BATCH, len(images)))))
     _fit(network, images, labels, everyone, generator, epochs, report)
@@ -167,7 +141,7 @@ def _fit(
     batch = min(BATCH, len(rest))
     total = epochs * (len(rest) // batch)
     network.train()
-    with _one_thread():
+    with one_thread():
         for step in range(total):
             place = step % (len(rest) // batch)
             if place == 0:
