@@ -56,6 +56,7 @@ MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its 
     "statistics": "Lower --count or --resolution",
     "prepare": "Lower --resolution",
     "translate": "Lower --tile",
+    "report": "Lower --count",
 }
 
 

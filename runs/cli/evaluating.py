@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from runs.cli.endings import muted, plain_errors, showing
-from runs.cli.options import choice_of, choice_options, device_option, needs_suffix
+from runs.cli.options import choice_of, choice_options, device_option
 
 
 @click.command()
@@ -51,12 +51,6 @@ from runs.cli.options import choice_of, choice_options, device_option, needs_suf
               help="For avatars: the parts and colours that separability takes as attributes "
               "[default: the data's labels].")  # fmt: skip
 @choice_options
-@click.option(
-    "--page",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="For a run that translates images: write a page of its test images with their scores.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @showing
 @plain_errors
@@ -68,7 +62,6 @@ def evaluate(
     snapshot: str | int,
     survivor: int,
     raw: bool,
-    page: Path | None,
     **options: Any,
 ) -> None:
     """Compute metrics of a run's generator, or of any images.
@@ -82,37 +75,17 @@ def evaluate(
     from runs.evaluation.commands import Options, assess
     from runs.evaluation.records import render
     from runs.store.folder import RunFolder
-    from runs.translation.scoring import is_translator
+    from runs.translation.scoring import is_translator, score_run
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     told = tuple(label.strip() for label in labels.split(",")) if labels else None
     choice = choice_of(snapshot, survivor, raw)
     asked = Options(metrics=names, labels=told, choice=choice, **options)
-    if is_translator(RunFolder(subject)):
-        _score_translator(RunFolder(subject), asked, page, as_json)
-        return
-    if page is not None:
-        raise click.UsageError("--page is for runs that translate images")
     with bars() as progress:
-        found = assess(subject, asked, progress)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        render(found)
-
-
-def _score_translator(folder: Any, options: Any, page: Path | None, as_json: bool) -> None:
-    from runs.display.progress import bars
-    from runs.evaluation.records import render
-    from runs.translation.page import write_page
-    from runs.translation.scoring import score_run
-
-    if page is not None:
-        needs_suffix(page, ".html")
-    with bars() as progress:
-        found, ways = score_run(folder, options, progress)
-    if page is not None:
-        write_page(page, found, ways)
+        if is_translator(folder := RunFolder(subject)):
+            found = score_run(folder, asked, progress)
+        else:
+            found = assess(subject, asked, progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -56,6 +56,7 @@ for command in (
     sampling.sample,
     sampling.convert,
     translating.translate,
+    translating.report,
     styles.mix,
     styles.interpolate,
     styles.noise,

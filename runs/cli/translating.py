@@ -1,4 +1,4 @@
-"""The command that translates images."""
+"""The commands of translators: translate, report."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import FAILED, plain_errors
-from runs.cli.options import choice_of, choice_options
+from runs.cli.endings import FAILED, muted, plain_errors
+from runs.cli.options import choice_of, choice_options, needs_suffix
 
 
 @click.command()
@@ -78,3 +78,38 @@ def translate(
         click.echo(f"{out}: {len(outcome.written)} image(s) by the {name}")
     if outcome.failures:
         sys.exit(FAILED)
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.html")
+@click.option("--part", default="test", show_default=True,
+              type=click.Choice(["test", "held-out"]),
+              help="The images: the test part, or those held out of training, which judge "
+              "children.")  # fmt: skip
+@click.option("--data", "data_at", type=click.Path(path_type=Path), metavar="PATH",
+              help="Where the run's data are now, if they have moved.")  # fmt: skip
+@click.option("--count", type=click.IntRange(2), help="Number of images [default: all].")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Seed of dropout, where the run translates with dropout on.")  # fmt: skip
+@choice_options
+@muted
+@plain_errors
+def report(
+    run_dir: Path, out: Path, snapshot: str | int, survivor: int, raw: bool, **options: Any
+) -> None:
+    """Write a page on a run that translates images, also while it trains.
+
+    It is one HTML file: how far the run is, its scores, and rows of input, output and target with
+    the scores of each image, the worst first. Nothing of the run is changed.
+    """
+    from runs.display.progress import bars
+    from runs.translation.page import write_page
+    from runs.translation.report import report_on
+
+    needs_suffix(out, ".html")
+    choice = choice_of(snapshot, survivor, raw)
+    with bars() as progress:
+        made = report_on(run_dir, choice=choice, progress=progress, **options)
+    write_page(made, out)
+    click.echo(f"{out}: {made.subject}")

@@ -5,12 +5,14 @@ good the run is in the end.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from egan.data.pairs import PairSource
 from fitness.metrics.names import expand_metrics
 from runs.common.errors import ConfigError
 from runs.sampling.translator import Translator
 from runs.translation.comparing import KID, compared, is_large_enough, space_opener, values_of
+from runs.translation.parts import held_out_of
 
 
 class HeldOut:
@@ -46,15 +48,8 @@ class HeldOut:
         """
         self.device = device
         self._metrics, self._seed = expand_metrics(metrics), seed
-        if source.length < 2 * source.held_out:
-            raise ConfigError(
-                f"data.held_out: every {source.held_out}th of {source.length} images is held out; "
-                "scorings need at least 2"
-            )
-        a, b = source.judging()
-        self._images = PairSource(
-            f"{source.name}, held out", a[:count], b[:count], source.aligned, source.size
-        )
+        images = held_out_of(source)
+        self._images = replace(images, a=images.a[:count], b=images.b[:count])
         for metric in self._metrics:
             if not is_large_enough(metric, source.size):
                 raise ConfigError(

@@ -2,18 +2,16 @@
 
 from typing import Any
 
-from egan.data import open_source
-from egan.data.pairs import PairSource
 from fitness.features import Progress
 from runs.common.errors import ConfigError
 from runs.common.files import write_json
 from runs.evaluation.commands import Options
 from runs.evaluation.records import joined, read_records
-from runs.store.data import moved
 from runs.store.folder import RunFolder
 from runs.tracking.run_logger import log_evaluation
-from runs.translation.comparing import METRICS, SPACE, Compared, compared, space_opener, values_of
-from runs.translation.opening import Opened, open_translator
+from runs.translation.comparing import METRICS, SPACE, compared, space_opener, values_of
+from runs.translation.opening import open_translator
+from runs.translation.parts import open_part
 
 
 def is_translator(folder: RunFolder) -> bool:
@@ -23,8 +21,8 @@ def is_translator(folder: RunFolder) -> bool:
 
 def score_run(
     folder: RunFolder, options: Options, progress: Progress | None = None
-) -> tuple[dict[str, Any], list[Compared]]:
-    """Score a run's translator; return JSON values, and what they are of.
+) -> dict[str, Any]:
+    """Score a run's translator; return JSON values.
 
     The values are kept in the run's folder and in its MLflow record, as `assess` does.
 
@@ -33,13 +31,13 @@ def score_run(
     """
     metrics = _asked(options)
     opened = open_translator(folder.path, options.choice, options.device)
-    source = _test_part(opened, options)
+    source = open_part(opened, "test", options.data_at, options.count)
     ways = compared(opened.translator, source, options.seed, progress)
     device = opened.translator.device
     values = values_of(ways, metrics, space_opener(options.space or SPACE, options.weights, device))
     record = {
         "snapshot": opened.name,
-        "against": f"{source.name}, test part",
+        "against": source.name,
         "data": source.fingerprint,
         "seed": options.seed,
         "values": values,
@@ -48,7 +46,7 @@ def score_run(
     write_json(file, joined(read_records(file), record))
     logged = {f"test/{options.choice.own}{name}": value for name, value in values.items()}
     told = {"file": str(file), "mlflow": log_evaluation(folder, logged, opened.generation)}
-    return {"subject": str(folder.path)} | record | told, ways
+    return {"subject": str(folder.path)} | record | told
 
 
 def _asked(options: Options) -> tuple[str, ...]:
@@ -69,26 +67,3 @@ def _asked(options: Options) -> tuple[str, ...]:
         if value is not None:
             raise ConfigError(f"{option}: a translator is scored on the test part of its own data")
     return metrics
-
-
-def _test_part(opened: Opened, options: Options) -> PairSource:
-    """Open the part of the data that no generator and no critic has seen."""
-    data = opened.config.data
-    if options.data_at is not None:
-        data = moved(data, options.data_at)
-    source = open_source(data.model_copy(update={"split": "test"}))
-    assert isinstance(source, PairSource)
-    if options.count is not None and options.count > source.length:
-        raise ConfigError(f"--count {options.count}: the test part holds {source.length} images")
-    shapes = opened.folder.load_data()
-    assert shapes.partner is not None
-    if (source.shape, source.target) != (shapes.shape, shapes.partner.shape):
-        raise ConfigError(
-            f"the test part holds images {source.shape} and {source.target}, and the run was "
-            f"trained on {shapes.shape} and {shapes.partner.shape}"
-        )
-    count = options.count
-    a, b = source.a[:count], source.b[:count]
-    return PairSource(
-        source.name, a, b, source.aligned, source.size, counterparts=source.counterparts
-    )
