@@ -59,8 +59,13 @@ def adaptive_instance_norm(x: Tensor, style: Tensor) -> Tensor:
     `x` is (N, C, H, W), `style` (N, 2 C) holds y_s, then y_b; the scale is stored about one, as in
     the published code.
     """
+    return styled(instance_norm(x, eps=EPSILON), style)
+
+
+def styled(x: Tensor, style: Tensor) -> Tensor:
+    """Return (y_s + 1) x + y_b of normalised x (N, C, H, W); see `adaptive_instance_norm`."""
     scale, shift = style[:, :, None, None].chunk(2, dim=1)
-    return torch.addcmul(shift, instance_norm(x, eps=EPSILON), scale + 1)
+    return torch.addcmul(shift, x, scale + 1)
 
 
 def blur(x: Tensor) -> Tensor:

@@ -139,6 +139,19 @@ def check_stage(stage: Stage | None, resolution: int) -> Stage:
     return stage
 
 
+def check_image(x: Tensor, stage: Stage) -> None:
+    """Refuse images (N, C, r, r) of another resolution than the stage's.
+
+    Raises:
+        ValueError: names both.
+    """
+    if x.shape[-1] != stage.resolution:
+        raise ValueError(
+            f"the discriminator judges images of {stage.resolution} pixels at this stage, not "
+            f"of {x.shape[-1]}"
+        )
+
+
 def run_block(block: nn.Module, *inputs: object, again: bool) -> Tensor:
     """Return a block's features; with `again`, it keeps its inputs alone for the backward pass.
 
@@ -278,11 +291,7 @@ class Discriminator(nn.Module):
             ValueError: the images are of another resolution, or as for `check_stage`.
         """
         stage = check_stage(stage, self.resolution)
-        if x.shape[-1] != stage.resolution:
-            raise ValueError(
-                f"the discriminator judges images of {stage.resolution} pixels at this stage, not "
-                f"of {x.shape[-1]}"
-            )
+        check_image(x, stage)
         features = self._features(x, stage.resolution)
         for side in reversed(doublings(LOWEST * 2, stage.resolution)):
             features = run_block(self.blocks[str(side)], features, again=self.again)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
@@ -32,6 +32,7 @@ from egan.backbones.progressive.layers import (
     initialise,
     leaky_relu,
     pixel_norm,
+    styled,
 )
 from egan.backbones.progressive.networks import (
     Discriminator,
@@ -44,6 +45,7 @@ from egan.backbones.progressive.networks import (
     run_block,
 )
 from egan.backbones.stylegan.noise import noise_images
+from egan.backbones.stylegan.plain import FIRST, PlainDiscriminator, initialise_plain
 from egan.data.condition import Conditions
 
 
@@ -60,6 +62,32 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     mean_decay: float = Field(
         0.995, ge=0, lt=1, description="decay per batch of the running average of w"
     )
+    norm: Literal["instance", "batch"] = Field(
+        "instance",
+        description="what is normalised before a style acts. instance: each image by itself, as "
+        "published; batch: all images of the batch together, which keeps what makes them differ",
+    )
+    constant: Literal["ones", "normal"] = Field(
+        "ones", description="initial values of the learned input: ones, or normal random numbers"
+    )
+    discriminator: Literal["progressive", "plain"] = Field(
+        "progressive",
+        description="progressive: as published; plain: DCGAN's strided convolutions without a norm",
+    )
+
+    @model_validator(mode="after")
+    def _plain_from_eight(self) -> "StyleGANConfig":
+        if self.discriminator == "plain" and self.growth and self.growth.start < FIRST:
+            raise ValueError(
+                f"growth.start is {self.growth.start}, and discriminator: plain judges images of "
+                f"{FIRST} pixels or more; take growth.start: {FIRST}"
+            )
+        return self
+
+    def check_batch(self, key: str, batch: int) -> None:
+        """Refuse a batch that the published discriminator cannot judge; a plain one takes any."""
+        if self.discriminator == "progressive":
+            super().check_batch(key, batch)
 
     @property
     def condition_layers(self) -> tuple[int, float]:
@@ -202,35 +230,49 @@ class Mapping(Layer):
 
 
 class Constant(Layer):
-    """The learned input (C, 4, 4), ones at the start."""
+    """The learned input (C, 4, 4): ones at the start, as published, or normal random numbers."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, normal: bool) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.empty(channels, LOWEST, LOWEST))
+        self.normal = normal
 
     def reset(self, generator: torch.Generator) -> None:
-        """Set it to ones."""
-        nn.init.ones_(self.value)
+        """Set its initial values."""
+        if self.normal:
+            nn.init.normal_(self.value, generator=generator)
+        else:
+            nn.init.ones_(self.value)
 
 
 class StyledLayer(Layer):
-    """The layers after a convolution: noise (B), bias, leaky ReLU, then AdaIN with a style (A)."""
+    """The layers after a convolution: noise (B), bias, leaky ReLU, then a norm with a style (A).
 
-    def __init__(self, channels: int, style: int) -> None:
+    With `norm: instance` it is AdaIN. With `norm: batch` the statistics are the batch's, and
+    outside training the running ones, as in conditional batch normalisation.
+    """
+
+    def __init__(self, config: StyleGANConfig, channels: int) -> None:
         super().__init__()
         self.noise_scale = nn.Parameter(torch.empty(channels))
         self.bias = nn.Parameter(torch.empty(channels))
-        self.style = EqualLinear(style, 2 * channels, gain=1)
+        self.style = EqualLinear(config.style, 2 * channels, gain=1)
+        self.norm = nn.BatchNorm2d(channels, affine=False) if config.norm == "batch" else None
 
     def reset(self, generator: torch.Generator) -> None:
         """Noise and bias have no effect at the start."""
         nn.init.zeros_(self.noise_scale)
         nn.init.zeros_(self.bias)
+        if self.norm is not None:
+            self.norm.reset_running_stats()
 
     def forward(self, x: Tensor, noise: Tensor, w: Tensor) -> Tensor:
         """Return (N, C, H, W) for noise (N, 1, H, W) and w (N, style)."""
-        x = x + noise * self.noise_scale[:, None, None] + self.bias[:, None, None]
-        return adaptive_instance_norm(leaky_relu(x), self.style(w))
+        x = leaky_relu(x + noise * self.noise_scale[:, None, None] + self.bias[:, None, None])
+        style = self.style(w)
+        return (
+            adaptive_instance_norm(x, style) if self.norm is None else styled(self.norm(x), style)
+        )
 
 
 class FirstBlock(nn.Module):
@@ -239,10 +281,10 @@ class FirstBlock(nn.Module):
     def __init__(self, config: StyleGANConfig) -> None:
         super().__init__()
         channels = config.channels(LOWEST)
-        self.constant = Constant(channels)
-        self.first = StyledLayer(channels, config.style)
+        self.constant = Constant(channels, normal=config.constant == "normal")
+        self.first = StyledLayer(config, channels)
         self.conv = EqualConv2d(channels, channels, 3, bias=False)
-        self.second = StyledLayer(channels, config.style)
+        self.second = StyledLayer(config, channels)
 
     def forward(self, x: Tensor | None, noise: list[Tensor], styles: Tensor) -> Tensor:
         """Return the features at 4 x 4 for noise of two layers and styles (N, 2, style)."""
@@ -259,9 +301,9 @@ class UpBlock(nn.Module):
         super().__init__()
         inputs, outputs = config.channels(side // 2), config.channels(side)
         self.conv_up = EqualConv2d(inputs, outputs, 3, resample="up", bias=False)
-        self.first = StyledLayer(outputs, config.style)
+        self.first = StyledLayer(config, outputs)
         self.conv = EqualConv2d(outputs, outputs, 3, bias=False)
-        self.second = StyledLayer(outputs, config.style)
+        self.second = StyledLayer(config, outputs)
 
     def forward(self, x: Tensor, noise: list[Tensor], styles: Tensor) -> Tensor:
         """Return (N, C, r / 2, r / 2) as (N, C', r, r)."""
@@ -361,11 +403,16 @@ def build(
     channels, resolution, _ = shape
     size = conditions.size if conditions else 0
     told, said = (0, size) if classify else (size, 0)
+    plain = config.discriminator == "plain"
     return StyleNetworks(
         generator=NetworkFunction(
             lambda: Generator(config, channels, resolution, conditions), initialise
         ),
         discriminator=NetworkFunction(
+            lambda: PlainDiscriminator(config, channels, resolution, told, said), initialise_plain
+        )
+        if plain
+        else NetworkFunction(
             lambda: Discriminator(config, channels, resolution, True, told, said), initialise
         ),
         latent=config.latent,

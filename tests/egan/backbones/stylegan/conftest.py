@@ -27,9 +27,16 @@ def pro_networks():
     return progan.build(progan.ProGANConfig(**SMALL), (3, 32, 32))
 
 
-@pytest.fixture(params=["stylegan", "progan"])
-def networks(request, style_networks, pro_networks):
-    return style_networks if request.param == "stylegan" else pro_networks
+@pytest.fixture
+def plain_networks(style_config):
+    own = {"norm": "batch", "constant": "normal", "discriminator": "plain"}
+    return stylegan.build(style_config.model_copy(update=own), (3, 32, 32))
+
+
+@pytest.fixture(params=["stylegan", "progan", "plain"])
+def networks(request):
+    kind = {"stylegan": "style", "progan": "pro", "plain": "plain"}[request.param]
+    return request.getfixturevalue(f"{kind}_networks")
 
 
 @pytest.fixture

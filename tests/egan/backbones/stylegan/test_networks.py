@@ -10,6 +10,7 @@ from egan.backbones.progressive import progan
 from egan.backbones.progressive.growth import Stage, introduced
 from egan.backbones.progressive.layers import upsample
 from egan.backbones.stylegan import networks as stylegan
+from egan.backbones.stylegan.plain import FIRST
 from egan.determinism import send
 from egan.discriminator import squared_gradient_norm
 from egan.state import Weights
@@ -140,6 +141,10 @@ def test_growing_by_a_fade_from_zero_changes_no_verdict_on_grown_fakes(networks,
     torch.testing.assert_close(verdicts(Stage(32, 0.0)), verdicts(Stage(16)), rtol=1e-4, atol=1e-5)
 
 
+def plain(networks):
+    return getattr(networks.config, "discriminator", None) == "plain"
+
+
 def active(name, stage):
     """Whether a parameter takes part in a stage, by the papers' figures."""
     resolution = introduced(name)
@@ -153,6 +158,8 @@ def active(name, stage):
 def test_gradients_of_inactive_layers_are_exactly_zero_and_of_active_ones_not(
     networks, stage, lively, stream
 ):
+    if plain(networks) and stage.resolution < FIRST:
+        pytest.skip("a plain discriminator judges images of 8 pixels or more")
     g, d = lively(networks.generator), lively(networks.discriminator)
     inputs = networks.noise(8, stream)
     leaves = [w.params.requires_grad_() for w in (g, d)]
@@ -180,13 +187,17 @@ def test_r1_is_differentiable_by_the_discriminators_parameters(networks, lively,
     assert gradient.count_nonzero()
 
 
-def test_the_discriminator_sees_a_collapsed_batch(networks, lively, stream):
+def test_the_published_discriminator_sees_a_collapsed_batch(networks, lively, stream):
     """Minibatch standard deviation: the same image judged among copies, and among others."""
     weights = lively(networks.discriminator)
     varied = torch.randn(4, 3, 32, 32, generator=stream)
     among_others, _ = networks.discriminator(weights, varied)
     among_copies, _ = networks.discriminator(weights, varied[:1].repeat(4, 1, 1, 1))
-    assert (among_others[0] - among_copies[0]).abs() > 1e-4
+    difference = (among_others[0] - among_copies[0]).abs()
+    if plain(networks):  # each image by itself
+        torch.testing.assert_close(difference, torch.tensor(0.0), rtol=0, atol=1e-6)
+    else:
+        assert difference > 1e-4
 
 
 def test_an_impossible_stage_is_refused(networks, stream):
@@ -247,8 +258,55 @@ def test_mixed_precision_stays_near_full_precision(networks, lively, stream):
         fakes, buffers = networks.generator(Weights(params, g.buffers), inputs, stage=stage)
         logits, _ = networks.discriminator(d, fakes, stage=stage)
         (gradient,) = torch.autograd.grad(logits.sum(), params)
-        assert all(buffer.dtype is torch.float32 for buffer in buffers.values())
+        assert all(b.dtype in (torch.float32, torch.int64) for b in buffers.values())
         found[half] = fakes.detach(), gradient
     for whole, half in zip(found[False], found[True], strict=True):
         assert half.dtype is torch.float32
         assert torch.cosine_similarity(whole.flatten(), half.flatten(), dim=0) > 0.98
+
+
+def test_batch_statistics_under_the_styles_are_the_running_ones_outside_training(
+    plain_networks, lively, stream
+):
+    """By hand: leaky ReLU, the statistics of all images, then the style's scale and shift."""
+    layer = plain_networks.generator.module.synthesis.blocks["8"].second
+    layer = type(layer)(plain_networks.config, 8)
+    layer.reset(stream)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, generator=stream)
+    x, w = torch.randn(6, 8, 4, 4, generator=stream), torch.randn(6, 5, generator=stream)
+    noise = torch.randn(6, 1, 4, 4, generator=stream)
+    inside = x + noise * layer.noise_scale[:, None, None] + layer.bias[:, None, None]
+    inside = torch.where(inside > 0, inside, 0.2 * inside)
+    scale, shift = layer.style(w)[:, :, None, None].chunk(2, 1)
+
+    def normalised(mean, variance):
+        return (inside - mean) / (variance + 1e-5).sqrt() * (1 + scale) + shift
+
+    over = {"dim": (0, 2, 3), "keepdim": True}
+    mean, variance = inside.mean(**over), inside.var(**over, correction=0)
+    torch.testing.assert_close(layer(x, noise, w), normalised(mean, variance))
+    layer.eval()
+    running = 0.1 * mean, 0.9 + 0.1 * inside.var(**over)
+    torch.testing.assert_close(layer(x, noise, w), normalised(*running))
+
+
+def test_a_plain_discriminator_is_a_dcgans_without_its_norm():
+    """One of four halvings and no norm: its parameters are those of DCGAN's layers, with biases."""
+    config = stylegan.StyleGANConfig(discriminator="plain", fmap_base=64, fmap_max=64)
+    own = stylegan.build(config, (3, 16, 16)).discriminator
+    channels = {side: config.channels(side) for side in (4, 8)}
+    assert {name: tuple(shape) for name, shape in own.layout if "weight" in name} == {
+        "from_rgb.8.weight": (channels[4], 3, 4, 4),
+        "from_rgb.16.weight": (channels[8], 3, 4, 4),
+        "blocks.16.weight": (channels[4], channels[8], 4, 4),
+        "verdict.weight": (1, channels[4], 4, 4),
+    }
+
+
+def test_a_plain_discriminator_grows_from_eight_pixels_and_takes_any_batch():
+    with pytest.raises(ValueError, match=r"growth.start is 4, .* take growth.start: 8"):
+        stylegan.StyleGANConfig(discriminator="plain", growth={"start": 4})
+    stylegan.StyleGANConfig(discriminator="plain").check_batch("population.batch", 7)
+    with pytest.raises(ValueError, match=r"population.batch: 7 does not divide"):
+        stylegan.StyleGANConfig().check_batch("population.batch", 7)

@@ -309,7 +309,7 @@ def test_a_file_of_a_lower_resolution_lacks_what_is_above(stream):
 
 
 def test_tensors_without_a_place_are_named(stream):
-    with pytest.raises(ValueError, match=r"tensors have no place .* of 16 pixels"):
+    with pytest.raises(ValueError, match=r"tensors do not belong to .* of 16 pixels"):
         convert(
             progression_file(stream) | {"style.17.extra": torch.ones(1)},
             network(16).generator,
