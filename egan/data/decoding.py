@@ -27,6 +27,7 @@ MAX_SCANS = 100
 """A JPEG of more scans is refused: each takes a few bytes, and decodes the whole image again."""
 BEGINNING = 2**10  # bytes that tell what a file is
 SMALLEST = 4  # pixels of a side; an enlarged smaller image is one flat colour
+GREY = ("1", "L", "LA", "La")  # Pillow's modes of 8 bits or fewer
 _START_OF_SCAN = b"\xff\xda"  # which a JPEG's compressed data never contain
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF's tag, and one of its values
 
@@ -100,11 +101,24 @@ def decode_image(
                     "taken into account; save it with 8 bits"
                 )
             brightest = 257 * int(np.asarray(flat).max())
-            if content[25] in (0, 4):  # grey with alpha, which Pillow opens as colour
+            if _is_grey_with_alpha(content):
                 flat = flat.convert("L")
     if channels is not None:
         flat = flat.convert("L" if channels == 1 else "RGB")
     return Decoded(to_array(crop_and_resize(flat, resolution)), side, brightest, frames)
+
+
+def measure(content: bytes) -> tuple[int, int, int]:
+    """Return (width, height, channels) of an image file as it is stored; no pixel is decoded.
+
+    The channels are those of `decode_image` where it is given none.
+
+    Raises:
+        DataError, Exception: as `decode_image`.
+    """
+    with opened(content) as image:
+        deep = image.mode.startswith("I") or _is_grey_with_alpha(content)
+        return image.width, image.height, 1 if deep or image.mode in GREY else 3
 
 
 def open_picture(content: bytes) -> "Image":
@@ -190,6 +204,11 @@ def _is_16_bit_colour(content: bytes) -> bool:
     return content.startswith(_MAGIC[0][0]) and content[24] == 16 and content[25] != 0
 
 
+def _is_grey_with_alpha(content: bytes) -> bool:
+    """Whether this is a PNG of 16-bit grey with alpha, which Pillow opens as colour."""
+    return _is_16_bit_colour(content) and content[25] == 4
+
+
 def _is_inverted(image: "Image") -> bool:
     """Whether 0 is white in a 16-bit TIFF, which Pillow does not turn."""
     tags = getattr(image, "tag_v2", None)
@@ -216,7 +235,7 @@ def flattened(image: "Image") -> "Image":
     """Return an 8-bit image as "L" (grey) or "RGB", transparent parts laid on white."""
     from PIL import Image
 
-    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    mode = "L" if image.mode in GREY else "RGB"
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         white = Image.new("RGBA", seen.size, "white")

@@ -142,10 +142,7 @@ class ImageFiles:
                     self._note(position, outcome)
                     yield position, image
                     continue
-                outcome = (
-                    f"has {len(image)} channels where the images before it have {channels}; to "
-                    "convert all: data.channels in a config, --channels of the command prepare"
-                )
+                outcome = other_channels(len(image), channels)
             if not self.config.skip_bad:
                 raise DataError(f"{self.config.path}, {self.names[position]}: {outcome}")
             self.skipped.append((self.names[position], outcome))
@@ -189,6 +186,14 @@ class ImageFiles:
                 f"use, such as {max(bits, 8)}, or 16: data.bits in a config, --bits of the command "
                 "prepare"
             )
+
+
+def other_channels(found: int, before: int) -> str:
+    """Return what is wrong with an image of other channels than those before it."""
+    return (
+        f"has {found} channels where the images before it have {before}; to convert all: "
+        "data.channels in a config, --channels of the command prepare"
+    )
 
 
 def map_in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:

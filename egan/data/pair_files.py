@@ -67,6 +67,21 @@ def open_pairs(config: PairsConfig) -> PairSource:
     )  # fmt: skip
 
 
+def paired_images(tree: Tree, config: PairsConfig) -> tuple[list[str], list[str]]:
+    """Return the files of A and of B; nothing is decoded.
+
+    Where A and B lie side by side, both are in the same file.
+
+    Raises:
+        DataError: as `open_pairs`.
+    """
+    found = _find(tree, config)
+    if not found.halves:
+        return list(found.a), list(found.b)
+    a, b = zip(*found.halves, strict=True)
+    return [half.file for half in a], [half.file for half in b]
+
+
 def _packed_apart(config: PairsConfig, target: Path) -> PairSource:
     """Return two packed folders or arrays as pairs: row n belongs to row n.
 

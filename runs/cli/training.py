@@ -13,10 +13,13 @@ from runs.common.hints import hint, program
 
 
 @click.command()
-@click.argument("source", metavar="PRESET|CONFIG.yaml", required=False)
+@click.argument("source", metavar="PRESET|CONFIG.yaml|IMAGES", required=False)
 @click.option("--from", "parent", metavar="RUN[@GENERATION|@best]",
               help="Fork a run: start with its config and the whole state of one of its snapshots "
                    "[default: the newest].")  # fmt: skip
+@click.option("--like", metavar="PRESET",
+              help="Train on IMAGES with the settings of a preset [default: settings are chosen "
+                   "by the images].")  # fmt: skip
 @click.option(
     "--set",
     "overrides",
@@ -37,31 +40,44 @@ from runs.common.hints import hint, program
 def train(
     source: str | None,
     parent: str | None,
+    like: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
     output: Path | None,
     mode: str,
     **execution: str | None,
 ) -> None:
-    """Begin a run from a preset, a config file or a snapshot.
+    """Begin a run from a preset, a config file, your own images or a snapshot.
+
+    IMAGES is a folder, a .zip or a file of images. A config is chosen for them, and printed with a
+    reason for each line.
 
     Ctrl-C, SIGTERM and SIGHUP stop the run: it finishes the generation, or gives it up after
     checkpoint.grace seconds, writes a snapshot and exits with status 3. `resume`, or the same
     command with `--resume auto`, continues it. The result is the same, bit for bit.
     """
-    if mode == "auto" and output is None:
-        raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
     if (source is None) == (parent is None):
-        raise click.UsageError("give either a PRESET or CONFIG.yaml, or --from RUN")
+        raise click.UsageError("give either a PRESET, CONFIG.yaml or IMAGES, or --from RUN")
     from runs.config.loading import load_config
     from runs.display.progress import progress_for_terminal
     from runs.store.folder import RunFolder
+    from runs.training.choosing import is_data, name_of
     from runs.training.continuing import begin, evolve_or_resume, fork_or_resume
     from runs.training.forking import plan_fork
 
     settings: dict[str, Any] = {} if seed is None else {"seed": seed}
     for key, value in execution_of(**execution).items():
         settings[f"execution__{key}"] = value
+    own = source is not None and is_data(source)
+    if like is not None and not own:
+        raise click.UsageError("--like goes with IMAGES: a folder, a .zip or a file of images")
+    if mode == "auto" and output is None:
+        if not own:
+            raise click.UsageError("--resume auto needs --output DIR: the folder to look into")
+        output = Path("outputs") / name_of(str(source))
+    if own:
+        report(_train_on(str(source), like, overrides, output, mode, settings))
+        return
     if mode == "auto" and output is not None and parent is not None:
         report(fork_or_resume(parent, overrides, output, progress_for_terminal(), **settings))
         return
@@ -73,6 +89,37 @@ def train(
         report(evolve_or_resume(config, output, progress_for_terminal()))
     else:
         report(begin(config, output, progress_for_terminal(), planned))
+
+
+def _train_on(
+    images: str,
+    like: str | None,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    mode: str,
+    settings: dict[str, Any],
+) -> Any:
+    """Begin a run on images with a config that is chosen for them and shown, or continue it."""
+    from runs.common.errors import printable
+    from runs.display.progress import progress_for_terminal
+    from runs.store.folder import RunFolder
+    from runs.training.choosing import config_for
+    from runs.training.continuing import begin, choose_or_resume
+
+    def choose() -> Any:
+        config, lines = config_for(images, overrides, like, **settings)
+        for line in lines:
+            click.echo(printable(line))
+        return config
+
+    params = click.get_current_context().params  # for `stoppable`
+    if mode == "auto" and output is not None:
+        params["output"] = output
+        progress = progress_for_terminal()
+        return choose_or_resume(choose, images, overrides, output, progress, **settings)
+    config = choose()
+    params["output"] = output = output or RunFolder.default_path(config)
+    return begin(config, output, progress_for_terminal())
 
 
 @click.command()

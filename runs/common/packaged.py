@@ -12,8 +12,12 @@ def packaged_names(package: str) -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in entries if name.endswith(".yaml"))
 
 
-def packaged_text(package: str, name: str, kind: str, plural: str) -> str:
-    """Return one file's YAML; `kind` and `plural` are what a message calls such files.
+def packaged_text(
+    package: str, name: str, kind: str, plural: str, other: str = "the path of a YAML file"
+) -> str:
+    """Return one file's YAML.
+
+    `kind` and `plural` are what a message calls such files, and `other` what may be given besides.
 
     Raises:
         ConfigError: there is no such file; the message names the nearest one.
@@ -21,7 +25,6 @@ def packaged_text(package: str, name: str, kind: str, plural: str) -> str:
     names = packaged_names(package)
     if name not in names:
         raise ConfigError(
-            f"no {kind} {name!r}{nearest(name, names)} {plural}: {', '.join(names)}; "
-            "or the path of a YAML file"
+            f"no {kind} {name!r}{nearest(name, names)} {plural}: {', '.join(names)}; or {other}"
         )
     return (files(package) / f"{name}.yaml").read_text(encoding="utf-8")

@@ -34,8 +34,17 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
     Raises:
         ConfigError: unknown preset, unreadable file, unknown key, value out of range.
     """
-    values = present_config(parse_yaml(_read(source), str(source)), str(source))
-    return validate(with_changes(values, changes_of(overrides, settings)), str(source))
+    changes = changes_of(overrides, settings)
+    return validate(with_changes(config_values(source), changes), str(source))
+
+
+def config_values(source: str | Path) -> dict[str, Any]:
+    """Return what a preset or a YAML file says, unchecked, in the present format.
+
+    Raises:
+        ConfigError: unknown preset, unreadable file, or a newer version's.
+    """
+    return present_config(parse_yaml(_read(source), str(source)), str(source))
 
 
 def changes_of(

@@ -14,4 +14,5 @@ def preset_text(name: str) -> str:
     Raises:
         ConfigError: there is no such preset; the message names the nearest one.
     """
-    return packaged_text("runs.presets", name, "preset", "Presets")
+    other = "the path of a YAML file; to train, also that of a folder or .zip of images"
+    return packaged_text("runs.presets", name, "preset", "Presets", other)

@@ -16,6 +16,7 @@ from runs.config.loading import changes_of, load_config, with_changes
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
+from runs.store.data import moved
 from runs.store.folder import RunExists, RunFolder
 from runs.store.identity import MOVABLE
 from runs.tracking.preflight import check_store
@@ -83,19 +84,52 @@ def fork_or_resume(
     progress, folder = progress or Silent(), RunFolder(Path(output))
 
     def go() -> Result:
-        if folder.config.is_file():
-            mirror = load_config(folder.config, overrides, **settings).checkpoint.mirror
-        else:
-            asked = with_changes({}, changes_of(overrides, settings)).get("checkpoint", {})
-            named = asked.get("mirror") if isinstance(asked, Mapping) else None
-            mirror = str(named) if is_uri(named) else None
-        if not _brought(folder, mirror, progress):
+        if not _brought(folder, _mirror(folder, overrides, settings), progress):
             planned = plan_fork(place, overrides, **settings)
             return begin(planned.config, output, progress, planned)
         check_fork_of(folder, place)
         return _continue(folder, load_config(folder.config, overrides, **settings), progress)
 
     return _when_free(folder, go, progress)
+
+
+def choose_or_resume(
+    choose: Callable[[], RunConfig],
+    data: str | Path,
+    overrides: Iterable[str],
+    output: str | Path,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Result:
+    """Continue the run in `output`, or else the one in its mirror, or else begin as `choose` says.
+
+    A run that was begun goes on by its own config, which was chosen on the machine that began it;
+    `overrides` and `settings` may not make it another one. Its data lie at `data` now.
+
+    Raises:
+        ConfigError: the run there is of other data, or of another config; or as `resume`.
+    """
+    progress, folder = progress or Silent(), RunFolder(Path(output))
+
+    def go() -> Result:
+        if not _brought(folder, _mirror(folder, overrides, settings), progress):
+            return begin(choose(), output, progress)
+        config = load_config(folder.config, overrides, **settings)
+        if not hasattr(config.data, "path"):
+            raise ConfigError(f"{folder.path} holds a run of other data; choose another --output")
+        config = config.model_copy(update={"data": moved(config.data, data)})
+        return _continue(folder, config, progress)
+
+    return _when_free(folder, go, progress)
+
+
+def _mirror(folder: RunFolder, overrides: Iterable[str], settings: Mapping[str, Any]) -> str | None:
+    """Return the mirror of the run in a folder, or the one that is asked for."""
+    if folder.config.is_file():
+        return load_config(folder.config, overrides, **settings).checkpoint.mirror
+    asked = with_changes({}, changes_of(overrides, settings)).get("checkpoint", {})
+    named = asked.get("mirror") if isinstance(asked, Mapping) else None
+    return str(named) if is_uri(named) else None
 
 
 def _when_free(folder: RunFolder, go: Callable[[], Result], progress: Progress) -> Result:
