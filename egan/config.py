@@ -52,6 +52,17 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
     steps: int = Field(
         1, ge=1, description="optimiser steps of a mutation before the child is evaluated"
     )
+    crossover: Literal["distillation"] | None = Field(
+        None,
+        description="also cross the two best children. distillation: a child of the better one "
+        "learns from each noise the better one of their fakes, as in IE-GAN",
+    )
+    crossover_diversity: float = Field(
+        0.05,
+        allow_inf_nan=False,
+        description="weight of a fake's difference to another one, beside its logit, in what is "
+        "better for a crossover (lambda in IE-GAN)",
+    )
     noise: Literal["common", "fresh"] = Field(
         "common",
         description="common: siblings share all noise, so that selection compares them under "
@@ -73,8 +84,14 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """The mutations as operators, each of one parent."""
-        return tuple(map(Operator, self.mutations))
+        """What makes children: the mutations, and a crossover of two of their children."""
+        crossover = () if self.crossover is None else (Operator(self.crossover, arity=2),)
+        return (*map(Operator, self.mutations), *crossover)
+
+    @property
+    def children(self) -> int:
+        """How many children all parents have: those of the mutations, and a crossover's one."""
+        return self.survivors * len(self.mutations) + (self.crossover is not None)
 
     @field_validator("mutations")
     @classmethod
@@ -88,6 +105,17 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
             if imports(info) or ":" not in name:
                 resolve(name)
         return names
+
+    @model_validator(mode="after")
+    def _two_to_cross(self) -> "PopulationConfig":
+        if self.crossover is not None and self.survivors * len(self.mutations) < 2:
+            raise ValueError(
+                f"crossover: {self.crossover} crosses two children, but {self.mutations[0]} of one "
+                "survivor makes one; name another mutation, or set survivors to 2 or more"
+            )
+        if self.crossover in self.mutations:
+            raise ValueError(f"mutations: {self.crossover} is the name of a crossover")
+        return self
 
     def average_decay(self, generation: int, shown: int, batch: int, updates: int) -> float:
         """Return how much of the average a generation keeps, after `shown` images; see `average`.
@@ -133,6 +161,15 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         batches = dict(self.backbone.batches(self.population.batch))
         for key, batch in (batches | {"fitness.batch": self.fitness.batch}).items():
             self.backbone.check_batch(key, batch)
+        return self
+
+    @model_validator(mode="after")
+    def _crossed_networks_do_not_grow(self) -> "GameConfig":
+        if self.population.crossover and self.backbone.counted(self.population.batch) is not None:
+            raise ValueError(
+                f"population.crossover: {self.population.crossover} takes one step more, but "
+                f"backbone {self.backbone.name} grows by the number of steps; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

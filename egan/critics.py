@@ -12,9 +12,9 @@ from egan.config import GameConfig
 from egan.context import Context
 from egan.determinism import send
 from egan.games.game import Batch, Samples, joined, rows
-from egan.optimizer import Late, adam, corrections
+from egan.optimizer import Late, corrections, descended
 from egan.replay import replayed
-from egan.state import Genome, Network, Weights, extremes, weights_of
+from egan.state import Genome, Network, extremes, weights_of
 from egan.streams import Purpose
 
 Run = Callable[..., Any]  # calls one of `egan.gradients` in a context
@@ -124,8 +124,7 @@ def _step(
     )  # fmt: skip
     settings = config.optimizer.at(context.shown, critic=True)
     own = corrections(settings.betas, critic.moments.step + 1, late)
-    params, moments = adam(critic.weights.params, gradient, critic.moments, settings, own)
-    return loss, Network(Weights(params, buffers), moments)
+    return loss, descended(critic, gradient, buffers, settings, own)
 
 
 def _fakes_of(

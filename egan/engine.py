@@ -2,7 +2,7 @@
 
 Wang et al., Evolutionary GAN, arXiv 1803.00657, algorithm 1:
 
-    vary(state, jobs)         -> children      one optimiser step (or n) under each mutation
+    vary(state, jobs)         -> children      one optimiser step (or n) under each operator
     evaluate(state, children) -> scores        (Fq, Fd) against the critics
     advance(state, survivors) -> state'        adopt the survivors, train the critics
 
@@ -34,12 +34,13 @@ from egan.data.draws import AnyDraws, draws_of
 from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
-from egan.optimizer import Corrections, Settings, adam, corrections
+from egan.optimizer import corrections, descended
 from egan.schedule import Schedule
-from egan.state import EvolutionState, Genome, Moments, Network, Weights, extremes, weights_of
+from egan.state import EvolutionState, Genome, Network, extremes, lerp, weights_of
 from egan.streams import Purpose, torch_stream
 from egan.weights_file import first_parent
 from populations.individual import Job, Score
+from populations.selection import all_jobs, parent_of
 
 __all__ = ["Child", "Diverged", "Engine"]
 
@@ -50,7 +51,7 @@ RATIO = "generator/gradient_ratio"  # |adversarial gradient| / |fixed loss's|, o
 
 @dataclass(frozen=True)
 class Child:
-    """A parent after a mutation, or why there is none; `report` is for the record alone."""
+    """A parent after an operator, or why there is none; `report` is for the record alone."""
 
     job: Job
     networks: Mapping[str, Network]
@@ -81,6 +82,7 @@ class Engine:
         for function in functions.values():
             function.compute_in(precision)
         self._mutations = mutations
+        self._mutants = all_jobs(config.population.operators, config.population.survivors)
         self._draws_reals = self.game.conditioned or any(map(takes_reals, mutations.values()))
         self._source = source
         self._draws: dict[int, AnyDraws] = {}
@@ -129,10 +131,12 @@ class Engine:
             }
             if index == 0:
                 weights |= {role: own.to(self.device) for role, own in given.items()}
-            parents.append(Genome({role: _untrained(w) for role, w in weights.items()}, weights))
+            parents.append(
+                Genome({role: Network.untrained(w) for role, w in weights.items()}, weights)
+            )
         stream = torch_stream(config.seed, 0, Purpose.INITIALISE, 0)
         critics = {
-            role: _untrained(function.initialise(stream).to(self.device))
+            role: Network.untrained(function.initialise(stream).to(self.device))
             for role, function in self.game.critics.items()
         }
         pools = {
@@ -140,15 +144,23 @@ class Engine:
         }
         return EvolutionState(0, tuple(parents), critics, pools=pools)
 
-    def vary(self, state: EvolutionState, jobs: Sequence[Job]) -> list[Child]:
+    def vary(
+        self, state: EvolutionState, jobs: Sequence[Job], made: Mapping[Job, Child] | None = None
+    ) -> list[Child]:
         """Make each job's child: its parent after `population.steps` steps under its mutation.
 
-        The parents and their moments stay as they are; a child inherits both.
+        The parents and their moments stay as they are; a child inherits both. A crossover's child
+        is that of the first of two mutants after one step more; those that are not in `made` are
+        made again.
         """
         context = self.context(state.generation)
         children: list[Child] = []
         for _, siblings in groupby(jobs, key=self._family):
-            children += self._vary_parent(context, state, list(siblings))
+            family = list(siblings)
+            if len(family[0].parents) == 1:
+                children += self._vary_parent(context, state, family)
+            else:
+                children += self._cross(context, state, family, made or {})
         return children
 
     def evaluate(
@@ -182,6 +194,8 @@ class Engine:
 
     def gradients_on_reals(self, state: EvolutionState) -> dict[str, Tensor]:
         """Return grad(-E log D(x)) (P,) of each critic, which all children of a state share."""
+        if self.config.fitness.name == "iegan":
+            return {}  # no objective asks for them
         context = self.context(state.generation)
         reals = context.reals(Purpose.EVALUATION_DATA)
         return self._run(gradients.gradients_on_reals, context, weights_of(state.critics), reals)
@@ -214,37 +228,61 @@ class Engine:
     def _vary_parent(self, context: Context, state: EvolutionState, jobs: list[Job]) -> list[Child]:
         (place,) = jobs[0].parents  # a mutation has one
         parent = state.parents[place].networks
-        children = self._mutate(context, state, parent, jobs, step=0)
+        children = self._step(context, state, parent, jobs, step=0)
         for step in range(1, self.config.population.steps):
             children = [
                 child
                 if child.failure
-                else self._mutate(context, state, child.networks, [child.job], step=step)[0]
+                else self._step(context, state, child.networks, [child.job], step=step)[0]
                 for child in children
             ]
         return children
 
-    def _mutate(
+    def _cross(
+        self,
+        context: Context,
+        state: EvolutionState,
+        jobs: list[Job],
+        made: Mapping[Job, Child],
+    ) -> list[Child]:
+        """Let the first of two mutants learn from both, on noise that neither was trained on."""
+        pair = [self._mutants[index] for index in jobs[0].parents]
+        missing = [job for job in pair if job not in made]
+        mutants = dict(made) | {child.job: child for child in self.vary(state, missing)}
+        networks = [mutants[job].networks for job in pair]
+        steps = self.config.population.steps
+        return self._step(context, state, networks[0], jobs, steps, teachers=networks)
+
+    def _step(
         self,
         context: Context,
         state: EvolutionState,
         parent: Mapping[str, Network],
         jobs: list[Job],
         step: int,
+        teachers: Sequence[Mapping[str, Network]] = (),
     ) -> list[Child]:
-        """Take one optimiser step from `parent` under the mutation of each of `jobs`."""
+        """Take one optimiser step from `parent` under the operator of each of `jobs`."""
         reals: Batch = {}
         if self._draws_reals:
             part = slice(step * context.batch, (step + 1) * context.batch)
             reals = rows(context.reals(Purpose.TRAIN_DATA), part)
         inputs = self._inputs(context, Purpose.TRAIN_NOISE, jobs[0], reals, step)
         ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
-        mutations = tuple(self._mutations[job.operator] for job in ordered)
-        found, buffers = self._run(
-            gradients.descents,
-            context, weights_of(parent), weights_of(state.critics), inputs, reals,
-            mutations=mutations,
-        )  # fmt: skip
+        start, critics = weights_of(parent), weights_of(state.critics)
+        found: Sequence[gradients.Descent]
+        if teachers:
+            descent, buffers = self._run(
+                gradients.distillation,
+                context, start, [*map(weights_of, teachers)], critics, inputs,
+                diversity=self.config.population.crossover_diversity,
+            )  # fmt: skip
+            found = [descent] * len(ordered)
+        else:
+            mutations = tuple(self._mutations[job.operator] for job in ordered)
+            found, buffers = self._run(
+                gradients.descents, context, start, critics, inputs, reals, mutations=mutations
+            )
         settings = self._config_in(state).optimizer.at(context.shown)
         late = {
             role: corrections(settings.betas, network.moments.step + 1, self._late[role])
@@ -257,7 +295,7 @@ class Engine:
                 continue
             loss, directions, ratio = descent
             networks = {
-                role: _descended(network, gradient, buffers[role], settings, late[role])
+                role: descended(network, gradient, buffers[role], settings, late[role])
                 for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
             made.append((job, networks))
@@ -284,10 +322,10 @@ class Engine:
         """Return a child's objectives, see `gradients.objectives`, still on the device."""
         inputs = self._inputs(context, Purpose.EVALUATION_NOISE, child.job, reals, 0)
         genes, critics = weights_of(child.networks), weights_of(state.critics)
-        reconstruct = self.config.fitness.reconstruction is not None
+        fitness = self.config.fitness
         return self._run(
             gradients.objectives, context, genes, critics, inputs, gradients_real,
-            reconstruct=reconstruct,
+            fitness=fitness.name, reconstruct=fitness.reconstruction is not None,
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------------- advance
@@ -298,9 +336,9 @@ class Engine:
         decay = config.population.average_decay(
             context.generation, context.shown, context.batch, config.discriminator.updates
         )
-        old = state.parents[child.job.parents[0]].average
+        old = state.parents[parent_of(child.job, self._mutants)].average
         average = {
-            role: _lerp(old[role], network.weights, 1 - decay)
+            role: lerp(old[role], network.weights, 1 - decay)
             for role, network in child.networks.items()
         }
         return Genome(child.networks, average)
@@ -333,7 +371,10 @@ class Engine:
                 Purpose.DISCRIMINATOR_DATA: self.config.discriminator.updates * batch,
             }
             if self._draws_reals:
-                counts[Purpose.TRAIN_DATA] = self.config.population.steps * batch
+                steps = self.config.population.steps + (
+                    self.config.population.crossover is not None
+                )
+                counts[Purpose.TRAIN_DATA] = steps * batch
             draws = draws_of(self._source, self.config.seed, counts, self._conditions)
             self._draws = {batch: draws}
         return self._draws[batch]
@@ -349,21 +390,6 @@ class Engine:
         return context.inputs(count, purpose, (step, 0), reals, own)
 
 
-def _untrained(weights: Weights) -> Network:
-    return Network(weights, Moments.zeros_like(weights.params))
-
-
-def _descended(
-    network: Network,
-    gradient: Tensor,
-    buffers: Mapping[str, Tensor],
-    settings: Settings,
-    late: Corrections | None,
-) -> Network:
-    params, moments = adam(network.weights.params, gradient, network.moments, settings, late)
-    return Network(Weights(params, buffers), moments)
-
-
 def _report(ratio: float | None = None) -> dict[str, float]:
     return {} if ratio is None or not isfinite(ratio) else {RATIO: ratio}
 
@@ -372,12 +398,3 @@ def _failure(loss: float, total: float, step: int) -> str | None:
     if not isfinite(loss):
         return f"loss is {loss} at step {step}"
     return None if isfinite(total) else f"weights or moments are not finite after step {step}"
-
-
-def _lerp(old: Weights, new: Weights, weight: float) -> Weights:
-    """Move every parameter and running statistic of `old` towards `new` by `weight`."""
-    buffers = {
-        name: old.buffers[name].lerp(buffer, weight) if buffer.is_floating_point() else buffer
-        for name, buffer in new.buffers.items()
-    }
-    return Weights(old.params.lerp(new.params, weight), buffers)

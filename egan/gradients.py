@@ -4,7 +4,7 @@ The engine draws the arguments and checks the results. No function here reads a 
 device or draws at random, so a GPU can run each of them as one graph (`egan/cuda_graphs.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,7 +16,7 @@ from egan.discriminator import LOSSES, penalties
 from egan.games.game import Batch, Buffers, Genes, Samples
 from egan.mutations import Mutation, takes_reals
 from egan.state import Weights
-from fitness.scores import diversity, quality
+from fitness.scores import diversity, quality, spread
 
 Critics = Mapping[str, Weights]
 # A loss () and gradients (P,) of each network, or why there is none; and, where there is a fixed
@@ -91,20 +91,92 @@ def _adversarial(
     return sum(losses[1:], losses[0])
 
 
+def distillation(
+    context: Context,
+    student: Genes,
+    teachers: Sequence[Genes],
+    critics: Critics,
+    inputs: Batch,
+    diversity: float,
+) -> tuple[Descent, Buffers]:
+    """Return the loss and gradients of a crossover's child, and its buffers after the call.
+
+    IE-GAN (Li et al., 2109.11078): from each noise, the child learns the fake of that one of two
+    teachers for which C(G(z)) + `diversity` d(G(z)) is higher, by the mean squared error. Where
+    both are equal, the first teacher is followed.
+    """
+    first, second = (fakes(context, teacher, inputs) for teacher in teachers)
+    better = _worth(context, critics, second, inputs, diversity) > _worth(
+        context, critics, first, inputs, diversity
+    )
+    genes = {role: _leaf(weights) for role, weights in student.items()}
+    made, buffers = context.generate(genes, inputs)
+    errors = [
+        (own - torch.where(_alongside(better, own), second[name], first[name])).square().mean()
+        for name, own in made.items()
+    ]
+    loss = sum(errors[1:], errors[0])
+    found = torch.autograd.grad(loss, [weights.params for weights in genes.values()])
+    return (loss.detach(), found, None), buffers
+
+
+def _worth(
+    context: Context, critics: Critics, made: Samples, inputs: Batch, weight: float
+) -> Tensor:
+    """Return C(G(z)) + `weight` d(G(z)) of each fake, (N,): IE-GAN's fitness of a sample."""
+    with torch.no_grad():
+        logits = [
+            context.judge(role, critic, made, inputs)[0]["logits"]
+            for role, critic in critics.items()
+        ]
+        return _mean_of_rows(logits) + weight * _mean_of_rows(map(spread, made.values()))
+
+
+def _mean_of_rows(parts: Iterable[Tensor]) -> Tensor:
+    """Return the mean of each row over all parts (N, ...), (N,)."""
+    return torch.stack([part.reshape(len(part), -1).mean(1) for part in parts]).mean(0)
+
+
+def _alongside(mask: Tensor, samples: Tensor) -> Tensor:
+    return mask.view(-1, *[1] * (samples.dim() - 1))
+
+
 def objectives(
     context: Context,
     child: Genes,
     critics: Critics,
     inputs: Batch,
     gradients_real: Mapping[str, Tensor],
+    fitness: str = "egan",
     reconstruct: bool = False,
 ) -> Tensor:
     """Return a child's (Fq, Fd), (2,) in float64, or with `reconstruct` (Fq, Fd, Fr), (3,).
 
-    Fq is the mean over the critics and their patches; Fd is of the joint gradient of all critics;
-    Fr is the negative distance of reconstructions from what they should be.
+    Fq is the mean over the critics and their patches; Fd is of the joint gradient of all critics,
+    or for `iegan` of the samples; Fr is the negative distance of reconstructions from what they
+    should be.
     """
     made = fakes(context, child, inputs)
+    if fitness == "iegan":
+        found = _objectives_of_samples(context, critics, made, inputs)
+    else:
+        found = _objectives_of_critics(context, critics, made, inputs, gradients_real)
+    if reconstruct:
+        with torch.no_grad():
+            distance = context.game.reconstruction(child, inputs, made)
+        assert distance is not None, "the game has a reconstruction"
+        found.append(-distance.double())
+    return torch.stack(found)
+
+
+def _objectives_of_critics(
+    context: Context,
+    critics: Critics,
+    made: Samples,
+    inputs: Batch,
+    gradients_real: Mapping[str, Tensor],
+) -> list[Tensor]:
+    """Return E-GAN's Fq and Fd, () each."""
     qualities, gradients = [], []
     for role, weights in critics.items():
         critic = _leaf(weights)
@@ -112,13 +184,20 @@ def objectives(
         (gradient,) = torch.autograd.grad(softplus(logits).mean(), critic.params)
         qualities.append(quality(logits.detach()).double())
         gradients.append(gradients_real[role] + gradient)
-    found = [torch.stack(qualities).mean(), diversity(torch.cat(gradients))]
-    if reconstruct:
-        with torch.no_grad():
-            distance = context.game.reconstruction(child, inputs, made)
-        assert distance is not None, "the game has a reconstruction"
-        found.append(-distance.double())
-    return torch.stack(found)
+    return [torch.stack(qualities).mean(), diversity(torch.cat(gradients))]
+
+
+def _objectives_of_samples(
+    context: Context, critics: Critics, made: Samples, inputs: Batch
+) -> list[Tensor]:
+    """Return IE-GAN's E[C(G(z))] and E[d(G(z))], () each."""
+    with torch.no_grad():
+        logits = [
+            context.judge(role, critic, made, inputs)[0]["logits"].double().mean()
+            for role, critic in critics.items()
+        ]
+    spreads = [spread(samples).double().mean() for samples in made.values()]
+    return [torch.stack(logits).mean(), torch.stack(spreads).mean()]
 
 
 def gradients_on_reals(context: Context, critics: Critics, reals: Batch) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ The order of operations is that of `torch.optim.Adam`, bit for bit, so published
 over. A child inherits its parent's moments; nothing is updated in place.
 """
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Annotated, NamedTuple
 
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor
 
 from egan.ramp import NUMBER, NUMBER_OR_RAMP, RAMP, Decay, Ramp, value_at, within
-from egan.state import Moments
+from egan.state import Moments, Network, Weights
 
 NEGLIGIBLE = 2.0**-26  # 1 less this is 1 in float32
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -126,3 +127,15 @@ def adam(
     denominator = (v.sqrt() / sqrt(1 - beta2**t)).add_(eps)  # sqrt(v_hat) + eps
     step_size = learning_rate / (1 - beta1**t)
     return torch.addcdiv(params, m, denominator, value=-step_size), Moments(m, v, t)
+
+
+def descended(
+    network: Network,
+    gradient: Tensor,
+    buffers: Mapping[str, Tensor],
+    settings: Settings,
+    late: Corrections | None = None,
+) -> Network:
+    """Return a network after one step along `gradient` (P,), with the buffers of its last call."""
+    params, moments = adam(network.weights.params, gradient, network.moments, settings, late)
+    return Network(Weights(params, buffers), moments)

@@ -91,7 +91,7 @@ class EngineReplica:
         fingerprint = self._checksum = self._checksum or checksum(state)
         seconds["advance"] = perf_counter() - start
         start = perf_counter()
-        children = self._engine.vary(state, jobs)
+        children = self._engine.vary(state, jobs, self._children)
         seconds["variation"] = perf_counter() - start
         start = perf_counter()
         scores = {child.job.index: Score((), child.failure) for child in children}
@@ -122,7 +122,9 @@ class EngineReplica:
     def _advance(self, survivors: Survivors) -> None:
         """Adopt the survivors; make those again that another replica made."""
         missing = [job for job in dict.fromkeys(survivors) if job not in self._children]
-        made = {child.job: child for child in self._engine.vary(self.state, missing)}
+        made = {
+            child.job: child for child in self._engine.vary(self.state, missing, self._children)
+        }
         chosen = [self._children.get(job) or made[job] for job in survivors]
         self._enter(*self._engine.advance(self.state, chosen))
 

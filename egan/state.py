@@ -52,6 +52,11 @@ class Network:
     weights: Weights
     moments: Moments
 
+    @classmethod
+    def untrained(cls, weights: Weights) -> "Network":
+        """Return a network that has not taken a step."""
+        return cls(weights, Moments.zeros_like(weights.params))
+
 
 @dataclass(frozen=True)
 class Genome:
@@ -115,6 +120,15 @@ def _weight_tensors(prefix: str, weights: Weights) -> Iterator[tuple[str, Tensor
 def weights_of(networks: Mapping[str, Network]) -> dict[str, Weights]:
     """Return networks' weights, by role."""
     return {role: network.weights for role, network in networks.items()}
+
+
+def lerp(old: Weights, new: Weights, weight: float) -> Weights:
+    """Move every parameter and running statistic of `old` towards `new` by `weight`."""
+    buffers = {
+        name: old.buffers[name].lerp(buffer, weight) if buffer.is_floating_point() else buffer
+        for name, buffer in new.buffers.items()
+    }
+    return Weights(old.params.lerp(new.params, weight), buffers)
 
 
 def extremes(*networks: Network) -> Tensor:

@@ -1,7 +1,12 @@
-"""A child's score against the discriminator: quality and diversity (Wang et al., 1803.00657, 3.3).
+"""A child's score against the discriminator: quality and diversity.
+
+`egan` is Wang et al., 1803.00657, section 3.3: Fq = E[D(G(z))], and Fd is of D's gradient. `iegan`
+is Li et al., 2109.11078: Fq = E[C(G(z))], the raw logit, and Fd is how far samples lie apart.
 
 The score is a vector; making one number of it is a selection policy's business.
 """
+
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -14,6 +19,12 @@ USUAL = 2  # of them, what every game has
 class FitnessConfig(BaseModel, extra="forbid", frozen=True):
     """How children are scored: F = Fq + gamma Fd, each estimated on `batch` fakes and reals."""
 
+    name: Literal["egan", "iegan"] = Field(
+        "egan",
+        description="which Fq and Fd. egan: E[D(G(z))], and the negative log norm of D's gradient; "
+        "iegan: the mean logit, and the mean absolute difference between samples (its authors' "
+        "gamma is 0.05)",
+    )
     gamma: float = Field(
         0.01,
         allow_inf_nan=False,
@@ -51,6 +62,14 @@ class FitnessConfig(BaseModel, extra="forbid", frozen=True):
         """The objectives' weights in F = Fq + gamma Fd (+ reconstruction Fr)."""
         third = () if self.reconstruction is None else (self.reconstruction,)
         return (1.0, self.gamma, *third)
+
+
+def spread(samples: Tensor) -> Tensor:
+    """Return d of each sample (N, ...): its mean absolute difference to the next one, (N,).
+
+    The rows are drawn independently, so the next one stands for another one at random.
+    """
+    return (samples - samples.roll(-1, 0)).abs().flatten(1).mean(1)
 
 
 def quality(logits: Tensor) -> Tensor:

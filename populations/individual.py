@@ -13,7 +13,10 @@ from deap import base
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What makes children: its name, and how many parents it takes (a mutation takes one)."""
+    """What makes children: its name, and how many it takes.
+
+    A mutation takes one parent; a crossover takes two of the children that mutations have made.
+    """
 
     name: str
     arity: int = 1
@@ -25,13 +28,21 @@ class Job:
 
     Attributes:
         index: its place among all children that the parents and operators can make.
-        parents: the places of its parents; as many as the operator takes.
+        parents: as many as the operator takes: of a mutation the place of the parent; of a
+            crossover the indices of two mutations' jobs in the same generation, the better first.
         operator: the name of what varies them.
     """
 
     index: int
     parents: tuple[int, ...]
     operator: str
+
+    @property
+    def origin(self) -> str:
+        """What it is made of, to read."""
+        if len(self.parents) == 1:
+            return f"parent {self.parents[0]}"
+        return f"children {' and '.join(map(str, self.parents))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ They do so in the same call as the next evaluation, so a generation costs each w
 trip; before a snapshot or at the end, `advance` does it alone.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from populations.executors.base import Executor, Exported, Outcome, Survivors
 from populations.individual import Job, Score
@@ -27,6 +29,20 @@ class Population:
         """
         self.outcome = self._step(jobs, scored)
         return [self.outcome.scores[job.index] for job in jobs]
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Score]:
+        """Make further children of the generation that was evaluated, and score them."""
+        before, more = self.outcome, self._step(jobs)
+        assert before is not None and before.generation == more.generation
+        seconds = Counter(before.seconds)
+        seconds.update(more.seconds)
+        self.outcome = replace(
+            more,
+            training=before.training,
+            seconds=dict(seconds),
+            events=before.events + more.events,
+        )
+        return [more.scores[job.index] for job in jobs]
 
     def choose(self, survivors: Survivors) -> None:
         """Note the survivors, best first, as parents of the next generation, which begins here."""

@@ -7,7 +7,7 @@ since the parents were scored, so their old scores are out of date. Ties go to t
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, count
+from itertools import count
 from typing import Literal
 
 from deap import base, tools
@@ -51,6 +51,29 @@ class Selection:
         jobs = self.propose_from(grid, self.survivors, seed, generation)
         return sorted(jobs, key=lambda job: job.index) if self.ranked else jobs
 
+    def crossings(
+        self,
+        operators: Sequence[Operator],
+        generation: int,
+        jobs: Sequence[Job],
+        scores: Sequence[Score],
+    ) -> list[Job]:
+        """Return a job of each crossover, of the two best of the children that were scored.
+
+        Fewer than two that may survive are not crossed.
+        """
+        crossovers = [operator for operator in operators if operator.arity == 2]
+        if not crossovers:
+            return []
+        scored = self.individuals(generation, jobs, scores)
+        candidates = [child for child in scored if self.may_survive(child.score)]
+        if len(candidates) < 2:
+            return []
+        best = first_of_equals(candidates, self.toolbox.select(candidates, 2))
+        pair = tuple(child.job.index for child in best)
+        index = count(len(all_jobs(operators, self.survivors)))
+        return [Job(next(index), pair, operator.name) for operator in crossovers]
+
     def may_survive(self, score: Score) -> bool:
         """Return whether a child could be made and, where children are ranked, can be."""
         return score.finite if self.ranked else score.failure is None
@@ -68,7 +91,7 @@ class Selection:
         finite = [score.values for score in scores if score.finite]
         if not any(map(self.may_survive, scores)):
             reasons = "; ".join(
-                f"child {job.index} ({job.operator} of parent {', '.join(map(str, job.parents))}): "
+                f"child {job.index} ({job.operator} of {job.origin}): "
                 f"{score.failure or f'scores {score.values}'}"
                 for job, score in zip(jobs, scores, strict=True)
             )
@@ -106,15 +129,19 @@ def first_of_equals(
 
 
 def all_jobs(operators: Sequence[Operator], parents: int) -> list[Job]:
-    """Return every job: each operator on each choice of as many parents as it takes."""
-    index = count()
+    """Return every job that takes one parent: each mutation on each parent."""
+    mutations = [operator for operator in operators if operator.arity == 1]
     return [
-        Job(next(index), chosen, operator.name)
-        for arity in sorted({operator.arity for operator in operators})
-        for chosen in combinations(range(parents), arity)
-        for operator in operators
-        if operator.arity == arity
+        Job(parent * len(mutations) + place, (parent,), mutation.name)
+        for parent in range(parents)
+        for place, mutation in enumerate(mutations)
     ]
+
+
+def parent_of(job: Job, grid: Sequence[Job]) -> int:
+    """Return the place of the parent whose line a child continues; `grid` is `all_jobs`."""
+    first = job.parents[0]
+    return first if len(job.parents) == 1 else grid[first].parents[0]
 
 
 def every_child(grid: list[Job], survivors: int, seed: int, generation: int) -> list[Job]:

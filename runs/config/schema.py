@@ -133,16 +133,20 @@ class RunConfig(GameConfig):
 
     @model_validator(mode="after")
     def _enough_children(self) -> "RunConfig":
-        children = self.population.survivors * len(self.population.mutations)
-        if self.selection.name == "nsga2" and children < 2:
+        if self.selection.name == "nsga2" and self.population.children < 2:
             raise ValueError("selection.name: nsga2 needs at least 2 children to choose from")
+        if self.selection.name == "random" and self.population.crossover is not None:
+            raise ValueError(
+                "selection.name: random ranks no children, so there are no two best ones for "
+                "population.crossover; set it to null"
+            )
         return self
 
     @property
     def children(self) -> int:
         """Return how many children a generation makes."""
-        mu = self.population.survivors
-        return mu if self.selection.name == "random" else mu * len(self.population.mutations)
+        population = self.population
+        return population.survivors if self.selection.name == "random" else population.children
 
     @property
     def choosing(self) -> bool:

@@ -158,7 +158,8 @@ def _last(last: Entry | None) -> dict[str, Any] | None:
     return {
         "generation": last.generation,
         "scores": {
-            str(job.index): {"mutation": job.operator, "parent": job.parents[0]}
+            str(job.index): {"mutation": job.operator}
+            | ({"parent": job.parents[0]} if len(job.parents) == 1 else {"crossed": job.parents})
             | (_named(score) if score.finite else {"failure": score.failure})
             for job, score in zip(last.jobs, last.scores, strict=True)
         },

@@ -204,7 +204,8 @@ class LiveDisplay:
         table.add_column("share of wins", justify="right")
         shares = lineage.shares()
         for job, score in zip(entry.jobs, entry.scores, strict=True):
-            parent = f" of parent {job.parents[0]}" if self._config.population.survivors > 1 else ""
+            several = self._config.population.survivors > 1 or len(job.parents) > 1
+            origin = f" of {job.origin}" if several else ""
             cells = (
                 [f"{value:.4f}" for value in score.values] or [""] * len(names)
                 if score.finite
@@ -213,7 +214,7 @@ class LiveDisplay:
             mark = "yes" if job in entry.survivors else ""
             share = f"{shares.get(job.operator, 0):.0%}"
             style = "bold green" if mark else ""
-            table.add_row(escape(job.operator + parent), *cells, mark, share, style=style)
+            table.add_row(escape(job.operator + origin), *cells, mark, share, style=style)
         losses = "  ".join(
             f"{name if '/' in name else f'discriminator {name}'} {value:.4f}"
             for name, value in entry.training.items()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from populations.selection import all_jobs, parent_of
 from runs.common.files import read_json, write_json
 from runs.common.formats import STAMP, format_of, upgraded
 from runs.config.schema import RunConfig
@@ -122,8 +123,9 @@ def read_record(strategy: str, seed: int, path: Path) -> Record:
 
 
 def _read_journal(record: Record, folder: RunFolder, config: RunConfig) -> Record:
-    mutations = config.population.mutations
+    mutations = tuple(operator.name for operator in config.population.operators)
     places = {name: place for place, name in enumerate(mutations)}
+    grid = all_jobs(config.population.operators, config.population.survivors)
     spent, points = Spent(config), []
     counts, children, survivors = np.zeros(len(mutations)), [], []
     generations, wins = [], []
@@ -133,7 +135,9 @@ def _read_journal(record: Record, folder: RunFolder, config: RunConfig) -> Recor
             continue
         spent.add(line)
         children += _children(line, places)
-        survivors.append(tuple((job.parents[0], places[job.operator]) for job in line.survivors))
+        survivors.append(
+            tuple((parent_of(job, grid), places[job.operator]) for job in line.survivors)
+        )
         for job in line.survivors:
             counts[places[job.operator]] += 1
         generations.append(line.generation)
@@ -252,7 +256,9 @@ def _told(run: StoredRun) -> str:
 
 
 def _from_store(run: StoredRun) -> Record:
-    mutations = tuple(filter(None, run.params.get("population.mutations", "").split(", ")))
+    names = run.params.get("population.mutations", "").split(", ")
+    crossover = run.params.get("population.crossover", "None")  # of a run of an older version
+    mutations = tuple(name for name in (*names, crossover) if name not in ("", "None"))
     return Record(
         run.tags["strategy"],
         int(run.tags["seed"]),

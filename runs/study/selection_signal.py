@@ -60,7 +60,7 @@ def selection_signal(run_dir: str | Path, draws: int = 16) -> list[GenerationSig
     """
     folder = RunFolder.open(run_dir)
     config = folder.load_config()
-    if config.population.survivors * len(config.population.mutations) < 2:
+    if config.population.children < 2:
         return []
     survivors = _survivors(folder)
     judges = Judges(config, draws)

@@ -73,7 +73,8 @@ def metrics_of(
     survivors = [by_job[job] for job in entry.survivors]
     lineage.update(children, survivors)
     metrics: dict[str, float] = {}
-    for mutation in config.population.mutations:
+    operators = [operator.name for operator in config.population.operators]
+    for mutation in operators:
         finite = [c for c in children if c.job.operator == mutation and c.score.finite]
         if any(child.score.values for child in finite):  # else they were not scored
             for place, name in enumerate(config.fitness.objectives):
@@ -92,7 +93,7 @@ def metrics_of(
     metrics["survivor/child"] = float(best.job.index)
     metrics["failed_children"] = float(sum(not child.score.finite for child in children))
     shares = lineage.shares()
-    for mutation in config.population.mutations:
+    for mutation in operators:
         metrics[f"share_of_wins/{mutation}"] = shares.get(mutation, 0.0)
     metrics |= {
         key if "/" in key else f"discriminator/{key}": value

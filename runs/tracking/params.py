@@ -9,11 +9,11 @@ from runs.store.identity import Identity
 
 
 def strategy_of(config: RunConfig) -> str:
-    """Return a run's strategy in a word or two: how it selects, among which mutations."""
-    mutations = config.population.mutations
-    if len(mutations) == 1:
-        return mutations[0]
-    return f"{config.selection.name}: {' + '.join(mutations)}"
+    """Return a run's strategy in a word or two: how it selects, among which operators."""
+    operators = [operator.name for operator in config.population.operators]
+    if len(operators) == 1:
+        return operators[0]
+    return f"{config.selection.name}: {' + '.join(operators)}"
 
 
 def tags_of(config: RunConfig, identity: Identity | None = None) -> dict[str, str]:

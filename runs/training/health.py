@@ -80,6 +80,8 @@ class Health:
         if not scored:
             return None  # there was nothing to choose
         best = max(quality for quality, *_ in scored)
+        if self._config.fitness.name == "iegan":  # a mean logit
+            best = 1 / (1 + math.exp(-best))
         right = self._right(entry)
         if best >= NO_CHANCE or (right is not None and right < SURE):
             self._hopeless_since = None

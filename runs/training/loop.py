@@ -32,13 +32,15 @@ class Loop:
         config, selection = self.config, self.selection
         self.scorer.score(population)
         while self._goes_on(population):
-            jobs = selection.propose(
-                config.population.operators, config.seed, population.generation
-            )
-            scored = config.scored(population.generation)
+            operators, generation = config.population.operators, population.generation
+            jobs = selection.propose(operators, config.seed, generation)
+            scored = config.scored(generation)
             # On the replicas, in one round trip: adopt the survivors chosen before and train D on
             # them; then variation and evaluation.
             scores = population.advance_and_evaluate(jobs, scored)
+            if crossings := selection.crossings(operators, generation, jobs, scores):
+                scores += population.evaluate(crossings)
+                jobs += crossings
             children = selection.individuals(population.generation, jobs, scores)
             survivors = selection.select(children)
             self.record.generation(population, children, survivors)

@@ -36,14 +36,21 @@ SCHEDULES = {  # over four generations of eight images
 }
 
 
-@pytest.fixture(params=[*KINDS, "scheduled"])
+@pytest.fixture(params=[*KINDS, "scheduled", "crossing"])
 def pair(request, engine_of, jobs_of):
     """An engine with two parents, and its jobs."""
     kind, sections = request.param, {}
+    population: dict = {"survivors": 2}
     if kind == "scheduled":
         kind, sections = "mlp", SCHEDULES
-    engine = engine_of(kind, population={"survivors": 2}, **sections)
-    return engine, jobs_of(engine)
+    if request.param == "crossing":  # of two mutants, and scored as in IE-GAN
+        kind, sections = "mlp", {"fitness": {"name": "iegan"}}
+        population["crossover"] = "distillation"
+    engine = engine_of(kind, population=population, **sections)
+    jobs = jobs_of(engine)
+    if request.param == "crossing":
+        jobs[5] = Job(6, (4, 2), "distillation")
+    return engine, jobs
 
 
 def test_advancing_with_children_that_others_made_has_the_same_bits(pair):

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from populations.individual import Job, Operator, Score
-from populations.selection import NoFiniteChild, SelectionConfig, build_selection
+from populations.selection import (
+    NoFiniteChild,
+    SelectionConfig,
+    all_jobs,
+    build_selection,
+    parent_of,
+)
 
 MUTATIONS = ("minimax", "heuristic", "least_squares")
 OPERATORS = tuple(map(Operator, MUTATIONS))
@@ -187,3 +193,36 @@ def test_selection_changes_no_score():
 def test_an_unknown_policy_is_refused():
     with pytest.raises(ValidationError):
         SelectionConfig(name="tournament")
+
+
+# --------------------------------------------------------------------------------------- crossover
+
+
+def crossings(name: str, mu: int, scores: list[Score]) -> list[Job]:
+    policy = build_selection(SelectionConfig(name=name), mu, (1.0, 0.5))
+    operators = (Operator("crossing", arity=2), *OPERATORS)
+    jobs = policy.propose(operators, 0, 5)
+    assert jobs == policy.propose(OPERATORS, 0, 5)  # a crossover proposes nothing before scores
+    return policy.crossings(operators, 5, jobs, scores)
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=6, max_size=6))
+def test_the_two_best_children_are_crossed_the_better_one_first(values):
+    weighted = [(-(quality + 0.5 * diversity), i) for i, (quality, diversity) in enumerate(values)]
+    (_, best), (_, second), *_ = sorted(weighted)
+    (job,) = crossings("egan", 2, [Score(pair) for pair in values])
+    assert job == Job(6, (best, second), "crossing")
+
+
+def test_children_that_failed_are_not_crossed():
+    good, bad = Score((0.1, 0.1)), Score((NAN, NAN), "loss is nan")
+    (job,) = crossings("egan", 1, [good, bad, good])
+    assert job == Job(3, (0, 2), "crossing")
+    assert crossings("egan", 1, [bad, bad, good]) == []
+
+
+def test_a_child_goes_on_in_the_line_of_its_parent_or_of_its_first_mutants():
+    grid = all_jobs(OPERATORS, 3)
+    for place, job in enumerate(grid):
+        assert parent_of(job, grid) == place // 3
+        assert parent_of(Job(9, (job.index, 0), "crossing"), grid) == place // 3

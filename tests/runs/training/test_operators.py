@@ -1,0 +1,66 @@
+"""Runs with a crossover: its children compete, survive, and are made again by a resumed run."""
+
+import pytest
+
+from runs import evolve, load_config, resume
+from runs.display.inspection import inspect_run
+from runs.store.folder import RunFolder
+from runs.store.journal import Entry, read_journal
+from runs.study.records import read_record
+from tests.runs.copies import record
+
+CROSSING = ("population.crossover=distillation", "fitness.name=iegan", "fitness.gamma=0.05")
+
+
+def entries(folder) -> list[Entry]:
+    lines = read_journal(RunFolder(folder).journal)
+    return [line for line in lines if isinstance(line, Entry)]
+
+
+@pytest.fixture(scope="module")
+def crossed(points_yaml, tmp_path_factory):
+    config = load_config(points_yaml, [*CROSSING, "population.survivors=2"])
+    return evolve(config, tmp_path_factory.mktemp("crossed") / "run")
+
+
+def test_the_two_best_mutants_are_crossed_in_every_generation(crossed):
+    for entry in entries(crossed.path):
+        *mutants, crossing = entry.jobs
+        assert [job.index for job in mutants] == list(range(6))
+        fitness = [quality + 0.05 * distance for quality, distance in
+                   (score.values for score in entry.scores[:-1])]  # fmt: skip
+        best = sorted(range(6), key=lambda place: (-fitness[place], place))[:2]
+        assert (crossing.index, crossing.parents) == (6, tuple(best))
+        assert crossing.operator == "distillation" and entry.scores[-1].finite
+
+
+def test_a_crossover_wins_at_times_and_reports_name_it(crossed):
+    wins = [job.operator for entry in entries(crossed.path) for job in entry.survivors]
+    assert 0 < wins.count("distillation") < len(wins)
+    found = inspect_run(crossed.path)
+    assert found["last"]["scores"]["6"]["crossed"] == entries(crossed.path)[-1].jobs[-1].parents
+    read = read_record("crossed", 3, crossed.path)
+    assert read.mutations[-1] == "distillation"
+    assert read.wins[1][-1][-1] == wins.count("distillation")
+
+
+def test_a_run_that_was_stopped_before_crosses_to_the_same_bits(crossed, points_yaml, tmp_path):
+    overrides = [*CROSSING, "population.survivors=2", "checkpoint.every=7"]
+    first = evolve(load_config(points_yaml, overrides, generations=11), tmp_path / "run")
+    for snapshot in RunFolder(first.path).snapshots.glob("*11"):
+        snapshot.rename(tmp_path / "lost")  # generations 7 to 10 are replayed
+    again = resume(first.path, 30)
+    assert again.checksum == crossed.checksum
+    assert record(first.path) == record(crossed.path)
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("population.mutations=[heuristic]", "crosses two children, but heuristic of one survivor"),
+        ("selection.name=random", "random ranks no children"),
+    ],
+)
+def test_a_crossover_of_nothing_is_a_mistake(points_yaml, override, reason):
+    with pytest.raises(ValueError, match=reason):
+        load_config(points_yaml, [*CROSSING, override])
