@@ -12,9 +12,8 @@ N = TypeVar("N", bound=nn.Module)
 
 def initialised(build: Callable[[], N], generator: torch.Generator) -> N:
     """Return a network whose first values come from `generator`, never from the global one."""
-    with torch.device("meta"):
+    with torch.random.fork_rng():  # `to_empty` of a network on `meta` imports a symbolic compiler
         network = build()
-    network = network.to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)

@@ -41,6 +41,7 @@ OF_PATHS = {
 WHOLE = (
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
+    "tests/runs/dissection/test_commands.py",
     "tests/runs/display/*",
     "tests/runs/evaluation/evaluate/*",
     "tests/runs/evaluation/test_fork.py",

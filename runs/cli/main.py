@@ -7,6 +7,7 @@ import click
 
 from fitness.suggestion import nearest
 from runs.cli import (
+    dissecting,
     evaluating,
     inspecting,
     preparing,
@@ -60,6 +61,7 @@ for command in (
     styles.mix,
     styles.interpolate,
     styles.noise,
+    dissecting.dissect,
     evaluating.evaluate,
     evaluating.statistics,
     studies.study,

@@ -1,6 +1,8 @@
 """Pictures of samples: a grid of images, or a scatter of points, as PNG."""
 
+from base64 import b64encode
 from collections.abc import Sequence
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +76,15 @@ def save_images(
     picture = Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
     with atomic_file(path) as temporary:
         (beside(picture, names) if names else picture).save(temporary, "PNG")
+
+
+def embedded(pixels: np.ndarray) -> str:
+    """Return an image, uint8 (H, W, 3), as an element of HTML that holds it."""
+    from PIL import Image
+
+    content = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, "PNG")
+    return f'<img src="data:image/png;base64,{b64encode(content.getvalue()).decode()}">'
 
 
 def beside(picture: "Image", names: Sequence[str]) -> "Image":

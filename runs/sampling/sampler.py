@@ -121,7 +121,7 @@ class Sampler:
         count = columns * len(conditions)
         images = []
         for start in range(0, count, BATCH):
-            places = torch.arange(start, start + self._whole(min(BATCH, count - start)))
+            places = torch.arange(start, start + self.whole(min(BATCH, count - start)))
             asked = conditions[(places // columns).clamp(max=len(conditions) - 1)].to(self.device)
             made = self.make(_chosen(noise, places % columns), asked)
             images.append(made[: count - start].permute(0, 2, 3, 1).contiguous().cpu().numpy())
@@ -198,26 +198,50 @@ class Sampler:
 
     def floats(self, noise: Rows, conditions: Tensor | None = None) -> Iterator[Tensor]:
         """Yield images in [-1, 1] as the generator makes them, or points, a few at a time."""
-        step = self._at_once
+        step = self.at_once
         for at in range(0, len(noise), step):
             part = slice(at, at + step)
             with torch.no_grad():
-                fakes = self._fakes(noise[part], None if conditions is None else conditions[part])
+                fakes = self.fakes(noise[part], None if conditions is None else conditions[part])
             yield fakes
+
+    def parts(
+        self, first: int, count: int, seed: int, conditions: Tensor | None = None
+    ) -> Iterator[tuple[int, Rows, Tensor | None]]:
+        """Yield what `count` samples are made from, in parts of `at_once`.
+
+        A part is how many of its rows count, its noise, and its conditions. The last part has rows
+        that do not count.
+
+        Args:
+            first: the number of the first sample, a multiple of `BATCH`.
+            count: how many.
+            seed: of the noise, and of conditions that are not given.
+            conditions: of all samples from number 0 on; None: drawn like the data's rows.
+        """
+        for start in range(first, first + count, BATCH):
+            rest = first + count - start
+            noise = self.rows(start, seed)[: self.whole(min(rest, BATCH))]
+            asked = self.asked(conditions, start, len(noise), seed)
+            for at in range(0, len(noise), self.at_once):
+                part = slice(at, at + self.at_once)
+                told = None if asked is None else asked[part]
+                yield min(rest - at, self.at_once), noise[part], told
 
     def _samples(self, count: int, seed: int, conditions: Tensor | None) -> Iterator[Tensor]:
         for start in range(0, count, BATCH):
             rest = count - start
-            noise = self.rows(start, seed)[: self._whole(rest)]
+            noise = self.rows(start, seed)[: self.whole(rest)]
             asked = self.asked(conditions, start, len(noise), seed)
             yield self.make(noise, asked)[:rest]
 
-    def _whole(self, count: int) -> int:
-        """Return how many are made of `count`: another number at once gives other bits."""
-        return ceil(count / self._at_once) * self._at_once
+    def whole(self, count: int) -> int:
+        """Return how many samples are made, of which `count` are given, in whole parts."""
+        return ceil(count / self.at_once) * self.at_once
 
     @property
-    def _at_once(self) -> int:
+    def at_once(self) -> int:
+        """How many samples are made at a time; another number gives other bits."""
         return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
 
     def faded(self, conditions: Tensor | None) -> Tensor | None:
@@ -227,7 +251,8 @@ class Sampler:
         assert isinstance(self.game, ConditionalGame)
         return self.game.faded(conditions, self.shown)
 
-    def _fakes(self, noise: Rows, conditions: Tensor | None) -> Tensor:
+    def fakes(self, noise: Rows, conditions: Tensor | None) -> Tensor:
+        """Return images in [-1, 1], or points, of a part of the noise; it can be differentiated."""
         condition = self.faded(conditions)
         if self.psi is None:
             told = {} if condition is None else {"condition": condition}

@@ -1,8 +1,6 @@
 """The page of a report: scores, and rows of input, output, target; one self-contained HTML file."""
 
-import base64
 import html
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 
 from egan.files import atomic_file
 from runs.evaluation.records import direction_of
+from runs.sampling.pictures import embedded
 from runs.sampling.translation_grid import visible
 from runs.store.journal import Scoring
 from runs.translation.comparing import METRICS, Compared
@@ -102,16 +101,8 @@ def _way(way: Compared) -> str:
     for part, chosen in parts.items():
         text += f"<h3>{part}</h3><table><tr>{head}</tr>"
         for n in chosen.tolist():
-            cells = "".join(f"<td>{_image(images[n])}" for images in columns)
+            cells = "".join(f"<td>{embedded(images[n])}" for images in columns)
             cells += "".join(f"<td>{values[n]:.4g}" for values in scores.values())
             text += f"<tr><td>{n}{cells}</tr>"
         text += "</table>"
     return text
-
-
-def _image(pixels: np.ndarray) -> str:
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(content, "PNG")
-    return f'<img src="data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}">'

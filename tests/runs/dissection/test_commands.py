@@ -1,0 +1,61 @@
+"""The commands on runs: files are written, and bad requests get one line."""
+
+import json
+
+import pytest
+
+from runs.dissection.results import JSON, PAGE
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def dissected(images_run, invoke):
+    done = invoke("dissect", images_run, "--segmenter", "colours", "--count", 20)
+    assert done.exit_code == 0, done.output
+    return images_run / "dissection", done.output
+
+
+def test_a_run_is_dissected_into_its_folder(dissected, images_run):
+    folder, output = dissected
+    found = json.loads((folder / JSON).read_text())
+    assert list(found["layers"]) == ["layers.2"] and found["segmenter"] == "colours"
+    assert "snapshot, generation 6; MLflow: this run has no MLflow record" in output
+    assert str(folder / PAGE) in output
+
+
+def test_the_classifier_of_the_data_is_a_segmenter(images_run, invoke, tmp_path):
+    done = invoke(
+        "dissect", images_run, "--segmenter", "classes", "--layer", "layers.1", "--count", 10,
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / JSON).read_text())["classes"] == list("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--segmenter", "colour"], "unknown segmenter 'colour'; did you mean 'colours'?"),
+        (["--segmenter", "parts"], "knows the parts of avatars, and this run's data are digits"),
+        (["--segmenter", "nowhere_to_be:found"], "cannot import 'nowhere_to_be'"),
+        (["--segmenter", "torch.nn:ReLU"], "logits (N, K, 8, 8) of at least 2 classes"),
+        (["--segmenter", "colours", "--layer", "layer.1"], "did you mean 'layers.1'?"),
+        (["--segmenter", "classes", "--data", "there"], "digits, which lie at no path"),
+        (["--segmenter", "colours", "--snapshot", "5"], "no snapshot of generation 5"),
+    ],
+)
+def test_a_bad_request_gets_one_line(arguments, message, images_run, mistake, tmp_path):
+    output = mistake("dissect", images_run, *arguments, "--out", tmp_path / "out")
+    assert message in output and output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_points_have_no_layers_of_maps(points_run, mistake):
+    output = mistake("dissect", points_run[0], "--segmenter", "colours")
+    assert "the samples are points" in output and output.count("\n") == 1
