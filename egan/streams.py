@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     PATH = 11
     CONDITION = 12
     POOL = 13
+    MIXTURE = 14
 
 
 def torch_stream(seed: int, generation: int, purpose: Purpose, *index: int) -> torch.Generator:

@@ -46,6 +46,7 @@ WHOLE = (
     "tests/runs/evaluation/evaluate/*",
     "tests/runs/evaluation/test_fork.py",
     "tests/runs/evaluation/test_scoring.py",
+    "tests/runs/evaluation/test_soup.py",
     "tests/runs/mirror/*",
     "tests/runs/sampling/*",
     "tests/runs/store/test_belonging.py",

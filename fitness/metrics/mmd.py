@@ -91,13 +91,21 @@ def unbiased_mmd(
     check_features(y)
     within_x = similarity(x, kernel, tile) if within_x is None else within_x
     within_y = similarity(y, kernel, tile)
+    # sum_{i!=j} k(x_i, x_j) / n(n-1) + sum_{i!=j} k(y_i, y_j) / m(m-1) - 2 sum_ij k(x_i, y_j) / nm
+    return within_x + within_y - 2 * _sum_between(x, y, kernel, tile) / (len(x) * len(y))
+
+
+def between(x: Tensor, y: Tensor, kernel: Kernel, tile: int = TILE) -> float:
+    """Mean of the kernel over all pairs of a row of x (N, D) and one of y (M, D)."""
+    return _sum_between(x, y, kernel, tile) / (len(x) * len(y))
+
+
+def _sum_between(x: Tensor, y: Tensor, kernel: Kernel, tile: int) -> float:
     norm_x, norm_y = squared_norms(x), squared_norms(y)
-    between = sum(
+    return sum(
         float(kernel(products, norm_x[rows, None], norm_y[columns]).sum())
         for rows, columns, products in product_tiles(x, y, tile)
     )
-    # sum_{i!=j} k(x_i, x_j) / n(n-1) + sum_{i!=j} k(y_i, y_j) / m(m-1) - 2 sum_ij k(x_i, y_j) / nm
-    return within_x + within_y - 2 * between / (len(x) * len(y))
 
 
 def similarity(x: Tensor, kernel: Kernel, tile: int = TILE) -> float:

@@ -55,6 +55,7 @@ for command in (
     inspecting.inspect,
     inspecting.presets,
     sampling.sample,
+    sampling.soup,
     sampling.convert,
     translating.translate,
     translating.report,

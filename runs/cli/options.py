@@ -83,21 +83,36 @@ def chosen_sampler(
     return open_sampler(run_dir, choice_of(snapshot, survivor, raw), device)
 
 
+def mixed_sampler(
+    run_dir: Path, snapshot: str | int, survivor: int, raw: bool, device: Any
+) -> tuple[Any, str]:
+    """Return the mixture of a run's survivors, and its name; say how good it is."""
+    from runs.evaluation.mixing import mix_survivors
+    from runs.store.folder import RunFolder
+
+    mixed = mix_survivors(RunFolder.open(run_dir), choice_of(snapshot, survivor, raw), device)
+    click.echo(f"MMD to {mixed.reals}, on a second draw: {mixed.fitness:.4g}; of the best survivor "
+               f"alone: {mixed.alone:.4g}")  # fmt: skip
+    return mixed.sampler, mixed.name
+
+
 def asked_sampler(
     run_dir: Path,
     classes: tuple[str, ...],
     tags: tuple[str, ...],
     truncation: float | None,
     cutoff: int | None,
+    mixture: bool = False,
     **choice: Any,
 ) -> tuple[Any, str, Any]:
     """Return the chosen sampler, truncated, its name, and what samples are asked for, if anything.
 
-    The options are those of `choice_options`, `truncation_options` and `condition_options`.
+    The options are those of `choice_options`, `truncation_options` and `condition_options`; with
+    `mixture` it is that of all survivors.
     """
     from runs.sampling.conditions import asked_for
 
-    sampler, name = chosen_sampler(run_dir, **choice)
+    sampler, name = (mixed_sampler if mixture else chosen_sampler)(run_dir, **choice)
     asked = asked_for(sampler.conditions, classes, tags)
     return sampler.truncated(truncation, cutoff), name, asked
 

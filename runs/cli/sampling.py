@@ -11,6 +11,7 @@ from runs.cli.options import (
     asked_sampler,
     choice_options,
     condition_options,
+    device_option,
     needs_suffix,
     truncation_options,
 )
@@ -32,6 +33,9 @@ from runs.common.hints import hint
     "the array `images`, uint8, N x H x W x C (for a mixture `points`, float32, N x 2), and their "
     "conditions: `labels` and `classes`, or `tags` and `tag_names`.",
 )
+@click.option("--mixture", is_flag=True,
+              help="Draw from all survivors, with the weights that fit held-out reals best.",
+              )  # fmt: skip
 @condition_options
 @choice_options
 @truncation_options
@@ -42,6 +46,7 @@ def sample(
     count: int | None,
     seed: int,
     out: Path,
+    mixture: bool,
     **options: Any,
 ) -> None:
     """Draw samples from a run's averaged generator."""
@@ -52,7 +57,7 @@ def sample(
     from runs.store.folder import RunFolder
 
     needs_suffix(out, ".png", ".npz")
-    sampler, name, asked = asked_sampler(run_dir, **options)
+    sampler, name, asked = asked_sampler(run_dir, mixture=mixture, **options)
     if count is None:
         count = usual_count(sampler, USUAL, asked) if out.suffix == ".png" else USUAL
     centres = None
@@ -62,6 +67,36 @@ def sample(
         count = write_samples(sampler, count, seed, out, centres, asked, progress)
     of = f", {', '.join(asked.names)}" if asked else ""
     click.echo(f"{out}: {count} samples of the {name}{of}")
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder of the averaged generator.")  # fmt: skip
+@click.option("--raw", is_flag=True,
+              help="Average the snapshots' own weights, not their running averages.")  # fmt: skip
+@device_option
+@muted
+@plain_errors
+def soup(run_dir: Path, out: Path, raw: bool, device: Any) -> None:
+    """Average those snapshots of a run that together fit held-out reals best.
+
+    The commands sample, mix, interpolate, noise and evaluate take DIR instead of a run;
+    population.first_parent=DIR starts a run from it.
+    """
+    from runs.evaluation.soup import check_out, make_soup, write_soup
+
+    check_out(out)
+    found = make_soup(run_dir, raw, device)
+    write_soup(run_dir, out, found)
+    members = ", ".join(map(str, found.members))
+    click.echo(f"{out}: the average of {len(found.members)} of {len(found.tried)} snapshots, "
+               f"generations {members}")  # fmt: skip
+    click.echo(f"MMD to {found.reals}: {found.fitness[0]:.4g}; the best snapshot alone: "
+               f"{found.alone[0]:.4g}")  # fmt: skip
+    click.echo(f"with other noise and other reals: {found.fitness[1]:.4g}; alone: "
+               f"{found.alone[1]:.4g}")  # fmt: skip
+    click.echo(f"look at it:  {hint('sample', out, out='grid.png')}")
 
 
 @click.command()

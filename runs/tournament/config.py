@@ -67,6 +67,12 @@ class ScheduleConfig(BaseModel, extra="forbid", frozen=True):
 class JudgeConfig(BaseModel, extra="forbid", frozen=True):
     """How fitness is measured: MMD between the averaged generator and held-out reals."""
 
+    metric: Literal["mmd", "kid"] = Field(
+        "mmd",
+        description="mmd: Gaussian kernels of several widths; kid: the polynomial kernel of KID, "
+        "for images",
+    )
+
     samples: int = Field(
         1024, ge=2, le=100_000, description="number of samples generated for each judgement"
     )

@@ -26,8 +26,6 @@ class Stream(IntEnum):
     GENES = 1000
     CHOICE = 1001
     RUN = 1002
-    REALS = 1003
-    NOISE = 1004
 
 
 @dataclass(frozen=True)

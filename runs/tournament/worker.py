@@ -106,7 +106,7 @@ class Workbench:
         if request.draw is not None:
             judge = self._judges.get(request.draw) or Judge(self._tournament, config, request.draw)
             self._judges[request.draw] = judge
-            fitness = judge.fitness(run, generation)
+            fitness = judge.of_island(run, generation)
         metrics = self._score(run, config, generation) if request.scored else {}
         return Answer(Judged(generation, checksum, fitness), metrics)
 

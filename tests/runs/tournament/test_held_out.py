@@ -68,7 +68,7 @@ def fitness(tiny, monkeypatch):
     def find(samples, draw=RANKING):
         sampler = Sampler(torch.as_tensor(samples, dtype=torch.float32))
         monkeypatch.setattr(held_out, "open_run", lambda *_: opening.Opened(sampler, "", 0))
-        return judges[draw].fitness(None, 0), sampler.seeds
+        return judges[draw].of_island(None, 0), sampler.seeds
 
     return find
 
