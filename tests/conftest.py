@@ -43,6 +43,7 @@ WHOLE = (
     "tests/runs/cli/test_commands.py",
     "tests/runs/dissection/test_commands.py",
     "tests/runs/display/*",
+    "tests/runs/export/test_exporting.py",
     "tests/runs/evaluation/evaluate/*",
     "tests/runs/evaluation/test_fork.py",
     "tests/runs/evaluation/test_scoring.py",

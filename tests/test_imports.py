@@ -25,14 +25,16 @@ MAY_IMPORT = {
 }
 # The sub-packages of runs/: each may import those before it.
 RUNS_ORDER = ("common", "config", "store", "sampling", "display", "tracking", "evaluation",
-              "dissection", "translation", "mirror", "training", "batch", "tournament", "study",
-              "cli")  # fmt: skip
+              "dissection", "translation", "export", "mirror", "training", "batch", "tournament",
+              "study", "cli")  # fmt: skip
 RUNS_DATA = ("presets", "studies")  # YAML files, read with the help of common/
 HOMES = {
     "ray": ("populations/executors/ray/",),
     "mlflow": ("runs/tracking/",),
     "deap": ("populations/",),
     "pyarrow": ("runs/mirror/",),
+    "onnx": ("runs/export/",),
+    "onnxruntime": ("runs/export/",),
     "torchvision": (),
 }
 HEAVY = {"torch", "ray", "mlflow"}

@@ -74,16 +74,18 @@ def evaluate(
     from runs.display.progress import bars
     from runs.evaluation.commands import Options, assess
     from runs.evaluation.records import render
+    from runs.sampling.generators import is_generator
     from runs.store.folder import RunFolder
-    from runs.translation.scoring import is_translator, score_run
+    from runs.translation.opening import is_translator
+    from runs.translation.scoring import score_run
 
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     told = tuple(label.strip() for label in labels.split(",")) if labels else None
     choice = choice_of(snapshot, survivor, raw)
     asked = Options(metrics=names, labels=told, choice=choice, **options)
     with bars() as progress:
-        if is_translator(folder := RunFolder(subject)):
-            found = score_run(folder, asked, progress)
+        if is_translator(subject) and not is_generator(subject):
+            found = score_run(RunFolder(subject), asked, progress)
         else:
             found = assess(subject, asked, progress)
     if as_json:

@@ -9,6 +9,7 @@ from fitness.suggestion import nearest
 from runs.cli import (
     dissecting,
     evaluating,
+    exporting,
     inspecting,
     preparing,
     sampling,
@@ -59,6 +60,7 @@ for command in (
     sampling.convert,
     translating.translate,
     translating.report,
+    exporting.export,
     styles.mix,
     styles.interpolate,
     styles.noise,

@@ -59,8 +59,12 @@ def snapshot_name(_context: click.Context, _option: click.Parameter, value: str)
 
 def choice_options(command: Any) -> Any:
     """Add the options that say which generator of a run is meant, and where it runs."""
+    return snapshot_options(device_option(command))
+
+
+def snapshot_options(command: Any) -> Any:
+    """Add the options that say which generator of a run is meant."""
     for option in (
-        device_option,
         click.option("--raw", is_flag=True,
                      help="Use the survivor's own weights, not their running average."),
         click.option("--survivor", default=0, show_default=True, type=click.IntRange(0),

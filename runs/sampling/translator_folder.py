@@ -40,6 +40,15 @@ def save_translator(
     return translator
 
 
+def holds_translator(folder: Path) -> bool:
+    """Tell whether a generator's folder holds a translator; a damaged one does not."""
+    try:
+        card = read_json(folder / CARD)
+    except (OSError, ValueError):
+        return False
+    return isinstance(card, dict) and "partner" in card
+
+
 def load_translator(folder: Path) -> Translator:
     """Return the translator that `save_translator` wrote.
 

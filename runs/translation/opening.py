@@ -8,7 +8,7 @@ from runs.sampling.device import Asked, opened_device
 from runs.sampling.generators import is_generator
 from runs.sampling.opening import Choice, chosen_snapshot
 from runs.sampling.translator import Translator, translator_of
-from runs.sampling.translator_folder import load_translator
+from runs.sampling.translator_folder import holds_translator, load_translator
 from runs.store.folder import RunFolder
 
 
@@ -21,6 +21,14 @@ class Opened:
     generation: int
     folder: RunFolder
     config: RunConfig
+
+
+def is_translator(place: Path) -> bool:
+    """Tell whether a folder holds a run that translates images, or its generator alone."""
+    if is_generator(place):
+        return holds_translator(place)
+    folder = RunFolder(place)
+    return folder.config.is_file() and folder.load_data().partner is not None
 
 
 def find_translator(

@@ -14,11 +14,6 @@ from runs.translation.opening import open_translator
 from runs.translation.parts import open_part
 
 
-def is_translator(folder: RunFolder) -> bool:
-    """Tell whether a folder holds a run that translates images."""
-    return folder.config.is_file() and folder.load_data().partner is not None
-
-
 def score_run(
     folder: RunFolder, options: Options, progress: Progress | None = None
 ) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class FirstBlock(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the features at 4 x 4."""
-        x = self.dense(pixel_norm(z)).view(len(z), -1, LOWEST, LOWEST)
+        x = self.dense(pixel_norm(z)).view(z.shape[0], -1, LOWEST, LOWEST)
         x = pixel_norm(leaky_relu(self.bias(x)))
         return pixel_norm(leaky_relu(self.conv(x)))
 

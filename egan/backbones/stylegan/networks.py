@@ -288,7 +288,7 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Tensor | None, noise: list[Tensor], styles: Tensor) -> Tensor:
         """Return the features at 4 x 4 for noise of two layers and styles (N, 2, style)."""
-        x = self.constant.value.expand(len(styles), -1, -1, -1)
+        x = self.constant.value.expand(styles.shape[0], -1, -1, -1)
         x = self.first(x, noise[0], styles[:, 0])
         features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
         return features
