@@ -6,7 +6,13 @@ from typing import Any
 import click
 
 from runs.cli.endings import muted, plain_errors
-from runs.cli.options import asked_sampler, latent_options
+from runs.cli.options import (
+    asked_sampler,
+    choice_options,
+    latent_options,
+    needs_suffix,
+    truncation_options,
+)
 
 
 @click.command()
@@ -67,6 +73,109 @@ def dissect(
     if not table(outcome.found):
         click.echo("no unit is a detector of any class")
     click.echo(f"{outcome.folder / PAGE}: units of the {subject.name}; MLflow: {outcome.mlflow}")
+
+
+def _numbers(_context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """Return a list of numbers, such as 3,17."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
+        raise click.BadParameter(f"{value!r} is no list of numbers such as {option.metavar}")
+    return tuple(map(int, parts))
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--off", callback=_numbers, metavar="3,17", help="Change these units.")
+@click.option("--class", "label", metavar="NAME",
+              help="Change the units that detect this class of the dissection.")  # fmt: skip
+@click.option("--units", "file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Change the units in a file that --optimise wrote.")  # fmt: skip
+@click.option("--optimise", metavar="CLASS",
+              help="Find the units that cause a class, and write them to a file.")  # fmt: skip
+@click.option("--steps", default=200, show_default=True, type=click.IntRange(1),
+              help="Steps of --optimise.")  # fmt: skip
+@click.option("--scale", default=0.0, show_default=True, type=click.FloatRange(0, 3),
+              help="Factor of the units' values: 0 switches off, less than 1 dampens, more than 1 "
+              "boosts.")  # fmt: skip
+@click.option("--insert", is_flag=True,
+              help="Set the units to a constant, the mean of their values where the class is.",
+              )  # fmt: skip
+@click.option("--where", callback=_numbers, metavar="x0,y0,x1,y1",
+              help="Change them in this part of the image, in pixels [default: everywhere].",
+              )  # fmt: skip
+@click.option("--layer", metavar="NAME",
+              help="Layer of the units [default: the one with most detectors of the class].",
+              )  # fmt: skip
+@click.option("--count", default=8, show_default=True, type=click.IntRange(1, 64),
+              help="Number of images.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Seed of the random draws.")  # fmt: skip
+@click.option("--dissection", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder of the dissection [default: dissection, in the run's folder].",
+              )  # fmt: skip
+@click.option("--data", "data_at", type=click.Path(path_type=Path), metavar="PATH",
+              help="Where the run's data are now, if they have moved.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="FILE.png of the images; FILE.json of --optimise [default: in the "
+              "dissection's folder].")  # fmt: skip
+@choice_options
+@truncation_options
+@muted
+@plain_errors
+def edit(run_dir: Path, optimise: str | None, steps: int, seed: int, **options: Any) -> None:
+    """Change units of a generator: images before and after, and the difference.
+
+    Name the units by --off, --class or --units; or find those that cause a class by --optimise.
+    """
+    from runs.display.progress import bars
+    from runs.dissection.edit_commands import Request
+
+    of_request = Request.__dataclass_fields__.keys()
+    asked = Request(**{name: options.pop(name) for name in [*options] if name in of_request})
+    given = [asked.off is not None, asked.label is not None, asked.file is not None]
+    if sum(given) + (optimise is not None) != 1:
+        raise click.UsageError("give one of --off, --class, --units and --optimise")
+    if asked.where is not None and len(asked.where) != 4:
+        raise click.UsageError("--where takes four numbers: x0,y0,x1,y1")
+    if asked.insert and asked.scale:
+        raise click.UsageError("--insert sets the units to a constant: leave --scale out")
+    if asked.out is not None:
+        needs_suffix(asked.out, ".json" if optimise else ".png")
+    subject = _subject(run_dir, seed, classes=(), tags=(), **options)
+    with bars() as progress:
+        if optimise is not None:
+            _optimise(subject, optimise, steps, asked, progress)
+        else:
+            _edit(subject, asked, progress)
+
+
+def _edit(subject: Any, asked: Any, progress: Any) -> None:
+    from runs.common.errors import printable
+    from runs.dissection.edit_commands import edit_images
+
+    done = edit_images(subject, asked, progress)
+    if done.shares is not None:
+        before, after = done.shares
+        click.echo(printable(
+            f"{asked.label}: {before:.2%} of the pixels before, {after:.2%} after"
+        ))  # fmt: skip
+    units = ", ".join(map(str, done.edit.units[:20])) + (", ..." * (len(done.edit.units) > 20))
+    click.echo(
+        f"{done.picture}: units {units} of {done.edit.layer} changed; white is a change of "
+        f"{done.most:.0f} of 255"
+    )
+
+
+def _optimise(subject: Any, label: str, steps: int, asked: Any, progress: Any) -> None:
+    from runs.dissection.edit_commands import optimise_units
+
+    causes, file, picture = optimise_units(subject, label, asked.layer, steps, asked, progress)
+    click.echo("units  effect  of random units")
+    for count, effect, other in causes.curve:
+        click.echo(f"{count:5}  {effect:6.3f}  {other:6.3f}")
+    click.echo(f"{file}: the units that cause {label} most; {picture}: their effect by number")
 
 
 def _subject(run_dir: Path, seed: int, **options: Any) -> Any:

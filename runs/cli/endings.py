@@ -57,6 +57,7 @@ MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its 
     "prepare": "Lower --resolution",
     "translate": "Lower --tile",
     "report": "Lower --count",
+    "edit": "Lower --count",
     "dissect": "Name one --layer, or lower --count",
 }
 

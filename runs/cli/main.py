@@ -65,6 +65,7 @@ for command in (
     styles.interpolate,
     styles.noise,
     dissecting.dissect,
+    dissecting.edit,
     evaluating.evaluate,
     evaluating.statistics,
     studies.study,

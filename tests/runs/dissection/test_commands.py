@@ -59,3 +59,30 @@ def test_a_bad_request_gets_one_line(arguments, message, images_run, mistake, tm
 def test_points_have_no_layers_of_maps(points_run, mistake):
     output = mistake("dissect", points_run[0], "--segmenter", "colours")
     assert "the samples are points" in output and output.count("\n") == 1
+
+
+def test_units_are_edited(dissected, images_run, invoke, tmp_path):
+    out = tmp_path / "edit.png"
+    done = invoke("edit", images_run, "--off", "0,3", "--count", 2, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "units 0, 3 of layers.2 changed" in done.output and out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give one of --off, --class, --units and --optimise"),
+        (["--off", "1", "--class", "a"], "give one of"),
+        (["--off", "1,b"], "'1,b' is no list of numbers such as 3,17"),
+        (["--off", "1", "--where", "1,2,3"], "--where takes four numbers"),
+        (["--off", "1", "--insert", "--scale", "2"], "leave --scale out"),
+        (["--off", "1", "--out", "a.gif"], "must end in .png"),
+        (["--off", "99"], "has units 0 to 3, and 99 is none of them"),
+        (["--class", "eyes"], "no class 'eyes'"),
+        (["--optimise", "eyes"], "no class 'eyes'"),
+        (["--units", "nowhere.json"], "no file of units"),
+    ],
+)
+def test_a_bad_edit_gets_one_line(arguments, message, dissected, images_run, mistake):
+    output = mistake("edit", images_run, *arguments)
+    assert message in output and output.strip().splitlines()[-1].lower().startswith("error")
