@@ -89,7 +89,7 @@ def check_metrics(
             raise ValueError(f"metric {name!r} is of images by class: fitness.classes")
         if metric.need == "latents":
             raise ValueError(f"metric {name!r} is of a generator's latent space, not of images")
-        if metric.need == "targets":
+        if metric.need in ("targets", "parts"):
             raise ValueError(f"metric {name!r} compares translations with what they should be")
         if metric.need in ("logits", "histogram") and space.classes is None:
             raise ValueError(

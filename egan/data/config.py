@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from egan.data.pair_config import PairConfig
+from egan.data.pair_config import AvatarStyle, PairConfig
 
 Resolution = Annotated[int, Field(ge=4, le=2048, description="side of the square image, pixels")]
 
@@ -86,7 +86,7 @@ class AvatarsConfig(_FiniteConfig):
     """Colour avatars, drawn once by optional packages (see `egan.data.avatars`)."""
 
     source: Literal["avatars"] = "avatars"
-    style: Literal["critters", "landscape", "pixel-art", "planets"] = "critters"
+    style: AvatarStyle = "critters"
     count: int = Field(default=20_000, ge=1, le=1_000_000)
     resolution: Resolution = 32
     label: str | None = Field(

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from egan.data.annotations import some
 from egan.data.array import open_array
+from egan.data.avatar_pairs import open_avatar_pairs
 from egan.data.avatars import open_avatars
 from egan.data.cifar import is_cifar, open_cifar
 from egan.data.config import (
@@ -21,7 +22,7 @@ from egan.data.config import (
 )
 from egan.data.decoding import BEGINNING, READ, SUFFIXES, kind_of
 from egan.data.digits import open_digits
-from egan.data.emoji import open_emoji_lines
+from egan.data.emoji import open_emoji_lines, open_emoji_styles
 from egan.data.gaussians import GaussianMixture, open_gaussians
 from egan.data.glyphs import open_glyphs
 from egan.data.held_out import divide
@@ -29,7 +30,13 @@ from egan.data.idx import is_idx, open_idx
 from egan.data.images import is_image_tree, open_images
 from egan.data.layout import describe_kinds
 from egan.data.packed import is_packed, open_packed
-from egan.data.pair_config import EmojiLinesConfig, GlyphsConfig, PairsConfig
+from egan.data.pair_config import (
+    AvatarsPartsConfig,
+    EmojiLinesConfig,
+    EmojiStylesConfig,
+    GlyphsConfig,
+    PairsConfig,
+)
 from egan.data.pair_files import open_pairs
 from egan.data.pairs import PairSource
 from egan.data.source import DataError, ImageSource, check_regular
@@ -128,6 +135,10 @@ def _open(config: DataConfig) -> Source:
             return open_pairs(config)
         case EmojiLinesConfig():
             return open_emoji_lines(config)
+        case EmojiStylesConfig():
+            return open_emoji_styles(config)
+        case AvatarsPartsConfig():
+            return open_avatar_pairs(config)
         case GlyphsConfig():
             return open_glyphs(config)
 

@@ -118,6 +118,34 @@ class EmojiLinesConfig(PairBase):
     aligned: bool = Field(True, description="true: pairs; false: two sets, of different emoji")
 
 
+class EmojiStylesConfig(PairBase):
+    """The same emoji as two artists draw them, 1,594 of each (see `egan.data.emoji`)."""
+
+    source: Literal["emoji-styles"] = "emoji-styles"
+    aligned: bool = Field(False, description="false: two sets, of different emoji; true: pairs")
+
+
+AvatarStyle = Literal["critters", "landscape", "pixel-art", "planets"]
+
+
+class AvatarsPartsConfig(PairBase):
+    """Masks of avatars' parts, a colour for each part, and the avatars (see `avatar_pairs`)."""
+
+    source: Literal["avatars-parts"] = "avatars-parts"
+    style: AvatarStyle = "landscape"
+    count: int = Field(
+        4000, ge=32, le=1_000_000, description="number of avatars; every 8th is in the test part"
+    )
+    aligned: bool = Field(True, description="true: pairs; false: two sets, of different avatars")
+
+    @field_validator("resolution", "load", mode="after")
+    @classmethod
+    def _square(cls, size: Size | None) -> Size | None:
+        if size is not None and size[0] != size[1]:
+            raise ValueError(f"avatars are drawn as squares, not {size[0]} x {size[1]}")
+        return size
+
+
 class GlyphsConfig(PairBase):
     """Letters in two of matplotlib's fonts (see `egan.data.glyphs`); small, for tests."""
 
@@ -133,4 +161,4 @@ class GlyphsConfig(PairBase):
     aligned: bool = Field(True, description="true: pairs; false: two sets, of different letters")
 
 
-PairConfig = PairsConfig | EmojiLinesConfig | GlyphsConfig
+PairConfig = PairsConfig | EmojiLinesConfig | EmojiStylesConfig | AvatarsPartsConfig | GlyphsConfig

@@ -29,6 +29,7 @@ Need = Literal[
     "classes",
     "histogram",
     "targets",
+    "parts",
 ]
 
 
@@ -77,6 +78,10 @@ METRICS: dict[str, Metric] = {
         Metric("l1", "targets", False, True, 1),
         Metric("psnr", "targets", True, True, 1),
         Metric("target-ssim", "targets", True, True, 1),
+        # Of translated masks: `fitness.metrics.parts`.
+        Metric("part-accuracy", "parts", True, True, 1),
+        Metric("part-class-accuracy", "parts", True, True, 1),
+        Metric("part-iou", "parts", True, True, 1),
         Metric("modes", "points", True, True, 1),
         Metric("high-quality", "points", True, True, 1),
         Metric("kl", "points", False, True, 1),
@@ -106,6 +111,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "ppl-w": ("ppl-w-full", "ppl-w-end"),
     "separability": ("separability-z", "separability-w"),
     "translation": ("l1", "psnr", "target-ssim", "kid"),
+    "parts": ("part-accuracy", "part-class-accuracy", "part-iou"),
 }
 
 

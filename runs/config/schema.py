@@ -4,7 +4,7 @@ import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from egan.config import GameConfig
-from egan.data.pair_config import PairBase
+from egan.data.pair_config import AvatarsPartsConfig, PairBase
 from fitness.metrics.names import BY_CLASS, GROUPS, METRICS, expand_metrics
 from populations.selection import Selection, SelectionConfig, build_selection
 from runs.common.addresses import absolute, without_secrets
@@ -28,6 +28,7 @@ TOP_LEVEL = (
     "checkpoint",
     "tracking",
 )
+OF_TRANSLATIONS = ("targets", "parts")  # what metrics of translations need
 IN_SIGHT = "holds a secret, which the run's folder and MLflow would show; "
 
 
@@ -112,8 +113,10 @@ class RunConfig(GameConfig):
     @model_validator(mode="after")
     def _translations_to_score(self) -> "RunConfig":
         named, usable = expand_metrics(self.evaluation.metrics), GROUPS["translation"]
+        if isinstance(self.data, AvatarsPartsConfig):
+            usable = (*usable, *GROUPS["parts"])
         if not isinstance(self.data, PairBase):
-            if wrong := [name for name in named if METRICS[name].need == "targets"]:
+            if wrong := [name for name in named if METRICS[name].need in OF_TRANSLATIONS]:
                 raise ValueError(
                     f"evaluation.metrics: {', '.join(wrong)} compare translations with what they "
                     f"should be, and data.source {self.data.source} has none; leave them out"

@@ -216,7 +216,7 @@ def _check_kinds(
         known = [
             m
             for m in METRICS
-            if METRICS[m].need not in ("latents", "targets")
+            if METRICS[m].need not in ("latents", "targets", "parts")
             and (METRICS[m].need == "points") == points
         ]
         raise ValueError(

@@ -9,6 +9,7 @@ from egan.data import open_source
 from egan.data.pairs import PairSource
 from egan.determinism import prepare_device
 from egan.replica import ExportedState
+from fitness.metrics.names import expand_metrics
 from populations.population import Population
 from runs.common.signals import Stop
 from runs.display.progress import Progress
@@ -24,6 +25,7 @@ from runs.training.info import RunInfo
 from runs.training.record import Record, advance
 from runs.training.watch import Watch
 from runs.translation.held_out import HeldOut
+from runs.translation.part_scores import PARTS, PartScores
 
 EVALUATION_SEED = 1  # of the samples that are scored: the same noise at every scoring
 Values = dict[str, float]  # by full metric name
@@ -178,11 +180,15 @@ def open_scores(info: RunInfo, progress: Progress) -> StateScores | None:
         return None if evaluator is None else SampleScores(info, evaluator)
     source, device = open_source(info.config.data), _device(info, progress)
     assert isinstance(source, PairSource)
+    backwards = source.aligned and info.config.game.direction == "BtoA"
     shapes = {source.shape, source.target}
     if source.aligned:
-        shapes = {source.shape if info.config.game.direction == "BtoA" else source.target}
+        shapes = {source.shape if backwards else source.target}
+    parts = None
+    if set(expand_metrics(config.metrics)) & set(PARTS):
+        parts = PartScores(info.config.data, backwards, device, progress.stage)
     held_out = HeldOut(
-        source, shapes, config.metrics, config.space, config.count, EVALUATION_SEED, device
+        source, shapes, config.metrics, config.space, config.count, EVALUATION_SEED, device, parts
     )
     return TranslationScores(info, held_out)
 

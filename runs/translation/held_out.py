@@ -12,6 +12,7 @@ from fitness.metrics.names import expand_metrics
 from runs.common.errors import ConfigError
 from runs.sampling.translator import Translator
 from runs.translation.comparing import KID, compared, is_large_enough, space_opener, values_of
+from runs.translation.part_scores import PartScores
 from runs.translation.parts import held_out_of
 
 
@@ -31,6 +32,7 @@ class HeldOut:
         count: int,
         seed: int,
         device: str,
+        parts: PartScores | None = None,
     ) -> None:
         """Take the first `count` images that are held out, or all.
 
@@ -42,11 +44,13 @@ class HeldOut:
             count: how many images are translated each way.
             seed: of dropout, where it is on.
             device: where images are translated.
+            parts: computes the metrics of parts, where some are among the metrics.
 
         Raises:
             ConfigError: no images are held out, or metrics, space and images do not fit.
         """
         self.device = device
+        self._parts = parts
         self._metrics, self._seed = expand_metrics(metrics), seed
         images = held_out_of(source)
         self._images = replace(images, a=images.a[:count], b=images.b[:count])
@@ -64,4 +68,7 @@ class HeldOut:
     def __call__(self, translator: Translator) -> dict[str, float]:
         """Return the metrics of a translator by full name."""
         ways = compared(translator.to(self.device), self._images, self._seed)
-        return values_of(ways, self._metrics, self._space_for)
+        values = values_of(ways, self._metrics, self._space_for)
+        if self._parts is not None:
+            values |= self._parts(ways, self._metrics)
+        return values

@@ -3,14 +3,17 @@
 from typing import Any
 
 from fitness.features import Progress
+from fitness.metrics.names import expand_metrics
 from runs.common.errors import ConfigError
 from runs.common.files import write_json
 from runs.evaluation.commands import Options
+from runs.evaluation.mistakes import user_mistakes
 from runs.evaluation.records import joined, read_records
 from runs.store.folder import RunFolder
 from runs.tracking.run_logger import log_evaluation
 from runs.translation.comparing import METRICS, SPACE, compared, space_opener, values_of
 from runs.translation.opening import open_translator
+from runs.translation.part_scores import PARTS, PartScores
 from runs.translation.parts import open_part
 
 
@@ -26,10 +29,16 @@ def score_run(
     """
     metrics = _asked(options)
     opened = open_translator(folder.path, options.choice, options.device)
+    device, backwards = opened.translator.device, opened.translator.backwards
+    parts = None
+    if set(metrics) & set(PARTS):
+        parts = PartScores(opened.config.data, backwards, device, progress)
     source = open_part(opened, "test", options.data_at, options.count)
     ways = compared(opened.translator, source, options.seed, progress)
-    device = opened.translator.device
-    values = values_of(ways, metrics, space_opener(options.space or SPACE, options.weights, device))
+    space_for = space_opener(options.space or SPACE, options.weights, device)
+    values = values_of(ways, metrics, space_for)
+    if parts is not None:
+        values |= parts(ways, metrics)
     record = {
         "snapshot": opened.name,
         "against": source.name,
@@ -50,10 +59,14 @@ def _asked(options: Options) -> tuple[str, ...]:
     Raises:
         ConfigError: others are asked for, or something that a translator has not.
     """
-    metrics = options.metrics or METRICS
+    with user_mistakes():
+        metrics = expand_metrics(options.metrics or METRICS)
     for name in metrics:
-        if name not in METRICS:
-            raise ConfigError(f"--metrics {name}: of translators there are {', '.join(METRICS)}")
+        if name not in (*METRICS, *PARTS):
+            raise ConfigError(
+                f"--metrics {name}: of translators there are {', '.join(METRICS)}, and of masks of "
+                f"parts {', '.join(PARTS)}"
+            )
     for option, value in (
         ("--against", options.against),
         ("--resolution", options.resolution),

@@ -305,7 +305,7 @@ def test_points_of_a_mixture_can_be_compared_by_every_metric_of_features():
 
 
 def test_every_metric_of_images_can_be_computed(digits, classifier):
-    others = ("points", "pairs", "latents", "classes", "targets")
+    others = ("points", "pairs", "latents", "classes", "targets", "parts")
     of_images = [m.name for m in METRICS.values() if m.need not in others]
     found = scores(digits[0], digits[0], of_images, classifier, 100)
     assert list(found) == of_images

@@ -2,6 +2,7 @@
 
 import zipfile
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from pydantic import ValidationError
 
 from egan.data import DataError, open_source
 from egan.data.deep import write_deep_png
-from egan.data.pair_config import EmojiLinesConfig, GlyphsConfig, PairsConfig
+from egan.data.pair_config import (
+    AvatarsPartsConfig,
+    EmojiLinesConfig,
+    EmojiStylesConfig,
+    GlyphsConfig,
+    PairsConfig,
+)
 from egan.data.pair_draws import PairDraws
 from egan.data.pairs import PairSource
 from egan.streams import Purpose
@@ -290,6 +297,45 @@ def test_emoji_are_lines_and_the_same_in_colour(monkeypatch, tmp_path):
     first, second = open_source(config), open_source(config)
     assert calls == [(32, 24)] and first.fingerprint == second.fingerprint
     assert first.length == 11 and first.flip
+
+
+@pytest.mark.skipif(find_spec("resvg_py") is None, reason="resvg-py is not installed")
+def test_emoji_in_two_styles_are_the_same_emoji(monkeypatch, tmp_path):
+    from egan.data import emoji
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fluent, noto = emoji.draw_styles((32, 32), 16)
+    assert fluent.shape == noto.shape == (16, 3, 32, 32)
+    assert (fluent == emoji.draw((32, 32), 16)[1]).all()
+    a, b = (images.astype(float).mean((2, 3)) for images in (fluent, noto))  # mean colours
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > np.corrcoef(a[::-1].ravel(), b.ravel())[0, 1]
+    monkeypatch.setattr(emoji, "draw_styles", lambda size: (fluent, noto))
+    train = open_source(EmojiStylesConfig(resolution=32))
+    assert not train.aligned and train.length == 7 and (train.a[1] == fluent[2]).all()
+    assert (train.b[1] == noto[3]).all()
+    test = open_source(EmojiStylesConfig(resolution=32, split="test"))
+    assert test.counterparts and (test.a == fluent[7::8]).all() and (test.b == noto[7::8]).all()
+
+
+def test_avatars_come_with_masks_of_their_parts(monkeypatch):
+    from egan.data import avatar_pairs
+
+    masks = np.random.default_rng(0).integers(0, 6, (32, 8, 8)).astype(np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (32, 3, 8, 8)).astype(np.uint8)
+    sizes = []
+
+    def recorded(value):
+        return lambda config: sizes.append((config.style, config.resolution)) or value
+
+    monkeypatch.setattr(avatar_pairs, "recalled", recorded(SimpleNamespace(images=images)))
+    monkeypatch.setattr(avatar_pairs, "avatar_parts", recorded(SimpleNamespace(masks=masks)))
+    source = open_source(AvatarsPartsConfig(resolution=6, load=8, count=32))
+    assert sizes == [("landscape", 8)] * 2 and source.shape == source.target == (3, 6, 6)
+    assert (source.b == images[np.arange(32) % 8 != 7]).all() and source.aligned
+    found = avatar_pairs.parts_of(source.a, 6)
+    assert (found == masks[np.arange(32) % 8 != 7]).all()
+    with pytest.raises(ValidationError, match="drawn as squares, not 8 x 12"):
+        AvatarsPartsConfig(resolution=(8, 12))
 
 
 def test_emoji_without_their_pen_are_refused_with_a_remedy(monkeypatch):

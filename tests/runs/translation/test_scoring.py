@@ -50,6 +50,7 @@ def test_a_run_of_two_sets_is_scored_both_ways_against_hidden_counterparts(lette
             ("--metrics", "fid"),
             "--metrics fid: of translators there are l1, psnr, target-ssim, kid",
         ),
+        (("--metrics", "part-iou"), "are of data.source=avatars-parts; this is glyphs"),
         (("--against", "x"), "--against: a translator is scored on the test part"),
         (("--count", "9"), "--count 9: there are 8 images in the test part"),
     ],
