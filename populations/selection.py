@@ -21,9 +21,12 @@ ToFitness = Callable[[tuple[float, ...]], base.Fitness]
 
 
 class SelectionConfig(BaseModel, extra="forbid", frozen=True):
-    """`egan`: the best weighted sum; `nsga2`: objectives by Pareto rank; `random`: a control."""
+    """`egan`: the best weighted sum; `nsga2`: objectives by Pareto rank; `random`: a control.
 
-    name: Literal["egan", "nsga2", "random"] = "egan"
+    `bandit`: one mutation at a time, chosen by what the held-out metric said of each.
+    """
+
+    name: Literal["egan", "nsga2", "random", "bandit"] = "egan"
 
 
 class NoFiniteChild(RuntimeError):
@@ -45,9 +48,14 @@ class Selection:
     toolbox: base.Toolbox
     ranked: bool = True
 
-    def propose(self, operators: Sequence[Operator], seed: int, generation: int) -> list[Job]:
-        """Return the generation's jobs: variation of the parents by the policy's choice."""
-        grid = all_jobs(operators, self.survivors)
+    def propose(
+        self, operators: Sequence[Operator], seed: int, generation: int, only: str | None = None
+    ) -> list[Job]:
+        """Return the generation's jobs: variation of the parents by the policy's choice.
+
+        `only` is the mutation that is to be used; None: all of them.
+        """
+        grid = [job for job in all_jobs(operators, self.survivors) if only in (None, job.operator)]
         jobs = self.propose_from(grid, self.survivors, seed, generation)
         return sorted(jobs, key=lambda job: job.index) if self.ranked else jobs
 

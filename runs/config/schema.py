@@ -138,18 +138,29 @@ class RunConfig(GameConfig):
     def _enough_children(self) -> "RunConfig":
         if self.selection.name == "nsga2" and self.population.children < 2:
             raise ValueError("selection.name: nsga2 needs at least 2 children to choose from")
-        if self.selection.name == "random" and self.population.crossover is not None:
+        if not self._ranks and self.population.crossover is not None:
             raise ValueError(
-                "selection.name: random ranks no children, so there are no two best ones for "
-                "population.crossover; set it to null"
+                f"selection.name: {self.selection.name} ranks no children, so there are no two "
+                "best ones for population.crossover; set it to null"
+            )
+        if self.selection.name == "bandit" and len(self.population.mutations) < 2:
+            raise ValueError("selection.name: bandit needs two mutations or more to choose from")
+        if self.selection.name == "bandit" and self.evaluation.every is None:
+            raise ValueError(
+                "selection.name: bandit chooses a mutation at every scoring; set evaluation.every, "
+                "for example to 50"
             )
         return self
+
+    @property
+    def _ranks(self) -> bool:
+        return self.selection.name in ("egan", "nsga2")
 
     @property
     def children(self) -> int:
         """Return how many children a generation makes."""
         population = self.population
-        return population.survivors if self.selection.name == "random" else population.children
+        return population.children if self._ranks else population.survivors
 
     @property
     def choosing(self) -> bool:

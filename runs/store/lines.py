@@ -91,7 +91,8 @@ class Scoring:
 
     `values` are those of the averaged generator by full metric name, `survivors` those of each
     survivor where they were asked for; `action` is what followed, if anything did; `device` made
-    the samples and computed their features; `classes` are the values by class.
+    the samples and computed their features; `classes` are the values by class; `fitness` is the
+    held-out metric that the next mutation was chosen by, infinite where it is no number.
     """
 
     generation: int
@@ -102,6 +103,7 @@ class Scoring:
     action: str | None = None
     device: str | None = None
     classes: dict[str, ClassValues] = field(default_factory=dict)
+    fitness: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the scoring as JSON's values."""
@@ -117,6 +119,7 @@ class Scoring:
             "action": self.action,
             **({} if self.device is None else {"device": self.device}),
             **({"classes": written_classes(self.classes)} if self.classes else {}),
+            **({} if self.fitness is None else {"fitness": _number(self.fitness)}),
         }
 
     @classmethod
@@ -139,6 +142,7 @@ class Scoring:
             _text(value["action"]),
             _text(value.get("device")),  # earlier versions did not say it
             read_classes(value.get("classes", {})),
+            _worst_if_none(value["fitness"]) if "fitness" in value else None,
         )
 
 
@@ -246,6 +250,10 @@ def _finite(value: Any) -> float:
 
 def _maybe(value: Any) -> float:
     return math.nan if value is None else float(value)
+
+
+def _worst_if_none(value: Any) -> float:
+    return math.inf if value is None else float(value)
 
 
 def _text(value: Any) -> str | None:

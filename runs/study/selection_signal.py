@@ -72,7 +72,7 @@ def selection_signal(run_dir: str | Path, draws: int = 16) -> list[GenerationSig
         signal = signal_of(fitness)
         if signal is None:
             continue
-        known = survivors.get(state.generation) if config.selection.name != "random" else None
+        known = survivors.get(state.generation) if config.choosing else None
         won = None
         if known is not None and known in jobs:
             won = float((np.nan_to_num(fitness, nan=-np.inf).argmax(1) == jobs.index(known)).mean())

@@ -33,7 +33,7 @@ class Loop:
         self.scorer.score(population)
         while self._goes_on(population):
             operators, generation = config.population.operators, population.generation
-            jobs = selection.propose(operators, config.seed, generation)
+            jobs = selection.propose(operators, config.seed, generation, self.scorer.mutation)
             scored = config.scored(generation)
             # On the replicas, in one round trip: adopt the survivors chosen before and train D on
             # them; then variation and evaluation.

@@ -21,6 +21,7 @@ from runs.sampling.translator import translator_of
 from runs.store.class_values import ClassValues
 from runs.store.journal import Scoring
 from runs.store.snapshots import write_snapshot
+from runs.training.adaptation import Adaptation
 from runs.training.info import RunInfo
 from runs.training.record import Record, advance
 from runs.training.watch import Watch
@@ -69,6 +70,7 @@ class Scorer:
         watch: Watch,
         scores: StateScores | None,
         stop: Stop,
+        adaptation: Adaptation,
     ) -> None:
         """Without `scores`, score nothing; `stop` may give a scoring up."""
         self.watch = watch
@@ -76,6 +78,12 @@ class Scorer:
         self._record = record
         self._scores = scores
         self._stop = stop
+        self._adaptation = adaptation
+
+    @property
+    def mutation(self) -> str | None:
+        """The only mutation to be used until the next scoring; None: all are used."""
+        return self._adaptation.mutation
 
     def score(self, population: Population) -> None:
         """Score the state if its generation is due; keep the best, and do what the watch says.
@@ -88,7 +96,7 @@ class Scorer:
         checksum = advance(population, record)
         exported = population.export()
         with self._stop.abandonable():
-            found = scores(exported)
+            found, fitness = scores(exported), self._adaptation.fitness(exported)
         verdict = self.watch.judge(generation, found.values)
         record.scoring(
             Scoring(
@@ -100,8 +108,10 @@ class Scorer:
                 verdict.action,
                 scores.device,
                 found.classes,
+                fitness,
             )
         )
+        self._adaptation.learn(fitness)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in found.values.items())
         mark = "  (best so far)" if verdict.best else ""
         record.say(f"scored generation {generation}: {shown}{mark}")

@@ -22,6 +22,7 @@ from runs.store.identity import alarms_behind
 from runs.store.journal import Journal
 from runs.store.replay import Past, read_origin
 from runs.tracking.run_logger import NoTracking, Tracker, is_recorded, open_tracker
+from runs.training.adaptation import Adaptation
 from runs.training.health import Health
 from runs.training.info import RunInfo
 from runs.training.interruption import InterruptibleExecutor
@@ -205,7 +206,8 @@ def _prepare(
     if isinstance(config.backbone, TranslationBackbone):
         progress.message(f"critic: {config.backbone.patches(info.card.shape)}")
     rules = values_by_rule(config, info.card.shape)
-    scorer = Scorer(info, record, watch, open_scores(info, progress), stop)
+    adaptation = Adaptation(info, past.scorings)
+    scorer = Scorer(info, record, watch, open_scores(info, progress), stop, adaptation)
     executor = session.executor = _open_executor(info, choice, stop, progress)
     session.mirror = open_mirror(folder, config.checkpoint.mirror, fresh, record.report)
     if not fresh:  # not before: a mistake must leave the run as it was

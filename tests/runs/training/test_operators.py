@@ -1,11 +1,14 @@
-"""Runs with a crossover: its children compete, survive, and are made again by a resumed run."""
+"""Runs with a crossover, and with an adaptive choice of mutations; they resume to the bit."""
 
 import pytest
 
+from populations.bandit import choose, improvement
 from runs import evolve, load_config, resume
 from runs.display.inspection import inspect_run
+from runs.evaluation.held_out import RANKING, HeldOutJudge, protocol_of
+from runs.sampling.opening import Choice, open_sampler
 from runs.store.folder import RunFolder
-from runs.store.journal import Entry, read_journal
+from runs.store.journal import Entry, Scoring, read_journal
 from runs.study.records import read_record
 from tests.runs.copies import record
 
@@ -64,3 +67,69 @@ def test_a_run_that_was_stopped_before_crosses_to_the_same_bits(crossed, points_
 def test_a_crossover_of_nothing_is_a_mistake(points_yaml, override, reason):
     with pytest.raises(ValueError, match=reason):
         load_config(points_yaml, [*CROSSING, override])
+
+
+# ------------------------------------------------------------------------------------------- bandit
+
+BANDIT = (
+    "selection.name=bandit",
+    "evaluation={every: 2, metrics: [modes], count: 100}",
+    "population.survivors=2",
+)
+
+
+@pytest.fixture(scope="module")
+def adaptive(points_yaml, tmp_path_factory):
+    config = load_config(points_yaml, BANDIT)
+    return evolve(config, tmp_path_factory.mktemp("adaptive") / "run")
+
+
+def scorings(folder) -> list[Scoring]:
+    return [line for line in read_journal(RunFolder(folder).journal) if isinstance(line, Scoring)]
+
+
+def test_between_two_scorings_one_mutation_is_used_that_follows_from_their_fitness(adaptive):
+    names = load_config(RunFolder(adaptive.path).config).population.mutations
+    used = [{job.operator for job in entry.jobs} for entry in entries(adaptive.path)]
+    assert all(len(entry.jobs) == 2 for entry in entries(adaptive.path))
+    fitness = [scoring.fitness for scoring in scorings(adaptive.path)]
+    assert len(fitness) == 15 and None not in fitness
+    past, arm = [], choose(3, [])
+    for window in range(15):
+        assert used[2 * window] == used[2 * window + 1] == {names[arm]}
+        if window:  # before the first scoring nothing is known
+            past.append((arm, improvement(fitness[window - 1], fitness[window])))
+        arm = choose(3, past)
+    assert len(set.union(*used)) == 3
+
+
+def test_the_fitness_is_that_of_the_held_out_judge(adaptive):
+    config = load_config(RunFolder(adaptive.path).config)
+    judge = HeldOutJudge(protocol_of(config)[0], config, RANKING)
+    sampler, _ = open_sampler(adaptive.path, Choice(30))
+    assert scorings(adaptive.path)[-1].fitness == judge.fitness(sampler)
+
+
+def test_a_run_that_was_stopped_before_chooses_the_same_mutations(adaptive, points_yaml, tmp_path):
+    config = load_config(points_yaml, [*BANDIT, "checkpoint.every=4"], generations=13)
+    first = evolve(config, tmp_path / "run")
+    (newest,) = RunFolder(first.path).snapshots.glob("*13")
+    newest.rename(tmp_path / "lost")
+    again = resume(first.path, 30)
+    assert again.checksum == adaptive.checksum
+    assert record(first.path) == record(adaptive.path)
+    found, expected = ([s.fitness for s in scorings(run.path)] for run in (first, adaptive))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("population.mutations=[heuristic]", "bandit needs two mutations or more"),
+        ("evaluation.every=null", "bandit chooses a mutation at every scoring; set evaluation"),
+        ("population.crossover=distillation", "bandit ranks no children"),
+    ],
+)
+def test_a_bandit_without_choice_or_reward_is_a_mistake(points_yaml, override, reason):
+    with pytest.raises(ValueError, match=reason):
+        load_config(points_yaml, [*BANDIT, override])
