@@ -10,10 +10,11 @@ from populations.executors.base import PlacementConfig
 class ExecutionConfig(PlacementConfig, extra="forbid", frozen=True):
     """Where children are made and scored, and in which arithmetic."""
 
-    precision: Literal["float32", "winograd", "tf32", "bfloat16"] = Field(
+    precision: Literal["float32", "winograd", "tf32", "bfloat16", "auto"] = Field(
         "float32",
         description="precision of convolutions and matrix products; weights and Adam stay float32. "
-        "winograd: float32 with fewer multiplications, for wide DCGANs",
+        "winograd: float32 with fewer multiplications, for wide DCGANs; auto: tf32 on a GPU, else "
+        "the fastest in a short measurement before a new run begins, which its config keeps",
     )
     compile: Literal["auto", "none", "graphs"] = Field(
         "auto",

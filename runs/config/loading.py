@@ -164,3 +164,16 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
             raise ConfigError(f"--set {key}: {section} is a value, not a section with keys")
         values = inner
     values[last] = value
+
+
+def check_comparable(config: RunConfig, where: str) -> None:
+    """Refuse `auto` for runs that are compared: each would choose for itself.
+
+    Raises:
+        ConfigError: the precision is `auto`.
+    """
+    if config.execution.precision == "auto":
+        raise ConfigError(
+            f"{where}: execution.precision: auto is chosen for each run, so that runs of "
+            "different precisions would be compared; name one, such as float32"
+        )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from egan.backbones import Rows
-from egan.backbones.stylegan.networks import Latents
+from egan.backbones.stylegan.latents import Latents
 from egan.streams import Purpose
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.lpips import PerceptualDistance

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.networks import check_stage
-from egan.backbones.stylegan.networks import Generator, Latents, every_layer, layers
+from egan.backbones.stylegan.latents import Latents, every_layer, layers
+from egan.backbones.stylegan.networks import Generator
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.styles import tracked_mean, truncate
 from egan.backbones.translation.layers import Dropout

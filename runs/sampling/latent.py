@@ -15,7 +15,7 @@ from torch import Tensor
 
 from egan.backbones import Rows
 from egan.backbones.progressive.growth import doublings
-from egan.backbones.stylegan.networks import Latents
+from egan.backbones.stylegan.latents import Latents
 from egan.data.pixels import to_uint8
 from fitness.features import Progress
 from fitness.metrics.ppl import arc, line

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from egan.backbones import Rows
 from egan.backbones.progressive.growth import Stage
-from egan.backbones.stylegan.networks import Latents, layers
+from egan.backbones.stylegan.latents import Latents, layers
 from egan.backbones.stylegan.styles import make_truncated, tracked_mean
 from egan.data.condition import ConditionCard
 from egan.data.pixels import to_uint8

@@ -9,7 +9,8 @@ from torch import Tensor
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.progressive.networks import check_stage
-from egan.backbones.stylegan.networks import Generator, every_layer, layers
+from egan.backbones.stylegan.latents import every_layer, layers
+from egan.backbones.stylegan.networks import Generator
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.styles import map_latents, synthesise, tracked_mean, truncate
 from egan.state import Weights

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from egan.schedule import Schedule
 from runs.common.errors import ConfigError
 from runs.common.formats import STAMP
-from runs.config.loading import validate
+from runs.config.loading import check_comparable, validate
 from runs.config.schema import RunConfig
 from runs.store.budgets import UNLIMITED, BudgetConfig, generations_within
 from runs.study.strategies import (
@@ -182,6 +182,7 @@ class Study:
         common["seed"] = config.seeds[0]
         chosen = with_overrides(common, overrides, f"strategies.{name}")
         check_choice(name, chosen)
+        check_comparable(chosen, f"strategies.{name}")
         collapse = chosen.evaluation.collapse
         if collapse is not None and collapse.action == "fork":
             raise ConfigError(

@@ -14,7 +14,7 @@ from runs.common.errors import ConfigError
 from runs.common.files import read_text
 from runs.common.formats import STAMP, format_of, upgraded, without_head
 from runs.config.explaining import checked
-from runs.config.loading import changes_of, load_config, validate, with_changes
+from runs.config.loading import changes_of, check_comparable, load_config, validate, with_changes
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
 from runs.config.values import resolved
@@ -259,6 +259,7 @@ def tournament_of(values: Mapping[str, Any], base: RunConfig, source: str) -> To
         whole["genes"] = _shipped(genes)
     elif isinstance(genes, Mapping):
         whole["genes"] = resolved(genes)
+    check_comparable(base, f"the tournament {source}")
     config = checked(TournamentConfig, whole, f"the tournament {source}")
     tournament = Tournament(config, base)
     tournament.check()

@@ -15,7 +15,9 @@ from runs.store.folder import DataCard, RunFolder, sibling_of
 from runs.store.identity import Identity, alarms_behind, digests
 from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.info import RunInfo
-from runs.training.reading import read_data, say_what_was_read
+from runs.training.placement import check_networks
+from runs.training.precision import decided
+from runs.training.reading import open_data, say_what_was_read
 from runs.training.session import Result, go
 
 
@@ -68,7 +70,11 @@ def start(
     planned: Fork | None = None,
 ) -> Result:
     """Begin a run, or a planned fork, in a new folder; see `evolve`."""
-    card = read_data(config)
+    source = open_data(config)
+    card = DataCard.of(source, config.data)
+    if config.execution.precision == "auto":
+        check_networks(config, card)
+        config = decided(config, source, progress.message)
     place = Path(output) if output else None
     if planned is None:
         folder = RunFolder.create(config, card, place)

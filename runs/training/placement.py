@@ -130,8 +130,8 @@ def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:
     if unit is None:
         return None
     return (
-        f"this processor multiplies bfloat16 ({unit}): --set execution.precision=bfloat16 may be "
-        "faster for wide networks, to other bits"
+        f"this processor multiplies bfloat16 ({unit}): with --set execution.precision=auto a run "
+        "measures what is fastest before it begins; the bits are then others"
     )
 
 

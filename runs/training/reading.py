@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from egan.data import open_source
+from egan.data import Source, open_source
 from egan.data.condition import check_classifiable
 from runs.config.schema import RunConfig
 from runs.store.folder import DataCard
 
 
-def read_data(config: RunConfig) -> DataCard:
-    """Open a new run's data and return their card.
+def open_data(config: RunConfig) -> Source:
+    """Open a new run's data.
 
     Raises:
         DataError: they cannot be read, or have no conditions such as the run needs.
@@ -17,7 +17,16 @@ def read_data(config: RunConfig) -> DataCard:
     source = open_source(config.data)
     if config.game.ac_weight:
         check_classifiable(source, config.data)
-    return DataCard.of(source, config.data)
+    return source
+
+
+def read_data(config: RunConfig) -> DataCard:
+    """Open a new run's data and return their card.
+
+    Raises:
+        DataError: as `open_data`.
+    """
+    return DataCard.of(open_data(config), config.data)
 
 
 def say_what_was_read(card: DataCard, config: RunConfig, say: Callable[[str], None]) -> None:

@@ -44,6 +44,13 @@ from egan.backbones.progressive.networks import (
     check_stage,
     run_block,
 )
+from egan.backbones.stylegan.latents import (
+    Latents,
+    crossover_layer,
+    every_layer,
+    layers,
+    mix,
+)
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.plain import FIRST, PlainDiscriminator, initialise_plain
 from egan.data.condition import Conditions
@@ -103,74 +110,6 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     ) -> Networks:
         """Return networks that take conditions; see `Backbone.build_conditional`."""
         return build(self, shape, conditions, classify)
-
-
-@dataclass(frozen=True)
-class Latents:
-    """The inputs of N images, one row each.
-
-    `z` (N, latent); `seeds` (N,) int64, of the per-pixel noise; for style mixing, `z2` (N, latent)
-    and `crossover` (N,) in [0, 1]: where among the layers the styles of z give way to those of z2.
-    It is relative, for the number of layers grows: 0 is after the first layer, 1 is nowhere.
-    """
-
-    z: Tensor
-    seeds: Tensor
-    z2: Tensor | None = None
-    crossover: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def __getitem__(self, rows: slice) -> "Latents":
-        second, place = self.z2, self.crossover
-        return Latents(
-            self.z[rows],
-            self.seeds[rows],
-            None if second is None else second[rows],
-            None if place is None else place[rows],
-        )
-
-
-def draw_latents(count: int, config: StyleGANConfig, generator: torch.Generator) -> Latents:
-    """Draw `count` rows on the CPU; each mixes two latents with probability `config.mixing`."""
-    z = torch.randn(count, config.latent, generator=generator)
-    seeds = torch.randint(2**62, (count,), generator=generator)
-    if not config.mixing:
-        return Latents(z, seeds)
-    z2 = torch.randn(count, config.latent, generator=generator)
-    place, mixed = torch.rand(2, count, generator=generator)
-    return Latents(z, seeds, z2, torch.where(mixed < config.mixing, place, 1.0))
-
-
-# ----------------------------------------------------------------------------------- styles in W
-
-
-def layers(resolution: int) -> int:
-    """Return the styled layers up to `resolution`, two for each: 18 for 1024 pixels."""
-    return 2 * len(doublings(LOWEST, resolution))
-
-
-def every_layer(w: Tensor, count: int) -> Tensor:
-    """Return w (N, style) as the styles of `count` layers, (N, count, style)."""
-    return w[:, None].expand(-1, count, -1)
-
-
-def crossover_layer(crossover: Tensor, count: int) -> Tensor:
-    """Return the first layer (N,) of `count` that takes the second style: 1, ..., count - 1.
-
-    At a crossover of 1 it is `count`: no layer does.
-    """
-    return 1 + (crossover * (count - 1)).long()
-
-
-def mix(first: Tensor, second: Tensor, crossover: Tensor) -> Tensor:
-    """Style mixing, 1812.04948, section 3.1: `first` up to the layer `crossover`, then `second`.
-
-    The styles are (N, layers, style), one for each layer, and `crossover` (N,) counts layers.
-    """
-    layer = torch.arange(first.shape[1], device=first.device)
-    return torch.where((layer < crossover[:, None])[:, :, None], first, second)
 
 
 # --------------------------------------------------------------------------------------- networks
@@ -375,6 +314,17 @@ class Generator(nn.Module):
 
 
 # ------------------------------------------------------------------------------- for the engine
+
+
+def draw_latents(count: int, config: StyleGANConfig, generator: torch.Generator) -> Latents:
+    """Draw `count` rows on the CPU; each mixes two latents with probability `config.mixing`."""
+    z = torch.randn(count, config.latent, generator=generator)
+    seeds = torch.randint(2**62, (count,), generator=generator)
+    if not config.mixing:
+        return Latents(z, seeds)
+    z2 = torch.randn(count, config.latent, generator=generator)
+    place, mixed = torch.rand(2, count, generator=generator)
+    return Latents(z, seeds, z2, torch.where(mixed < config.mixing, place, 1.0))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from torch.func import functional_call
 from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.progressive.networks import check_stage
-from egan.backbones.stylegan.networks import Generator, Latents, every_layer, layers
+from egan.backbones.stylegan.latents import Latents, every_layer, layers
+from egan.backbones.stylegan.networks import Generator
 from egan.backbones.stylegan.noise import noise_images
 from egan.state import Weights
 

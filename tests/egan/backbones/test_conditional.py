@@ -17,7 +17,7 @@ from egan.backbones import (
 )
 from egan.backbones.dcgan.networks import EMBEDDING, ConditionalNorm
 from egan.backbones.progressive.growth import Stage
-from egan.backbones.stylegan.networks import Latents
+from egan.backbones.stylegan.latents import Latents
 from egan.backbones.stylegan.styles import make_truncated, map_latents, tracked_mean, truncate
 from egan.data.condition import Conditions
 from egan.state import Weights

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from egan.backbones.stylegan.networks import Latents
+from egan.backbones.stylegan.latents import Latents
 from runs.sampling.latent import interpolation, mixing_grid, noise_variation, style_ranges, walk
 from runs.sampling.opening import open_sampler, sample
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from egan.backbones.stylegan.networks import Latents
+from egan.backbones.stylegan.latents import Latents
 from egan.backbones.stylegan.styles import map_latents
 from egan.state import Weights
 from egan.streams import Purpose
@@ -86,7 +86,7 @@ def lengths_by_hand(sampler, space, full, count, seed):
 
 
 def image_of(sampler, function, weights, space, point, seeds):
-    from egan.backbones.stylegan.networks import every_layer, layers
+    from egan.backbones.stylegan.latents import every_layer, layers
     from egan.backbones.stylegan.noise import noise_images
     from egan.backbones.stylegan.styles import synthesise
 

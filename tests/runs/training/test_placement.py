@@ -184,7 +184,7 @@ def test_bfloat16_is_offered_where_the_processor_has_it(
     line = precision_advice(ExecutionConfig(**settings), backbone)
     assert (line is not None) == advised
     if line:
-        assert f"({unit}): --set execution.precision=bfloat16" in line
+        assert f"({unit}): with --set execution.precision=auto" in line
 
 
 @pytest.mark.parametrize("unit", ["AMX", None])

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from egan.backbones.progressive.growth import Stage
+from egan.backbones.stylegan import latents as latent_rows
 from egan.backbones.stylegan import networks as stylegan
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.ports import backbone_of, convert, read_port
@@ -130,7 +131,7 @@ def test_the_progression_layouts_images_come_out_the_same(step, stream):
     noise = noise_images(seeds, 16)[::2]  # the port's layers share a block's noise
     side = 4 << step
     w = map_latents(generator, weights, z)
-    styles = stylegan.every_layer(w, 2 * (step + 1))
+    styles = latent_rows.every_layer(w, 2 * (step + 1))
     shared = [image for image in noise for _ in range(2)]
     images = synthesise(generator, weights, styles, shared, Stage(side))
     torch.testing.assert_close(
@@ -237,7 +238,7 @@ def published_images(t, z, noise, resolution=128):
 def test_the_published_layouts_images_come_out_the_same(stream):
     tensors, generator = published_file(stream), network(128).generator
     weights = convert(tensors, generator, stream)
-    latents = stylegan.Latents(torch.randn(2, LATENT, generator=stream), torch.arange(2))
+    latents = latent_rows.Latents(torch.randn(2, LATENT, generator=stream), torch.arange(2))
     images, _ = generator(weights, latents, training=False)
     expected = published_images(tensors, latents.z, noise_images(latents.seeds, 128))
     torch.testing.assert_close(images, expected, rtol=1e-3, atol=1e-3)

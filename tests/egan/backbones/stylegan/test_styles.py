@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from egan.backbones.progressive.growth import Stage
+from egan.backbones.stylegan import latents as latent_rows
 from egan.backbones.stylegan import networks as stylegan
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.styles import map_latents, synthesise, tracked_mean, truncate
@@ -38,7 +39,7 @@ def test_z_counts_by_its_direction_alone(generator, lively, stream):
 
 def test_mixing_takes_the_second_style_from_the_crossover_on():
     first, second = torch.zeros(4, 6, 2), torch.ones(4, 6, 2)
-    mixed = stylegan.mix(first, second, torch.tensor([1, 3, 5, 6]))
+    mixed = latent_rows.mix(first, second, torch.tensor([1, 3, 5, 6]))
     expected = np.zeros((4, 6, 2))
     for row, crossover in enumerate((1, 3, 5, 6)):
         expected[row, crossover:] = 1
@@ -48,7 +49,7 @@ def test_mixing_takes_the_second_style_from_the_crossover_on():
 def test_crossovers_are_uniform_over_the_layers_of_the_stage(style_config):
     latents = stylegan.draw_latents(40_000, style_config, torch.Generator().manual_seed(0))
     for count in (2, 8):
-        layer = stylegan.crossover_layer(latents.crossover, count)
+        layer = latent_rows.crossover_layer(latents.crossover, count)
         share = np.bincount(layer.numpy(), minlength=count + 1) / len(layer)
         assert share[0] == 0
         assert share[count] == pytest.approx(0.1, abs=0.01)  # not mixed
@@ -64,7 +65,7 @@ def test_without_mixing_no_second_latent_is_drawn(stream):
 
 def test_in_training_an_image_mixes_the_styles_of_its_two_latents(generator, lively, stream):
     weights = lively(generator)
-    latents = stylegan.Latents(
+    latents = latent_rows.Latents(
         z=torch.randn(2, 6, generator=stream),
         seeds=torch.tensor([5, 6]),
         z2=torch.randn(2, 6, generator=stream),
@@ -72,7 +73,7 @@ def test_in_training_an_image_mixes_the_styles_of_its_two_latents(generator, liv
     )
     images, _ = generator(weights, latents)
     first, second = (map_latents(generator, weights, z) for z in (latents.z, latents.z2))
-    styles = stylegan.every_layer(first, 8).clone()  # 32 pixels: 8 layers
+    styles = latent_rows.every_layer(first, 8).clone()  # 32 pixels: 8 layers
     styles[0, 1:], styles[1, 4:] = second[0], second[1]
     noise = noise_images(latents.seeds, 32)
     assert torch.equal(images, synthesise(generator, weights, styles, noise))
@@ -81,7 +82,7 @@ def test_in_training_an_image_mixes_the_styles_of_its_two_latents(generator, liv
 def test_out_of_training_each_image_has_one_style(generator, lively, stream, style_config):
     weights, latents = lively(generator), stylegan.draw_latents(4, style_config, stream)
     images, buffers = generator(weights, latents, training=False)
-    alone = stylegan.Latents(latents.z, latents.seeds)
+    alone = latent_rows.Latents(latents.z, latents.seeds)
     assert torch.equal(images, generator(weights, alone, training=False)[0])
     assert torch.equal(buffers["mapping.mean"], weights.buffers["mapping.mean"])
 
@@ -133,7 +134,7 @@ def test_the_seed_changes_the_noise_and_only_where_noise_has_weight(
     generator, lively, stream, style_config
 ):
     latents = stylegan.draw_latents(4, style_config, stream)
-    other = stylegan.Latents(latents.z, latents.seeds + 1)
+    other = latent_rows.Latents(latents.z, latents.seeds + 1)
     weights = lively(generator)
     images, noisy = (generator(weights, x, training=False)[0] for x in (latents, other))
     assert (images - noisy).abs().mean() > 1e-3
