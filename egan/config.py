@@ -196,6 +196,16 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         return self
 
     @model_validator(mode="after")
+    def _images_are_augmented(self) -> "GameConfig":
+        augment, source = self.discriminator.augment, self.data.source
+        if augment != "none" and (source == "gaussians" or isinstance(self.data, PairBase)):
+            raise ValueError(
+                f"discriminator.augment is {augment}, which changes images that are made from "
+                f"noise, and data.source is {source}; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something_is_reconstructed(self) -> "GameConfig":
         if self.fitness.reconstruction is not None and not isinstance(self.data, PairBase):
             raise ValueError(
@@ -206,6 +216,7 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         return self
 
 
+STRENGTH = "discriminator.augment_strength"  # which ADA adapts
 # What may change while a run goes on: it is state, in the snapshot and the checksum.
 SETTINGS = (
     "optimizer.learning_rate",
@@ -213,6 +224,7 @@ SETTINGS = (
     "discriminator.r1",
     "discriminator.r2",
     "discriminator.gradient_penalty",
+    STRENGTH,
     "fitness.gamma",
 )
 
@@ -230,3 +242,13 @@ def with_settings(config: GameConfig, settings: Mapping[str, float]) -> GameConf
         changed = getattr(config, section).model_copy(update={name: value})
         config = config.model_copy(update={section: changed})
     return config
+
+
+def adapted_settings(
+    config: GameConfig, batch: int, report: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the settings that a generation changes by itself, from the critics' report: ADA's."""
+    if config.discriminator.augment != "ada":
+        return {}
+    images = batch * config.discriminator.updates
+    return {STRENGTH: config.discriminator.adapted(report["sure"], images)}

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from egan.augment import Draws, draw
 from egan.backbones.progressive.growth import Stage
 from egan.data.draws import AnyDraws
 from egan.determinism import send
+from egan.discriminator import DiscriminatorConfig
 from egan.games.game import Batch, Buffers, Game, Genes, Samples, Verdict
 from egan.state import Weights
 from egan.streams import Purpose, torch_stream
@@ -71,6 +73,16 @@ class Context:
             **self.game.at_stage(drawn, self.stage, self.shown),
             **self.game.conditions(reals),
         }
+
+    def changes(self, config: DiscriminatorConfig, *index: int) -> Draws | None:
+        """Draw what changes all images that D sees in a step; None: they are not augmented.
+
+        `index` tells which step it is. Row i of the reals is changed as row i of the fakes.
+        """
+        if config.augment == "none":
+            return None
+        stream = self.stream(Purpose.AUGMENT, *index)
+        return send(draw(self.batch, config.strength, stream), self.device)
 
     def stream(self, purpose: Purpose, *index: int) -> torch.Generator:
         """Return the random stream of a purpose in this generation."""

@@ -45,26 +45,30 @@ def train_critics(
         pools: earlier fakes, by name, which the critics see again.
 
     Returns:
-        The new critics, the pools afterwards, and the critics' mean loss.
+        The new critics, the pools afterwards, and the critics' mean loss; where images are
+        augmented, also the strength of that, and how sure the critics are of reals (`sure`, see
+        `egan.augment.certainty`).
 
     Raises:
         Diverged: a loss, or the weights, became non-finite.
     """
     updates = config.discriminator.updates
-    trained, kept, losses = dict(critics), dict(pools), []
+    trained, kept, losses, certainties = dict(critics), dict(pools), [], []
     reals = context.reals(Purpose.DISCRIMINATOR_DATA)
     for update in range(updates):
         real = rows(reals, slice(update * context.batch, (update + 1) * context.batch))
         fake, inputs = _fakes_of(context, parents, real, update, updates, run)
         fake, kept = _replayed(context, fake, kept, update, updates)
         for role in critics:
-            loss, trained[role] = _step(
+            loss, trained[role], sure = _step(
                 context, role, trained[role], real, fake, inputs, update, config, run, late[role]
             )
             losses.append((role, update, loss))
+            certainties += [] if sure is None else [sure]
     # Read together, once: each reading waits for the device. Nothing is adopted before.
     values = [loss for _, _, loss in losses]
     report = [*values, torch.stack(values).mean(), *(extremes(own) for own in trained.values())]
+    report += [torch.stack(certainties).mean()] if certainties else []
     numbers = iter(torch.stack([value.double() for value in report]).tolist())
     for role, update, _ in losses:
         if not isfinite(value := next(numbers)):
@@ -79,7 +83,10 @@ def train_critics(
                 f"generation {context.generation}: the {role}'s weights or moments are not "
                 f"finite after update {updates}, though its losses were"
             )
-    return trained, kept, {"loss": mean}
+    told = {"loss": mean}
+    if certainties:
+        told |= {"sure": next(numbers), "augment_strength": config.discriminator.strength}
+    return trained, kept, told
 
 
 def _replayed(
@@ -106,8 +113,8 @@ def _step(
     config: GameConfig,
     run: Run,
     late: Late | None,
-) -> tuple[Tensor, Network]:
-    """Return a critic's loss (), and the critic after one optimiser step."""
+) -> tuple[Tensor, Network, Tensor | None]:
+    """Return a critic's loss (), the critic after one optimiser step, and how sure it was."""
     step = context.generation * config.discriminator.updates + update
     shape = next(iter(fake.values())).shape[1:]
     due = config.discriminator.weights(step, context.shown, shape, context.batch)
@@ -117,14 +124,16 @@ def _step(
     if "gradient_penalty" in due:
         places = torch.rand(context.batch, generator=context.stream(Purpose.PENALTY, update))
         mix = send(places, context.device)
-    loss, gradient, buffers = run(
+    changes = context.changes(config.discriminator, 1, update)
+    loss, gradient, buffers, sure = run(
         gradients.critic_gradient,
-        context, critic.weights, real, fake, inputs, mix, strengths,
+        context, critic.weights, real, fake, inputs, mix, strengths, changes,
         role=role, loss=config.discriminator.loss, due=tuple(due),
+        augment=config.discriminator.augment,
     )  # fmt: skip
     settings = config.optimizer.at(context.shown, critic=True)
     own = corrections(settings.betas, critic.moments.step + 1, late)
-    return loss, descended(critic, gradient, buffers, settings, own)
+    return loss, descended(critic, gradient, buffers, settings, own), sure
 
 
 def _fakes_of(

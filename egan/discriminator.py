@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from egan.augment import Kind, adapted
 from egan.ramp import NUMBER, NUMBER_OR_RAMP, RAMP, Ramp, value_at, within
 
 Judge = Callable[[Mapping, Mapping], Tensor]  # logits of samples and their conditions
@@ -38,6 +39,7 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     """How every critic is trained in each generation, on the survivors' fakes.
 
     A penalty's weight is a number or, by images shown to D, {from: 1, to: .1, over: 2000}.
+    `egan.augment` has the changes of images.
     """
 
     updates: int = Field(
@@ -58,6 +60,37 @@ class DiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     gradient_penalty: ScheduledWeight = Field(
         0.0, description="weight of the gradient penalty between reals and fakes (WGAN-GP)"
     )
+    augment: Kind = Field(
+        "none",
+        description="random changes of all images that D sees, real and fake, for few images. "
+        "diffaug: colour, shift, cutout; ada: more of them the surer D is of reals",
+    )
+    augment_strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="probability of each change; null: 1 for diffaug, 0 at the start for ada",
+    )
+    augment_target: float = Field(
+        0.6, ge=-1, le=1, description="how sure D may be of reals, E[sign D(x)], for ada"
+    )
+    augment_kimg: float = Field(
+        500.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="thousands of images in which the strength goes from 0 to 1 at most, for ada",
+    )
+
+    @property
+    def strength(self) -> float:
+        """The probability of each change of an image."""
+        if self.augment_strength is not None:
+            return self.augment_strength
+        return float(self.augment == "diffaug")
+
+    def adapted(self, certainty: float, images: int) -> float:
+        """Return ADA's strength after a step on `images` reals; see `egan.augment.adapted`."""
+        return adapted(self.strength, certainty, self.augment_target, images, self.augment_kimg)
 
     def weights(
         self, update: int, images: int, shape: Sequence[int] = (), batch: int = 1

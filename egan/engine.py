@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from egan import gradients
-from egan.config import GameConfig, with_settings
+from egan.config import GameConfig, adapted_settings, with_settings
 from egan.context import Context
 from egan.critics import Diverged, train_critics
 from egan.cuda_graphs import Recorder, Recordings
@@ -88,14 +88,10 @@ class Engine:
         self._draws: dict[int, AnyDraws] = {}
         self._recordings = Recordings(record)
         self._schedule = Schedule.of(config, self.game)
+        steps = dict.fromkeys(self.game.generators, config.population.steps)
+        steps |= dict.fromkeys(self.game.critics, config.discriminator.updates)
         self._late = {
-            role: self._schedule.late(
-                function,
-                config.population.steps
-                if role in self.game.generators
-                else config.discriminator.updates,
-                device,
-            )
+            role: self._schedule.late(function, steps[role], device)
             for role, function in functions.items()
         }
 
@@ -216,7 +212,8 @@ class Engine:
         critics, pools, report = train_critics(
             context, state.critics, parents, config, self._run, self._late, state.pools
         )
-        after = EvolutionState(state.generation + 1, parents, critics, state.settings, pools)
+        settings = {**state.settings, **adapted_settings(config, context.batch, report)}
+        after = EvolutionState(state.generation + 1, parents, critics, settings, pools)
         return after, report | dict(survivors[0].report)
 
     # ------------------------------------------------------------------------------------ variation
@@ -263,6 +260,7 @@ class Engine:
         teachers: Sequence[Mapping[str, Network]] = (),
     ) -> list[Child]:
         """Take one optimiser step from `parent` under the operator of each of `jobs`."""
+        config = self._config_in(state)
         reals: Batch = {}
         if self._draws_reals:
             part = slice(step * context.batch, (step + 1) * context.batch)
@@ -280,10 +278,12 @@ class Engine:
             found = [descent] * len(ordered)
         else:
             mutations = tuple(self._mutations[job.operator] for job in ordered)
+            changes = context.changes(config.discriminator, 0, step)
             found, buffers = self._run(
-                gradients.descents, context, start, critics, inputs, reals, mutations=mutations
-            )
-        settings = self._config_in(state).optimizer.at(context.shown)
+                gradients.descents, context, start, critics, inputs, reals, changes,
+                mutations=mutations, augment=config.discriminator.augment,
+            )  # fmt: skip
+        settings = config.optimizer.at(context.shown)
         late = {
             role: corrections(settings.betas, network.moments.step + 1, self._late[role])
             for role, network in parent.items()
@@ -371,9 +371,8 @@ class Engine:
                 Purpose.DISCRIMINATOR_DATA: self.config.discriminator.updates * batch,
             }
             if self._draws_reals:
-                steps = self.config.population.steps + (
-                    self.config.population.crossover is not None
-                )
+                population = self.config.population
+                steps = population.steps + (population.crossover is not None)
                 counts[Purpose.TRAIN_DATA] = steps * batch
             draws = draws_of(self._source, self.config.seed, counts, self._conditions)
             self._draws = {batch: draws}

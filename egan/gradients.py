@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from egan.augment import Draws, Kind, augmented, certainty
 from egan.context import Context
-from egan.discriminator import LOSSES, penalties
-from egan.games.game import Batch, Buffers, Genes, Samples
+from egan.discriminator import LOSSES, UNANCHORED, penalties
+from egan.games.game import Batch, Buffers, Genes, Samples, Verdict
 from egan.mutations import Mutation, takes_reals
 from egan.state import Weights
 from fitness.scores import diversity, quality, spread
@@ -30,25 +31,27 @@ def descents(
     critics: Critics,
     inputs: Batch,
     reals: Batch,
+    changes: Draws | None,
     mutations: Sequence[Mutation],
+    augment: Kind = "none",
 ) -> tuple[list[Descent], Buffers]:
     """Return each mutation's loss and gradients, and the parent's buffers after the call.
 
     Siblings share the fakes, the critics' forward passes and the gradient of the game's fixed loss;
     a mutation adds one vector-Jacobian product. `reals` is empty where nothing asks for them.
+    Critics see all images after the `changes` of an augmentation.
     """
     genes = {role: _leaf(weights) for role, weights in parent.items()}
     params = [weights.params for weights in genes.values()]
     judges = {role: replace(w, params=w.params.detach()) for role, w in critics.items()}
     fakes, buffers = context.generate(genes, inputs)
-    verdicts = {
-        role: context.judge(role, judge, fakes, inputs)[0] for role, judge in judges.items()
-    }
+    seen = _changed(fakes, augment, changes)
+    verdicts = {role: context.judge(role, judge, seen, inputs)[0] for role, judge in judges.items()}
     logits = {role: verdict["logits"] for role, verdict in verdicts.items()}
     logits_real: Mapping[str, Tensor] = {}
     if any(map(takes_reals, mutations)):
         logits_real = {
-            role: context.judge(role, judge, reals, reals)[0]["logits"]
+            role: context.judge(role, judge, _changed(reals, augment, changes), reals)[0]["logits"]
             for role, judge in judges.items()
         }
     fixed = context.game.fixed_loss(genes, inputs, fakes, verdicts, context.stage)
@@ -224,26 +227,47 @@ def critic_gradient(
     inputs: Batch,
     mix: Tensor | None,
     strengths: Sequence[Tensor],
+    changes: Draws | None,
     role: str,
     loss: str,
     due: Sequence[str],
-) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
+    augment: Kind = "none",
+) -> tuple[Tensor, Tensor, Mapping[str, Tensor], Tensor | None]:
     """Return a critic's loss (), its gradient (P,), and its buffers after seeing reals, then fakes.
 
     `inputs` are what the fakes were made from, `strengths` () the weights of the penalties `due`.
+    The critic sees all images after the `changes` of an augmentation; then how sure it is of reals
+    is returned, too.
     """
     critic = _leaf(weights)
-    of_real, buffers = context.judge(role, critic, real, real)
-    of_fake, buffers = context.judge(role, Weights(critic.params, buffers), fake, inputs)
+
+    def judge(weights: Weights, samples: Batch, own: Batch) -> tuple[Verdict, Mapping[str, Tensor]]:
+        return context.judge(role, weights, _changed(samples, augment, changes), own)
+
+    of_real, buffers = judge(critic, real, real)
+    of_fake, buffers = judge(Weights(critic.params, buffers), fake, inputs)
     total = LOSSES[loss](of_real["logits"], of_fake["logits"])
     total = total + penalties(
-        lambda samples, own: context.judge(role, critic, samples, own)[0]["logits"],
+        lambda samples, own: judge(critic, samples, own)[0]["logits"],
         dict(zip(due, strengths, strict=True)), real, fake, inputs, mix,
     )  # fmt: skip
     own = context.game.critic_loss(role, real, of_real, inputs, of_fake)
     total = total if own is None else total + own
     (gradient,) = torch.autograd.grad(total, critic.params)
-    return total.detach(), gradient, buffers
+    sure = None
+    if changes is not None:
+        logits = of_real["logits"].detach(), of_fake["logits"].detach()
+        sure = certainty(*logits, anchored=loss not in UNANCHORED)
+    return total.detach(), gradient, buffers, sure
+
+
+def _changed(samples: Batch, augment: Kind, changes: Draws | None) -> Batch:
+    """Return samples with their images as critics see them."""
+    if changes is None:
+        return samples
+    images = samples["x"]
+    assert isinstance(images, Tensor)
+    return {**samples, "x": augmented(augment, images, changes)}
 
 
 def _leaf(weights: Weights) -> Weights:

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     CONDITION = 12
     POOL = 13
     MIXTURE = 14
+    AUGMENT = 15
 
 
 def torch_stream(seed: int, generation: int, purpose: Purpose, *index: int) -> torch.Generator:

@@ -20,6 +20,7 @@ SECONDS = {8: 0.03, 16: 0.06, 32: 0.2, 64: 0.8, 128: 3.2, 256: 13.0}
 SCORINGS, SNAPSHOTS = 5, 10  # in a run
 LABELLED = 40  # images that the space `classifier` needs at least
 THREADS = 4  # at most
+FEW, MANY = 1_000, 50_000  # images: fewer than FEW are augmented always, fewer than MANY as needed
 PIXELS = "pixels"  # the space where no other fits
 
 
@@ -159,11 +160,20 @@ def _choose_training(
     choices.add("fitness.gamma", 0.01, "as the presets")
     choices.add("fitness.batch", batch, "as many as a batch")
     choices.add("discriminator.r1", 1.0, "as the presets; by the rule `auto` digits came out worse")
+    choices.add("discriminator.augment", *_augment(facts.count))
     rate = 0.0002 if machine.gpu else 0.0005
     choices.add("optimizer.learning_rate", rate, "as the presets for such networks")
     choices.add("optimizer.betas", (0.5, 0.99), "as the presets")
     choices.add("optimizer.decay", None, "lower rates help only after training has converged")
     return batch, mutations
+
+
+def _augment(count: int) -> tuple[str, str]:
+    if count < FEW:
+        return "diffaug", f"there are fewer than {FEW:,} images, which D would learn by heart"
+    if count < MANY:
+        return "ada", f"there are fewer than {MANY:,} images; no more than D's certainty asks for"
+    return "none", f"there are {MANY:,} images or more"
 
 
 def _choose_length(

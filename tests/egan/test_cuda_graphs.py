@@ -39,6 +39,8 @@ GAMES = {
     "dcgan, penalties": {
         "kind": "dcgan", "discriminator": {"r1": 1.0, "r2": 0.5, "gradient_penalty": 10.0},
     },
+    "diffaug": {"kind": "dcgan", "discriminator": {"augment": "diffaug", "r1": 1.0}},
+    "ada": {"kind": "dcgan", "discriminator": {"augment": "ada", "augment_kimg": 0.02}},
     "hinge, no norm": {"kind": "dcgan-plain-d", "discriminator": {"loss": "hinge", "updates": 2}},
 }  # fmt: skip
 

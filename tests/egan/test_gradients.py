@@ -8,6 +8,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from egan import gradients
+from egan.augment import draw
 from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
 from egan.cuda_graphs import PROOFS
@@ -56,20 +57,24 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
     inputs = engine.game.inputs(8, torch.Generator().manual_seed(0))
     parent = {"generator": state.parents[0].networks["generator"].weights}
     fake = FakeTensorMode()
-    parent, critics, inputs = (
+    changes = draw(8, 0.5, torch.Generator().manual_seed(1))
+    parent, critics, inputs, changes = (
         mapped(tree, lambda t: fake.from_tensor(t.to("meta")))
-        for tree in (parent, weights_of(state.critics), inputs)
+        for tree in (parent, weights_of(state.critics), inputs, changes)
     )
     with fake:
         for context in map(engine.context, PLAYED.get(backbone, (0,))):
-            descents, buffers = gradients.descents(context, parent, critics, inputs, {}, mutations)
+            descents, buffers = gradients.descents(
+                context, parent, critics, inputs, {}, changes, mutations, "ada"
+            )
             fakes = gradients.fakes(context, parent, inputs)
             slope = gradients.gradients_on_reals(context, critics, fakes)
             scores = gradients.objectives(context, parent, critics, inputs, slope)
             mix, strength = (torch.empty(size, device="meta") for size in (8, ()))
             trained = gradients.critic_gradient(
                 context, critics["discriminator"], fakes, fakes, inputs, mix, [strength] * 3,
-                role="discriminator", loss="bce", due=("r1", "r2", "gradient_penalty"),
+                changes, role="discriminator", loss="bce",
+                due=("r1", "r2", "gradient_penalty"), augment="diffaug",
             )  # fmt: skip
             for result in (descents, buffers, fakes, slope, scores, trained):
                 found = []

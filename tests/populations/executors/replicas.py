@@ -17,6 +17,7 @@ import torch
 
 from egan.backbones import DCGANConfig
 from egan.config import GameConfig
+from egan.discriminator import DiscriminatorConfig
 from egan.engine import Diverged
 from egan.mutations import heuristic, least_squares
 from egan.replica import ReplicaFactory
@@ -219,6 +220,10 @@ GAME = GameConfig(
 ENGINE = ReplicaFactory(GAME, "cpu", 1, mutations=MUTATIONS)
 WIDE = GAME.model_copy(update={"backbone": DCGANConfig(width=64, latent=6)})
 WINOGRAD = ReplicaFactory(WIDE, "cpu", 1, mutations=MUTATIONS, precision="winograd")
+ADAPTING = GAME.model_copy(
+    update={"discriminator": DiscriminatorConfig(augment="ada", augment_kimg=0.1)}
+)
+AUGMENTED = ReplicaFactory(ADAPTING, "cpu", 1, mutations=MUTATIONS)
 
 
 class Evolution:

@@ -17,6 +17,7 @@ from populations.executors.local import LocalExecutor
 
 ray = pytest.importorskip("ray")
 from tests.populations.executors.replicas import (
+    AUGMENTED,
     ENGINE,
     GENERATIONS,
     WINOGRAD,
@@ -97,10 +98,11 @@ def test_two_workers_give_the_bits_of_one_process(pair, expected):
     assert {"advance", "variation", "evaluation", "messages"} <= outcome.seconds.keys()
 
 
-def test_two_workers_give_the_bits_of_one_process_in_another_precision():
-    evolution = on_ray(WINOGRAD, 2)
+@pytest.mark.parametrize("factory", [WINOGRAD, AUGMENTED], ids=["winograd", "augmented"])
+def test_two_workers_give_the_bits_of_one_process_in_other_games(factory):
+    evolution = on_ray(factory, 2)
     try:
-        assert evolution.run() == Evolution(LocalExecutor(WINOGRAD)).run()
+        assert evolution.run() == Evolution(LocalExecutor(factory)).run()
         assert evolution.events == []
     finally:
         evolution.executor.close()
