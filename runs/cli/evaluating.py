@@ -50,6 +50,9 @@ from runs.cli.options import choice_of, choice_options, device_option
 @click.option("--labels", metavar="A,B,...",
               help="For avatars: the parts and colours that separability takes as attributes "
               "[default: the data's labels].")  # fmt: skip
+@click.option("--copies/--no-copies", default=None,
+              help="Compare samples with their nearest training images, and draw the nearest pairs "
+              "[default: if there are fewer than 5,000].")  # fmt: skip
 @choice_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @showing

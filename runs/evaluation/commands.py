@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from egan.data import DataConfig, Source
+from egan.data import DataConfig, ImageSource, Source, open_held_out
 from egan.data.report import report_of
 from fitness.features import Progress
 from fitness.metrics.lpips import LPIPS
@@ -18,6 +18,7 @@ from runs.display.class_plot import draw_classes
 from runs.evaluation.evaluator import Evaluator
 from runs.evaluation.latent_metrics import check_latent_metrics, is_of_latents
 from runs.evaluation.latent_scoring import LatentScoring
+from runs.evaluation.memorised import FEWER, SAMPLES, search
 from runs.evaluation.mistakes import user_mistakes
 from runs.evaluation.reals import open_images, open_reals, reals_of
 from runs.evaluation.records import joined, read_records
@@ -56,6 +57,7 @@ class Options:
         device: where samples are made and features computed, see `runs.sampling.device`.
         choice: which generator of a run is meant.
         data_at: where a run's data lie now, if they have moved.
+        copies: whether copies of training images are looked for; None: if these are few.
     """
 
     against: str | None = None
@@ -69,6 +71,7 @@ class Options:
     device: Asked = "auto"
     choice: Choice = field(default_factory=Choice)
     data_at: Path | None = None
+    copies: bool | None = None
 
 
 def assess(
@@ -109,7 +112,8 @@ def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> 
         subject = replace(subject, data=data, real=real)
     file = run.path / "evaluations" / f"generation-{generation:08d}.json"
     kept = read_records(file)
-    found = _score(subject, options, progress)
+    picture = file.with_name(f"{file.stem}-{plain(options.choice.own)}copies.png")
+    found = _score(subject, options, progress, picture)
     record = {key: value for key, value in found.items() if key not in ("subject", "read")}
     write_json(file, joined(kept, record))
     # Other data than the run's own make other scores, whatever the metric's name.
@@ -119,7 +123,7 @@ def _assess_run(run: RunFolder, options: Options, progress: Progress | None) -> 
     values = {f"{mark}{name}": value for name, value in found["values"].items()}
     classes = read_classes(found.get("classes", {}))
     logged = log_evaluation(run, values, generation, {f"{mark}{k}": v for k, v in classes.items()})
-    pictures: dict[str, str] = {}
+    pictures = {"copies": str(picture)} if "memorisation" in found else {}
     if classes:
         picture = file.with_name(f"{file.stem}-{plain(mark)}classes.png")
         draw_classes(classes, picture)
@@ -184,8 +188,13 @@ class _Plan:
     count: int
 
 
-def _score(subject: Subject, options: Options, progress: Progress | None) -> dict[str, Any]:
-    """Return what is reported of a subject: about it, the protocol, and the values."""
+def _score(
+    subject: Subject, options: Options, progress: Progress | None, picture: Path | None = None
+) -> dict[str, Any]:
+    """Return what is reported of a subject: about it, the protocol, and the values.
+
+    `picture` is the PNG of samples that are near to training images.
+    """
     plan = _planned(subject, options)
     samples = subject.draw(plan.count, options.seed)
     record: dict[str, Any] = {"against": None, "data": None, "devices": _devices(subject)}
@@ -213,9 +222,27 @@ def _score(subject: Subject, options: Options, progress: Progress | None) -> dic
             by_class, classes = evaluator.score_classes(lambda labels: draw(labels, options.seed))
             values |= by_class
             record |= {"classes": written_classes(classes)} if classes else {}
+        if isinstance(real, ImageSource) and _copies_matter(real, options):
+            again = subject.draw(min(plan.count, SAMPLES), options.seed)
+            held_out = _held_out(subject, options)
+            found = search(evaluator, again, real, held_out, picture)
+            record["memorisation"] = found
     if latents:
         values |= latents.score(plan.latent, plan.count, options.seed)
     return subject.about | record | {"seed": options.seed, "values": values}
+
+
+def _copies_matter(real: ImageSource, options: Options) -> bool:
+    """Return whether copies are looked for: by default among few images that were trained on."""
+    unasked = options.against is None and len(real) < FEWER
+    return unasked if options.copies is None else options.copies
+
+
+def _held_out(subject: Subject, options: Options) -> ImageSource | None:
+    """Return the images that a run was not trained on, if its config keeps any."""
+    if subject.data is None or options.against is not None:
+        return None
+    return open_held_out(subject.data) if getattr(subject.data, "held_out", 0) else None
 
 
 def _planned(subject: Subject, options: Options) -> _Plan:

@@ -14,7 +14,7 @@ from fitness.comparison import evaluate_mixture, real_side
 from fitness.evaluation import evaluate_images
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.names import BY_CLASS, METRICS, MetricName, expand_metrics
-from fitness.observation import Observation, check_metrics
+from fitness.observation import Observation, check_metrics, observe
 from fitness.statistics import Statistics
 from runs.evaluation.classes import (
     ClassScorer,
@@ -151,6 +151,19 @@ class Evaluator:
                 seed=seed,
                 progress=self._progress,
             )
+
+    def features(self, images: Iterable[Tensor], count: int, stage: str) -> Tensor:
+        """Return the features (count, D) of images, uint8 (N, C, H, W) in batches.
+
+        Raises:
+            ValueError: the images do not fit the space.
+        """
+        assert self._space is not None, "points have no feature space"
+        seen = observe(
+            images, self._space, count, ["features"], stage=stage, progress=self._progress
+        )
+        assert seen.features is not None
+        return seen.features
 
     def _observe(self, source: ImageSource) -> Observation | None:
         """Gather what the metrics need of the real images; None where they need nothing."""

@@ -11,9 +11,10 @@ from rich.table import Table
 from fitness.metrics.names import METRICS, MetricName
 from runs.common.errors import ConfigError, printable
 from runs.common.files import read_json
+from runs.evaluation.memorised import told
 from runs.store.class_values import ClassValues, read_classes
 
-SCORES = ("values", "classes")  # what a record holds beside its protocol
+SCORES = ("values", "classes", "memorisation")  # what a record holds beside its protocol
 
 
 class _Record(BaseModel, extra="allow"):
@@ -78,9 +79,11 @@ def render(found: dict[str, Any]) -> None:
     console.print(table)
     if classes:
         console.print(_by_class(classes))
+    if "memorisation" in found:
+        console.print(told(found["memorisation"]), soft_wrap=True)
     for line in found.get("read", ()):
         console.print(escape(printable(line)), soft_wrap=True)
-    for key in ("file", "picture", "mlflow"):
+    for key in ("file", "picture", "copies", "mlflow"):
         if found.get(key):
             console.print(escape(printable(f"{key}: {found[key]}")), soft_wrap=True)
 
