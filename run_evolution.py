@@ -1,11 +1,14 @@
 """The command line of the evolutionary GAN engine: see `run-evolution --help`."""
 
+import atexit
+
 from runs.cli.main import main as command
-from runs.common.signals import keep_status
+from runs.common.signals import ignore_signals, keep_status
 
 
 def main(name: str | None = None) -> None:
     """Run the command, with a status that no signal changes once it is known."""
+    atexit.register(ignore_signals)  # registered first, it is called last
     try:
         command(prog_name=name)
     except SystemExit as end:

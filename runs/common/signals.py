@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from populations.messages import tell
+
 HARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SOFT = signal.SIGUSR1  # finish the generation, and what belongs to it, however long that takes
 SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides
@@ -68,7 +70,7 @@ class Stop:
             if signal.SIGHUP in former:  # a lost connection is no second wish
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
             if self._grace is not None:
-                tell(
+                _say(
                     f"{self.signal}: the generation has {self._grace:g} s to finish, then a "
                     "snapshot is written; another signal ends the run at once"
                 )
@@ -118,7 +120,7 @@ def exit_at_once(status: int, advice: Callable[[], str]) -> Iterator[None]:
             sys.stdout.flush()
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), SHOW_CURSOR)
-        tell(f"stopped at once by {signal.Signals(number).name}; {advice()}")
+        _say(f"stopped at once by {signal.Signals(number).name}; {advice()}")
         os._exit(status)
 
     former = {number: signal.signal(number, leave) for number in _heeded()}
@@ -160,13 +162,23 @@ def keep_status(status: int) -> None:
         signal.signal(number, leave)
 
 
+def ignore_signals() -> None:
+    """Ignore the signals that end a run.
+
+    For the last moments, in which Python has no handlers any more and a signal would end the
+    process with a status of its own.
+    """
+    for number in _heeded():
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _heeded() -> list[int]:
     """Return the signals that end a run: those that whoever started it does not have ignored."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in (*HARD, SOFT) if not (ignored and number == signal.SIGHUP)]
 
 
-def tell(text: str) -> None:
-    """Write a line to standard error from a handler, in which Python's streams may be busy."""
+def _say(text: str) -> None:
+    """Write a line from a handler, if it can be written."""
     with suppress(OSError):
-        os.write(2, f"\n{text}\n".encode())
+        tell(text)

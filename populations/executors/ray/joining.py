@@ -17,7 +17,7 @@ from populations.executors.ray.cluster import (  # first: it sets how Ray is imp
     cpus_of,
     leave,
 )
-from populations.messages import one_line
+from populations.messages import muted_stderr, one_line
 
 import ray  # isort: skip
 from ray import _raylet, exceptions  # isort: skip
@@ -168,27 +168,13 @@ def _ask(address: str) -> None:
             found.append(error)
 
     thread = Thread(target=ask, daemon=True)
-    with _mute():
+    with muted_stderr():  # our own message replaces what Ray's code writes there
         thread.start()
         thread.join(HEALTH_TIMEOUT)
     if thread.is_alive():
         raise TimeoutError(f"no answer in {HEALTH_TIMEOUT:g} s")
     if found:
         raise found[0]
-
-
-@contextmanager
-def _mute() -> Iterator[None]:
-    """Suppress what Ray's own code writes to standard error: our own message replaces it."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _keep_to_loopback(only: bool) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from populations.executors.base import PlacementConfig
+from populations.messages import tell
 
 ray = pytest.importorskip("ray")
 from populations.executors.ray import joining
@@ -74,6 +75,18 @@ def test_a_token_that_is_refused_is_named(listening, monkeypatch, capfd):
     message = refused(listening(GRPC))
     assert "wants a token" in message and "auth_token" in message
     assert capfd.readouterr().err == ""
+
+
+def test_what_is_told_while_ray_is_muted_is_seen(listening, monkeypatch, capfd):
+    def client(address: str) -> None:
+        os.write(2, b"[2026 W] gcs_client.cc:210: Failed to get cluster ID\n")
+        tell("stopped at once")
+        raise OSError("gone")
+
+    monkeypatch.setattr(joining._raylet, "GcsClient", client)
+    assert "gone" in refused(listening(GRPC))
+    tell("and again")
+    assert capfd.readouterr().err == "\nstopped at once\n\nand again\n"
 
 
 def test_a_head_that_does_not_answer_is_waited_for_in_words_and_not_for_ever(
