@@ -75,6 +75,6 @@ def show(result: Any) -> None:
         click.echo(f"  {name}: {'not a number' if value is None else format(value, '.4g')}")
     click.echo(f"spent:        {values['spent']['steps']:,} optimiser steps, judgements included")
     click.echo(f"picture:      {result.path / 'samples.png'}")
-    click.echo(f"samples:      {hint('sample', result.winner)}")
+    click.echo(f"samples:      {hint('sample', result.winner, out='grid.png')}")
     click.echo(f"its settings: {hint('train', result.path / 'winner.yaml')}")
     click.echo(f"look into it: {hint('inspect', result.path)}")

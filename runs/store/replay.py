@@ -151,7 +151,7 @@ def _checked_run(folder: RunFolder) -> str | None:
         raise ConfigError(
             f"{folder.config} was changed since the run began, in what decides its result: "
             f"{', '.join(keys)}. Put the values back. To go on with other values, begin a new run "
-            f"from this one's state: {hint('train', **{'from': folder.path})} --set KEY=VALUE"
+            "from this one's state: " + hint("train", **{"from": folder.path, "set": "KEY=VALUE"})
         )
     return identity.run
 

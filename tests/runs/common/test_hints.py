@@ -1,3 +1,4 @@
+import ast
 import shlex
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.cli.main import main
-from runs.common.hints import hint
+from runs.common.hints import PROGRAM, hint
 
+ROOT = Path(__file__).parents[3]
 ODD = "my runs #2 'new' \"x\" $HOME \u00e9\u4e2d & ; *"
 
 
@@ -19,6 +21,27 @@ def test_a_shell_gives_back_what_was_put_in(text):
     assert (command, words) == ("train", ["digits", "--set", f"data.path={text}"])
     *_, path = shlex.split(hint("resume", text))
     assert path == (f"./{text}" if text.startswith("-") else text)
+
+
+def test_no_message_puts_a_command_together_by_hand():
+    by_hand = {
+        f"{path.name}:{node.lineno}"
+        for package in ("runs", "egan", "populations", "fitness")
+        for path in (ROOT / package).rglob("*.py")
+        for tree in [ast.parse(path.read_text())]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and f"{PROGRAM} " in str(node.value)
+        if node.value not in _docstrings(tree)
+    }
+    assert by_hand == set()
+
+
+def _docstrings(tree: ast.AST) -> list[object]:
+    """Return the docstrings of a module as they stand in the code."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [b[0].value.value for b in bodies
+            if isinstance(b[0], ast.Expr) and isinstance(b[0].value, ast.Constant)]  # fmt: skip
 
 
 def test_options_that_are_none_are_left_out_and_lists_repeated():
@@ -45,7 +68,7 @@ def test_what_a_run_in_an_oddly_named_folder_says_to_type_runs(
 def shelled(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a hint as a shell would, by this Python's program."""
     _, *rest = line.strip().partition(" ")
-    program = shlex.join([sys.executable, str(Path(__file__).parents[3] / "run_evolution.py")])
+    program = shlex.join([sys.executable, str(ROOT / "run_evolution.py")])
     command = ["bash", "-c", f"{program} {''.join(rest)}"]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 

@@ -1,9 +1,13 @@
 """The command, as far as it goes without a process."""
 
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 
 from runs.cli.main import main
+from runs.cli.tournaments import show
+from runs.common.hints import hint
 from runs.tournament.config import load_tournament
 
 
@@ -63,3 +67,10 @@ def test_a_tournaments_file_is_read_as_it_was_written(tiny, tmp_path):
         exclude={"base"}
     )
     assert again.base == tournament.base
+
+
+def test_the_commands_that_end_a_tournament_are_whole(capsys, tmp_path):
+    values = {"island": "01.0", "generation": 9, "chosen": "final", "checksum": "c", "genes": {},
+              "metrics": {}, "spent": {"steps": 9}}  # fmt: skip
+    show(SimpleNamespace(path=tmp_path, winner=tmp_path / "a b", finished=True, values=values))
+    assert hint("sample", tmp_path / "a b", out="grid.png") in capsys.readouterr().out
