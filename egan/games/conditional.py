@@ -53,11 +53,16 @@ class ConditionalGame(NoiseGame):
         (Shahbazi et al., 2201.06578). So all conditions are their mean at first, which tells
         nothing, and become themselves linearly: (1 - t) mean(y) + t y.
         """
-        ramp = self.rules.condition_ramp
-        if shown >= ramp:
+        share = self.share(shown)
+        if share == 1:
             return condition
         mean = torch.tensor(self.condition.mean, dtype=condition.dtype, device=condition.device)
-        return mean.lerp(condition, shown / ramp)
+        return mean.lerp(condition, share)
+
+    def share(self, shown: int) -> float:
+        """Return how far conditions have faded in after `shown` reals: from 0 to 1."""
+        ramp = self.rules.condition_ramp
+        return shown / ramp if shown < ramp else 1.0
 
     def marginal(
         self, draws: AnyDraws, generation: int, purpose: Purpose, index: tuple[int, ...], count: int

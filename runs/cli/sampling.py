@@ -66,7 +66,7 @@ def sample(
     with bars() as progress:
         count = write_samples(sampler, count, seed, out, centres, asked, progress)
     of = f", {', '.join(asked.names)}" if asked else ""
-    click.echo(f"{out}: {count} samples of the {name}{of}")
+    click.echo(f"{out}: {count} samples of the {name}{of}{sampler.fading}")
 
 
 @click.command()

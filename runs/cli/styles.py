@@ -41,7 +41,9 @@ def mix(
     save_images(cells, out, columns + 1)
     ranges = style_ranges(sampler.sample_shape[-1]).items()
     parts = ", ".join(f"{part} (layers {r.start} to {r.stop - 1})" for part, r in ranges)
-    click.echo(f"{out}: styles of the {name}; from the top, {rows} row(s) each: {parts}")
+    click.echo(
+        f"{out}: styles of the {name}; from the top, {rows} row(s) each: {parts}{sampler.fading}"
+    )
 
 
 @click.command()
@@ -96,7 +98,7 @@ def interpolate(
     if asked is not None:
         told = ", ".join(asked.names)
         through = f"{told}, with one latent," if between else f"{points} latents of {told}"
-    click.echo(f"{out}: a {route} walk through {through} in {space}, of the {name}")
+    click.echo(f"{out}: a {route} walk through {through} in {space}, of the {name}{sampler.fading}")
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import takewhile
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,9 +96,7 @@ def beside(picture: "Image", names: Sequence[str]) -> "Image":
     row = picture.height / len(names)
     size = int(min(LARGEST_TEXT, max(SMALLEST_TEXT, row / 2)))
     font = ImageFont.truetype(str(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)
-    texts = [
-        name if len(name) <= LONGEST_TEXT else f"{name[: LONGEST_TEXT - 1]}…" for name in names
-    ]
+    texts = shortened(names)
     width = ceil(max(font.getlength(text) for text in texts)) + 2 * size // 2
     whole = Image.new(picture.mode, (width + picture.width, picture.height), "white")
     whole.paste(picture, (width, 0))
@@ -105,6 +104,23 @@ def beside(picture: "Image", names: Sequence[str]) -> "Image":
     for place, text in enumerate(texts):
         draw.text((width - size // 2, (place + 0.5) * row), text, "black", font, anchor="rm")
     return whole
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return names of at most `LONGEST_TEXT` letters; of long ones with one beginning, the rest."""
+    alike: dict[str, set[str]] = {}
+    for name in names:
+        alike.setdefault(name[: LONGEST_TEXT - 1], set()).add(name)
+
+    def short(name: str) -> str:
+        if len(name) <= LONGEST_TEXT:
+            return name
+        others = alike[name[: LONGEST_TEXT - 1]]
+        equal = takewhile(lambda letters: len(set(letters)) == 1, zip(*others, strict=False))
+        rest = name if len(others) == 1 else f"…{name[sum(1 for _ in equal) :]}"
+        return rest if len(rest) <= LONGEST_TEXT else f"{rest[: LONGEST_TEXT - 1]}…"
+
+    return [short(name) for name in names]
 
 
 def save_points(

@@ -244,6 +244,16 @@ class Sampler:
         """How many samples are made at a time; another number gives other bits."""
         return min(BATCH, max(1, PIXELS // self.sample_shape[-1] ** 2)) if self.images else BATCH
 
+    @property
+    def fading(self) -> str:
+        """A note on how far conditions have faded in; "" once they have."""
+        if self.shown is None or not isinstance(self.game, ConditionalGame):
+            return ""
+        share = self.game.share(self.shown)
+        if share == 1:
+            return ""
+        return f"; conditions have faded in by {share:.1%} so far (game.condition_ramp)"
+
     def faded(self, conditions: Tensor | None) -> Tensor | None:
         """Return what the networks get in place of conditions, while these fade in."""
         if conditions is None or self.shown is None:

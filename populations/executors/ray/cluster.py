@@ -26,6 +26,7 @@ if "ray" not in sys.modules and (
 
 import ray
 from ray import exceptions
+from ray._private import ray_constants, worker
 
 from populations.executors.base import PlacementConfig, WorkerLost, out_of_memory
 
@@ -34,6 +35,10 @@ HEAD_PATIENCE = 40.0  # seconds until a silent head counts as lost
 SECOND_LOOK = 5.0  # seconds that it then has to prove itself
 CLOSE_TIMEOUT = 20.0  # seconds that leaving a cluster may take
 NODE = "ray.io/node-id"  # a label that Ray gives every node
+VITAL = {
+    ray_constants.PROCESS_TYPE_GCS_SERVER: "its head, gcs_server",
+    ray_constants.PROCESS_TYPE_RAYLET: "the raylet",
+}
 HELD = "held"  # a group of calls with a thread of its own, which answers while a step runs
 LOST = (
     exceptions.RayActorError,
@@ -227,6 +232,13 @@ def free_resources() -> str:
     return f"free in the cluster: {listed}"
 
 
+def dead_here() -> list[str]:
+    """Return the names of the processes without which Ray, started by this one, is lost."""
+    node = worker._global_node
+    dead = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+    return [name for kind, name in VITAL.items() if kind in dead]
+
+
 class Head:
     """Watches the cluster's head from a thread of its own, since a lost head answers no call."""
 
@@ -249,9 +261,11 @@ class Head:
             WorkerLost: it has not for too long, or Ray has died on this machine.
         """
         if self.lost_here:
+            which = " and ".join(dead_here()) or "the raylet"
             raise WorkerLost(
-                "Ray's process on this machine, the raylet, has died: it was killed, perhaps for "
-                "want of memory, or it crashed. Where you started Ray yourself, start it again"
+                f"Ray's process on this machine, {which}, has died: it was killed, perhaps for "
+                "want of memory, or it crashed. Where you started Ray yourself, start it again; to "
+                "go on without Ray, give --executor local"
             )
         now = time.monotonic()
         silent = now - self._answered
@@ -290,7 +304,7 @@ class Head:
     @property
     def lost_here(self) -> bool:
         """Whether Ray has died on this machine: then it ends the program if it is called."""
-        return self._here in self._gone
+        return self._here in self._gone or bool(dead_here())
 
     def look(self) -> None:
         """Check again, after a fresh look.

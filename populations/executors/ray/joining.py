@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -87,16 +88,32 @@ def _start_here(config: PlacementConfig, common: dict[str, Any], say: Say) -> No
     _keep_to_loopback(True)
     wanted = 0.0 if config.workers == "auto" else config.workers * cpus_of(config)
     cpus = max(os.cpu_count() or 1, -int(-wanted // 1))
-    before = os.environ[RECONNECT]
-    os.environ[RECONNECT] = ORPHAN  # this process read it when Ray was imported
     try:
-        with _told(say, "waiting for Ray to start on this machine"):
+        with _short_lived(), _told(say, "waiting for Ray to start on this machine"):
             ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
     except Exception as error:  # of Ray, of its processes, of files
         leave()
         raise ConnectionError(_why_not_here(error)) from None
+
+
+@contextmanager
+def _short_lived() -> Iterator[None]:
+    """Let Ray's processes that start within end soon after their head.
+
+    This process keeps its own patience, else Ray would end it without a word of ours. Ray reads the
+    variable once more when it connects, after it has started the others.
+    """
+    patience, connect = os.environ[RECONNECT], worker.connect
+
+    def patiently(*arguments: Any, **named: Any) -> Any:
+        os.environ[RECONNECT] = patience
+        return connect(*arguments, **named)
+
+    os.environ[RECONNECT], worker.connect = ORPHAN, patiently
+    try:
+        yield
     finally:
-        os.environ[RECONNECT] = before
+        os.environ[RECONNECT], worker.connect = patience, connect
 
 
 def _why_not_here(error: Exception) -> str:
@@ -111,10 +128,23 @@ def _why_not_here(error: Exception) -> str:
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     room = shutil.disk_usage(there).free / 2**20
     return (
-        f"Ray cannot start here: {reason}. It needs memory, and room in its folder for temporary "
-        f"files, {folder} ({room:,.1f} MiB are free; TMPDIR names another folder), with its logs "
-        f"in ray/session_latest/logs. Put that right, {otherwise}"
+        f"Ray cannot start here: {reason.rstrip('.')}. It needs memory{_limit()}, a machine that "
+        f"is not too busy ({os.getloadavg()[0]:.0f} processes want its {os.cpu_count()} cores), "
+        f"and room in its folder for temporary files, {folder} ({room:,.1f} MiB are free; TMPDIR "
+        "names another folder), with its logs in ray/session_latest/logs. Put that right, "
+        f"{otherwise}"
     )
+
+
+def _limit() -> str:
+    """Return a note on the limit that the shell sets to the memory of a process, if it does.
+
+    Ray's processes reserve many times the addresses that they use.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f" (ulimit -v allows {limit / 2**30:.1f} GiB of addresses: lift it)"
 
 
 @contextmanager

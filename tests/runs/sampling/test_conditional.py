@@ -16,7 +16,7 @@ from runs.sampling.conditions import asked_for
 from runs.sampling.generators import CARD, load_sampler, save_generator
 from runs.sampling.latent import interpolation, mixing_grid, noise_variation
 from runs.sampling.opening import chosen_snapshot, open_sampler, sample
-from runs.sampling.pictures import image_grid
+from runs.sampling.pictures import LONGEST_TEXT, image_grid, shortened
 from runs.sampling.sampler import BATCH
 from runs.sampling.styled import StyledGenerator
 from runs.sampling.writing import usual_count
@@ -164,6 +164,14 @@ def test_while_conditions_fade_in_samples_are_told_what_the_networks_learned_fro
     assert not np.array_equal(replace(sampler, shown=None)(6, 0, asked), expected)
 
 
+def test_sample_says_how_far_conditions_have_faded_in(told, invoke, tmp_path):
+    done = invoke("sample", told["tags"], "--tags", "hat", "--out", tmp_path / "a.png")
+    share = sampler_of(told["tags"]).shown / 1000
+    assert f"conditions have faded in by {share:.1%} so far" in done.output
+    done = invoke("sample", told["dcgan"], "--class", "3", "--out", tmp_path / "a.png")
+    assert done.exit_code == 0 and "faded" not in done.output
+
+
 def test_inspect_says_that_fakes_are_asked_for_conditions(told, invoke):
     assert "fakes are generated for labels" in invoke("inspect", told["dcgan"]).output
     assert "fakes are generated for tags" in invoke("inspect", told["tags"]).output
@@ -269,3 +277,12 @@ def test_a_misspelt_class_is_answered_with_the_nearest_before_anything_is_made(t
     assert "no tag 'hut'; did you mean 'hat'?" in message
     message = refusal("sample", told["dcgan"], "--class", "10", "--out", "a.png")
     assert "no class '10'" in message
+
+
+def test_long_names_of_a_grids_rows_differ_as_the_names_do():
+    same = "hair=long,eyes=blue,mouth=open,beard=none"
+    names = [f"{same},hat", f"{same},glasses and a scarf of some colour or other", "short", same]
+    texts = shortened(names)
+    assert texts[0] == "…,hat" and texts[1].startswith("…,glasses") and texts[2:] == ["short", "…"]
+    assert len(set(texts)) == len(names) and max(map(len, texts)) <= LONGEST_TEXT
+    assert shortened([same, "short"])[0] == f"{same[: LONGEST_TEXT - 1]}…"
