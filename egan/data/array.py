@@ -169,6 +169,8 @@ def _to_tags(stored: np.ndarray, count: int, path: Path) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # what is infinite then is refused
         tags: np.ndarray = stored.astype(np.float32)
+    if not (finite := np.isfinite(tags).all(1)).all():
+        raise DataError(f"{path}, tags: image {np.argmin(finite)} has one that is no finite number")
     return tags
 
 

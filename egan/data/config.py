@@ -13,9 +13,18 @@ Resolution = Annotated[int, Field(ge=4, le=2048, description="side of the square
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    tagged: ClassVar[bool] = False  # whether the samples may have tags
+
     condition: Literal["labels", "tags"] | None = Field(
         default=None, description="the condition of fakes: labels or tags of the data; null: none"
     )
+
+    @field_validator("condition")
+    @classmethod
+    def _condition_is_there(cls, condition: str | None) -> str | None:
+        if condition == "tags" and not cls.tagged:
+            raise ValueError("these data have labels and no tags: set data.condition=labels")
+        return condition
 
 
 class _FiniteConfig(_Config):
@@ -85,6 +94,8 @@ class StackedDigitsConfig(_FiniteConfig):
 class AvatarsConfig(_FiniteConfig):
     """Colour avatars, drawn once by optional packages (see `egan.data.avatars`)."""
 
+    tagged: ClassVar[bool] = True
+
     source: Literal["avatars"] = "avatars"
     style: AvatarStyle = "critters"
     count: int = Field(default=20_000, ge=1, le=1_000_000)
@@ -127,6 +138,8 @@ class ImagesConfig(_FileConfig):
     """A folder tree or .zip of image files, centre-cropped and resized."""
 
     wanted: ClassVar[str] = "a folder or .zip of PNG, JPEG, WebP, BMP or TIFF images"
+    tagged: ClassVar[bool] = True
+
     source: Literal["images"] = "images"
     resolution: Resolution = 64
     channels: Literal[1, 3] | None = Field(
@@ -156,6 +169,8 @@ class ArrayConfig(_FileConfig):
     """uint8 images in a .npy or .npz file, N x H x W, N x C x H x W or N x H x W x C."""
 
     wanted: ClassVar[str] = "a .npy or .npz file of uint8 images"
+    tagged: ClassVar[bool] = True
+
     source: Literal["array"] = "array"
     key: str | None = Field(
         default=None, description="name of the images' array in an .npz with several arrays"
@@ -167,6 +182,8 @@ class PackedConfig(_FileConfig):
     """A folder that `prepare` wrote; opened in milliseconds and read through a memory map."""
 
     wanted: ClassVar[str] = "a folder that the prepare command wrote"
+    tagged: ClassVar[bool] = True
+
     source: Literal["packed"] = "packed"
 
 

@@ -175,7 +175,7 @@ def test_why_there_are_no_labels_is_said(tmp_path):
         ({"labels": LABELS[:-1]}, "labels must be one for each of the 40 images"),
         ({"tags": TAGS[:-1]}, "a row for each of the 40 images"),
         ({"tags": TAGS[:, 0]}, "a row for each of the 40 images"),
-        ({"tags": TAGS * np.float32(np.nan)}, "no finite number"),
+        ({"tags": TAGS * np.float32(np.nan)}, r"(?<=/a\.npz), tags: image 0 has one"),
         ({"tags": TAGS.astype(np.float64) * 1e300}, "no finite number"),
         ({"tags": TAGS.astype(str)}, "must be numbers"),
         ({"tags": TAGS, "tag_names": np.array(["a"])}, "1 names for the 5 columns"),
@@ -186,6 +186,11 @@ def test_why_there_are_no_labels_is_said(tmp_path):
 def test_arrays_that_do_not_fit_the_images_are_refused(tmp_path, arrays, message):
     with pytest.raises(DataError, match=rf"a\.npz.*{message}"):
         open_source(ArrayConfig(path=array(tmp_path, **arrays)))
+
+
+def test_tags_of_a_source_that_has_none_are_refused_by_the_config():
+    with pytest.raises(ValueError, match=r"these data have labels and no tags: .*=labels"):
+        DigitsConfig(condition="tags")
 
 
 def test_the_digits_and_named_classes_keep_their_names(tmp_path):
