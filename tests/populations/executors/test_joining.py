@@ -73,7 +73,7 @@ def test_a_token_that_is_refused_is_named(listening, monkeypatch, capfd):
 
     monkeypatch.setattr(joining._raylet, "GcsClient", client)
     message = refused(listening(GRPC))
-    assert "wants a token" in message and "auth_token" in message
+    assert "requires a token" in message and "auth_token" in message
     assert capfd.readouterr().err == ""
 
 
