@@ -125,6 +125,7 @@ def _why_not_here(error: Exception) -> str:
             f"Ray cannot start here: the name of its folder for temporary files, {folder}, is too "
             f"long for a socket. Set TMPDIR to a shorter one, such as /tmp, {otherwise}"
         )
+    reason = reason.rstrip(".")
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     room = shutil.disk_usage(there).free / 2**20
     return (
