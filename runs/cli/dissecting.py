@@ -159,7 +159,7 @@ def _edit(subject: Any, asked: Any, progress: Any) -> None:
     if done.shares is not None:
         before, after = done.shares
         click.echo(printable(
-            f"{asked.label}: {before:.2%} of the pixels before, {after:.2%} after"
+            f"{done.label}: {before:.2%} of the pixels before, {after:.2%} after"
         ))  # fmt: skip
     units = ", ".join(map(str, done.edit.units[:20])) + (", ..." * (len(done.edit.units) > 20))
     click.echo(

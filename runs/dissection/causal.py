@@ -21,6 +21,7 @@ from runs.dissection.subject import Subject, second_half
 from runs.sampling.sampler import BATCH
 
 IMAGES = 32  # of a step
+MOST_OF = 0.75
 RANDOM = 3  # choices of random units that the effect is compared with
 
 
@@ -31,13 +32,20 @@ class Causes:
     Attributes:
         order: the units, the most causal first.
         shares: of all units, (U,).
-        curve: how many of the first units are changed, the average causal effect, and that of as
-            many random ones.
+        curve: how many of the first units are changed, from none on, the average causal effect,
+            and that of as many random ones.
     """
 
     order: tuple[int, ...]
     shares: tuple[float, ...]
     curve: tuple[tuple[int, float, float], ...]
+
+    @property
+    def enough(self) -> int:
+        """The smallest number of units that has `MOST_OF` the largest effect."""
+        none, best = self.curve[0][1], max(effect for _, effect, _ in self.curve)
+        wanted = none + MOST_OF * (best - none)
+        return next(count for count, effect, _ in self.curve if effect >= wanted)
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def causes_of(
 
 
 def _curve(effect: Effect, order: Tensor, steps: int) -> tuple[tuple[int, float, float], ...]:
-    """Return the effect of the first 1, 2, 4, ... units on other images, and of random ones."""
+    """Return the effect of the first 0, 1, 2, 4, ... units on other images, and of random ones."""
     units = len(order)
     first = second_half(steps * IMAGES)
     stream = np.random.default_rng((effect.subject.seed, units))
@@ -147,7 +155,7 @@ def _curve(effect: Effect, order: Tensor, steps: int) -> tuple[tuple[int, float,
             values = [float(effect(shares, first + n * IMAGES)) for n in range(2)]
         return sum(values) / len(values)
 
-    counts = [2**n for n in range(units.bit_length()) if 2**n <= units]
+    counts = [0, *(2**n for n in range(units.bit_length()) if 2**n <= units)]
     return tuple(
         (count, of(order[:count]), float(np.mean([of(own[:count]) for own in others])))
         for count in counts

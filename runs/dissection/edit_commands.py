@@ -72,12 +72,14 @@ class Edited:
         edit: the change.
         picture: its file.
         most: the largest change of a pixel, in units of 1/255.
-        shares: of the pixels that show the class, before and after; None: no class was named.
+        label: the class that is looked for; None: no class was named.
+        shares: of the pixels that show it, before and after.
     """
 
     edit: Edit
     picture: Path
     most: float
+    label: str | None
     shares: tuple[float, float] | None
 
 
@@ -89,22 +91,30 @@ def edit_images(subject: Subject, asked: Request, progress: Progress | None = No
     """
     check_edit_picture(asked.count, subject.sampler.shape)
     _check_where(asked.where, subject.sampler.shape)
-    edit, found = _edit_of(subject, asked)
+    chosen = None if asked.file is None else read_units(asked.file)
+    label = asked.label or (None if chosen is None else chosen.label)
+    found: Found | None = None
+    statistics: dict[str, Statistics] = {}
+    if label is not None or asked.insert:
+        found, statistics = read_results(_folder(subject, asked), subject.path)
+        check_same(found, subject)
+    edit = _edit_of(subject, asked, chosen, found, statistics)
     segmenter = None
-    if asked.label is not None:
+    if label is not None:
         assert found is not None
+        check_class(found, label)
         segmenter = _segmenter(subject, found, asked.data_at, progress)
     before, after = before_and_after(subject, edit, asked.count)
     picture = asked.out or _folder(subject, asked) / PICTURE
     most = write_edit(picture, before, after)
     shares = None
     if segmenter is not None:
-        place = segmenter.classes.index(str(asked.label))
+        place = segmenter.classes.index(str(label))
         first, second = (
             float(segmenter.masks(images)[:, place].double().mean()) for images in (before, after)
         )
         shares = first, second
-    return Edited(edit, picture, most, shares)
+    return Edited(edit, picture, most, label, shares)
 
 
 def optimise_units(
@@ -137,9 +147,11 @@ def optimise_units(
         torch.tensor(statistics[layer].high),
     )
     causes = causes_of(effect, statistics[layer], steps, progress)
-    best = max(causes.curve, key=lambda point: point[1])[0]  # how many have the largest effect
+    enough = max(1, causes.enough)
     file = asked.out or folder / f"units-{_plain(label)}.json"
-    units = UnitsFile(layer=layer, units=list(causes.order[:best]), shares=[1.0] * best)
+    units = UnitsFile(
+        layer=layer, units=list(causes.order[:enough]), shares=[1.0] * enough, label=label
+    )
     write_json(file, units.model_dump())
     picture = file.with_suffix(".png")
     draw_curve(causes, label, layer, picture)
@@ -155,26 +167,26 @@ def draw_curve(causes: Causes, label: str, layer: str, path: Path) -> None:
     counts, effects, others = zip(*causes.curve, strict=True)
     axes.plot(counts, effects, marker="o", label="the most causal units")
     axes.plot(counts, others, marker="o", label="random units")
-    axes.set_xscale("log", base=2)
+    axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set(xlabel=f"units of {layer}", ylabel=f"average causal effect on {label}")
     axes.legend(fontsize=8)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _edit_of(subject: Subject, asked: Request) -> tuple[Edit, Found | None]:
-    """Return the change that is asked for, and the dissection where it is needed."""
-    found: Found | None = None
-    statistics: dict[str, Statistics] = {}
-    if asked.label is not None or asked.insert:
-        found, statistics = read_results(_folder(subject, asked), subject.path)
-        check_same(found, subject)
+def _edit_of(
+    subject: Subject,
+    asked: Request,
+    chosen: UnitsFile | None,
+    found: Found | None,
+    statistics: dict[str, Statistics],
+) -> Edit:
+    """Return the change that is asked for, with the units of a file or by the dissection."""
     if asked.label is not None:
         assert found is not None
         layer, units = units_of_class(found, asked.label, asked.layer)
         shares = (1.0,) * len(units)
-    elif asked.file is not None:
-        chosen = read_units(asked.file)
+    elif chosen is not None:
         layer, units, shares = chosen.layer, tuple(chosen.units), tuple(chosen.shares)
         if asked.layer not in (None, layer):
             raise ConfigError(f"--layer: the units in {asked.file} are of {layer}")
@@ -190,7 +202,7 @@ def _edit_of(subject: Subject, asked: Request) -> tuple[Edit, Found | None]:
         place = -1 if asked.label is None else found.classes.index(asked.label)
         constants = inserted(statistics[layer], units, place)
         edit = replace(edit, scale=0.0, constants=constants)
-    return edit, found
+    return edit
 
 
 def _segmenter(

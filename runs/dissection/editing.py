@@ -29,11 +29,13 @@ class UnitsFile(BaseModel, frozen=True, extra="forbid"):
         layer: their layer.
         units: their numbers.
         shares: how far each is changed, in [0, 1].
+        label: the class that they cause; null: not known.
     """
 
     layer: str
     units: list[int]
     shares: list[float]
+    label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from runs.common.errors import ConfigError
 from runs.dissection import commands, edit_commands
-from runs.dissection.causal import Effect
+from runs.dissection.causal import Causes, Effect
 from runs.dissection.edit_commands import Request, edit_images, optimise_units
 from runs.dissection.editing import Edit, before_and_after, read_units
 from tests.runs.dissection.conftest import OBJECTS, UNIT_OF, UNITS
@@ -95,13 +95,21 @@ def test_the_units_of_the_class_are_found_to_cause_it(subject, dissected, tmp_pa
     asked = Request(dissection=dissected, out=tmp_path / "units.json")
     causes, file, picture = optimise_units(subject, "blue", None, 12, asked)
     assert causes.order[0] == UNIT_OF["blue"]
-    count, effect, other = causes.curve[0]
-    assert count == 1 and effect > 0.8 and other < effect - 0.3
+    (none, _, _), (count, effect, other) = causes.curve[:2]
+    assert (none, count, causes.enough) == (0, 1, 1) and effect > 0.8 and other < effect - 0.3
     assert read_units(file).units == [UNIT_OF["blue"]] and picture.is_file()
     again, _, _ = optimise_units(subject, "blue", None, 12, asked)
     assert again == causes
-    edited = edit_images(subject, Request(file=file, out=tmp_path / "a.png"))
+    changes = Request(file=file, dissection=dissected, out=tmp_path / "a.png")
+    edited = edit_images(subject, changes)
     assert edited.edit.units == (UNIT_OF["blue"],)
+    assert edited.label == "blue" and edited.shares == (pytest.approx(25 / 256), 0)
+
+
+def test_enough_units_have_three_quarters_of_the_largest_effect():
+    curve = ((0, -0.8, -0.8), (1, -0.7, -0.8), (2, -0.15, -0.7), (4, 0.0, -0.6), (8, -0.1, -0.5))
+    assert Causes((), (), curve).enough == 2
+    assert Causes((), (), ((0, 0.1, 0.1), (1, 0.0, 0.0))).enough == 0
 
 
 def test_insertion_is_read_at_its_own_place(subject, segmenter):
