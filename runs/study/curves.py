@@ -6,9 +6,9 @@ import numpy as np
 
 from runs.store.budgets import AXES
 from runs.study.comparison import Comparison
+from runs.study.plot_style import colours_of
 from runs.study.records import Record
-
-Curve = list[tuple[int, float]]  # (spent, value), by what was spent
+from runs.tracking.study_logger import StrategyCurves
 
 
 def scorings(
@@ -27,8 +27,8 @@ def scorings(
     return np.nanmedian(x[:, kept], axis=0) if kept.any() else np.empty(0), y[:, kept]
 
 
-def median_curves(comparison: Comparison, axis: str) -> dict[str, Curve]:
-    """Return every strategy's median curves under the names that MLflow groups them by.
+def strategy_curves(comparison: Comparison, axis: str) -> list[StrategyCurves]:
+    """Return every strategy's median curves and final medians, for MLflow.
 
     The deciding metric is given against every axis, the others against the budget's.
 
@@ -36,12 +36,22 @@ def median_curves(comparison: Comparison, axis: str) -> dict[str, Curve]:
         comparison: what was compared.
         axis: the budget's, one of `runs.store.budgets.AXES`.
     """
-    return {
-        f"{metric} by {price}/{strategy}": curve
+    return [_of_strategy(comparison, name, axis) for name in comparison.strategies]
+
+
+def _of_strategy(comparison: Comparison, strategy: str, axis: str) -> StrategyCurves:
+    records = comparison.records
+    curves = {
+        f"{metric} by {price}": curve
         for metric, price in _panels(comparison, axis)
-        for strategy in comparison.strategies
-        if (curve := _median(*scorings(comparison.records, strategy, metric, price)))
+        if (curve := _median(*scorings(records, strategy, metric, price)))
     }
+    medians = {m.metric: m.summaries[strategy].median for m in comparison.metrics}
+    seeds = sum(r.strategy == strategy and bool(r.points) for r in records)
+    count = f"{seeds} seed{'s' if seeds != 1 else ''}"
+    finals = {name: value for name, value in medians.items() if value is not None}
+    colour = colours_of(comparison.strategies)[strategy]
+    return StrategyCurves(strategy, colour, count, curves, finals)
 
 
 def _panels(comparison: Comparison, axis: str) -> Iterator[tuple[str, str]]:
@@ -50,7 +60,7 @@ def _panels(comparison: Comparison, axis: str) -> Iterator[tuple[str, str]]:
     yield from ((metric, axis) for metric in others)
 
 
-def _median(x: np.ndarray, y: np.ndarray) -> Curve:
+def _median(x: np.ndarray, y: np.ndarray) -> list[tuple[int, float]]:
     """Return the medians (K,) of values (runs, K) by whole units of what was spent (K,)."""
     if not x.size:
         return []

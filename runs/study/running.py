@@ -10,7 +10,7 @@ from runs.batch.child import DONE, STOPPED
 from runs.batch.placement import Placement, place_runs
 from runs.batch.queue import Task, run_all
 from runs.common.errors import ConfigError
-from runs.study.curves import median_curves
+from runs.study.curves import strategy_curves
 from runs.study.folder import StudyFolder, tasks_of
 from runs.study.loading import load_study
 from runs.study.progress import StudyProgress, share_of
@@ -81,8 +81,8 @@ def run_study(
         if report is None:
             record.close("FAILED")
         else:
-            curves = median_curves(report.comparison, study.budget.axis)
-            record.close("FINISHED", report.artifacts, curves)
+            record.compare(strategy_curves(report.comparison, study.budget.axis))
+            record.close("FINISHED", report.artifacts)
     failed = tuple(
         f"{strategy} seed {seed}"
         for strategy, seed in study.trials

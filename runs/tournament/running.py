@@ -292,7 +292,7 @@ def _log(record: TournamentRecord, folder: TournamentFolder) -> None:
     """Log the islands, as far as they are on record."""
     if not isinstance(record, NoTournamentRecord):
         history = read_history(folder)
-        record.update(island_rows(history), len(history.lines))
+        record.update(island_rows(history), parent_curves(history), len(history.lines))
 
 
 def _close(record: TournamentRecord, folder: TournamentFolder, status: str) -> None:
@@ -302,7 +302,7 @@ def _close(record: TournamentRecord, folder: TournamentFolder, status: str) -> N
     _log(record, folder)
     files = (folder.config, folder.decisions, folder.result, folder.winner, folder.samples)
     kept = [(file, None) for file in files if file.is_file()] if status == "FINISHED" else []
-    record.close(status, kept, parent_curves(read_history(folder)))
+    record.close(status, kept)
 
 
 def _result(folder: TournamentFolder) -> TournamentResult:

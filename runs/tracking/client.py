@@ -23,7 +23,12 @@ QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what is worth telling, we tell
 }
 VARIABLE = "MLFLOW_TRACKING_URI"
-KIND = "mlflow.experimentKind", "custom_model_development"  # opens MLflow's page of runs
+OF_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",  # opens MLflow's page of runs
+    # MLflow's charts make a section for this metric, or else for the first by name, even where no
+    # run is shown that has it. Names without a slash belong to a section that is always there.
+    "mlflow.experiment.primaryMetric.name": "fitness",
+}
 Say = Callable[[str], None]
 
 
@@ -57,12 +62,13 @@ def experiment_of(client: "MlflowClient", name: str, say: Say) -> str:
     """Return the id of the experiment of a name; it is made, or restored, where that is needed."""
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, tags=dict([KIND])))
+        return str(client.create_experiment(name, tags=OF_EXPERIMENT))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
         say(f"MLflow: the experiment {name!r} had been deleted; it is restored")
-    if KIND[0] not in found.tags:
-        client.set_experiment_tag(found.experiment_id, *KIND)
+    for key, value in OF_EXPERIMENT.items():
+        if key not in found.tags:
+            client.set_experiment_tag(found.experiment_id, key, value)
     return str(found.experiment_id)
 
 

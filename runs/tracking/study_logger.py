@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,10 +20,30 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PARENT = "mlflow.parentRunId"  # what MLflow's pages nest runs by
+COLOUR = "mlflow.runColor"  # a run's in MLflow's charts
+COMPARES = "evolution.compares"  # the tag of a strategy's own run: the study's run
 TAG_LENGTH = 5000  # MLflow's limit
 Files = Iterable[tuple[Path, str | None]]
 Curves = Mapping[str, Iterable[tuple[int, float]]]
-NO_CURVES: Curves = {}
+
+
+@dataclass(frozen=True)
+class StrategyCurves:
+    """What a study found out about one strategy.
+
+    Attributes:
+        name: the strategy's.
+        colour: in all pictures, such as "#0072B2".
+        seeds: how many, such as "5 seeds".
+        curves: medians over the seeds as (spent, value), by "METRIC by AXIS".
+        finals: by metric, the median of the last scoring.
+    """
+
+    name: str
+    colour: str
+    seeds: str
+    curves: Mapping[str, list[tuple[int, float]]]
+    finals: Mapping[str, float]
 
 
 class StudyRecord(Protocol):
@@ -38,11 +59,11 @@ class StudyRecord(Protocol):
     def end(self, run: Path, status: str, tags: dict[str, str]) -> None:
         """Say how a run ended, with MLflow's `status`."""
 
-    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
-        """Log files, each with the folder to put it in, and curves to the parent run, and end it.
+    def compare(self, strategies: Sequence[StrategyCurves]) -> None:
+        """Show each strategy's curves where MLflow's charts open: see `MlflowStudyRecord`."""
 
-        Curves are (step, value) by name; the parent's are what MLflow's charts show first.
-        """
+    def close(self, status: str, files: Files = ()) -> None:
+        """Log files, each with the folder to put it in, to the parent run, and end it."""
 
 
 class NoStudyRecord:
@@ -56,7 +77,10 @@ class NoStudyRecord:
     def end(self, run: Path, status: str, tags: dict[str, str]) -> None:
         """Do nothing."""
 
-    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
+    def compare(self, strategies: Sequence[StrategyCurves]) -> None:
+        """Do nothing."""
+
+    def close(self, status: str, files: Files = ()) -> None:
         """Do nothing."""
 
 
@@ -83,6 +107,7 @@ class MlflowStudyRecord:
     ) -> None:
         """Prepare the record; see `open_study_record`."""
         self._path = path
+        self._name = name
         self._config = config
         self._tags = tags | {"study": name, "mlflow.runName": name, "mlflow.source.name": "study"}
         self._say = say
@@ -138,11 +163,52 @@ class MlflowStudyRecord:
 
         self._attempt(put, now=True)
 
-    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
+    def compare(self, strategies: Sequence[StrategyCurves]) -> None:
+        """Log each strategy's curves, where MLflow's charts show them before any click.
+
+        The parent run gets all of them. A chart of MLflow draws one line for a run, and shows only
+        runs that are not nested. So each strategy also gets a run beside the parent: the chart of a
+        metric has a line for each strategy then, and that of its last values a bar for each.
+        """
+        self._attempt(partial(self._compare, strategies), now=True)
+
+    def _compare(self, strategies: Sequence[StrategyCurves], client: "MlflowClient") -> None:
+        parent = client.get_run(self._state.run_id).info
+        query = f"tags.`{COMPARES}` = '{parent.run_id}'"
+        known = {
+            (run.data.tags["strategy"], run.data.tags["seeds"]): str(run.info.run_id)
+            for run in client.search_runs([parent.experiment_id], query)
+        }
+        for strategy in reversed(strategies):  # MLflow lists the newest run first
+            panels = strategy.curves.items()
+            of_all = {f"{panel}/{strategy.name} {strategy.seeds}": curve for panel, curve in panels}
+            log_curves(client, parent.run_id, of_all)
+            own = {f"{panel}/all strategies": curve for panel, curve in panels}
+            own |= {metric: [(0, last)] for metric, last in strategy.finals.items()}
+            run_id = known.pop((strategy.name, strategy.seeds), None)
+            run_id = run_id or self._begin_strategy(client, parent.experiment_id, strategy)
+            log_curves(client, run_id, own)
+            client.set_terminated(run_id, "FINISHED")
+        for run_id in known.values():  # of fewer seeds, from before the study was extended
+            client.delete_run(run_id)
+
+    def _begin_strategy(
+        self, client: "MlflowClient", experiment: str, strategy: StrategyCurves
+    ) -> str:
+        """Begin the run beside the parent that shows a strategy."""
+        tags = {
+            COMPARES: str(self._state.run_id),
+            COLOUR: strategy.colour,
+            "strategy": strategy.name,
+            "seeds": strategy.seeds,
+            "mlflow.runName": f"{strategy.name} of {self._name}, {strategy.seeds}",
+        }
+        return str(client.create_run(experiment, tags=self._tags | tags).info.run_id)
+
+    def close(self, status: str, files: Files = ()) -> None:
         """Log files, each with the folder to put it in, to the parent run, and end it."""
 
         def put(client: "MlflowClient") -> None:
-            log_curves(client, str(self._state.run_id), curves)
             try:
                 with artifacts():
                     for path, place in files:

@@ -16,7 +16,7 @@ from runs.config.schema import TrackingConfig
 from runs.tracking.client import Say
 from runs.tracking.run_logger import ROWS
 from runs.tracking.state import FILE
-from runs.tracking.study_logger import NO_CURVES, PARENT, Curves, Files, MlflowStudyRecord
+from runs.tracking.study_logger import PARENT, Curves, Files, MlflowStudyRecord, log_curves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,11 +48,11 @@ class TournamentRecord(Protocol):
     def where(self) -> str | None:
         """Where the parent run is to be found, if there is one."""
 
-    def update(self, islands: Sequence[IslandRows], rounds: int) -> None:
-        """Log what is new of the islands after so many rounds."""
+    def update(self, islands: Sequence[IslandRows], curves: Curves, rounds: int) -> None:
+        """Log what is new of the islands, and the parent's curves, after so many rounds."""
 
-    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
-        """Log files and curves to the parent run, and end it and its islands' runs."""
+    def close(self, status: str, files: Files = ()) -> None:
+        """Log files to the parent run, and end it and its islands' runs."""
 
 
 class NoTournamentRecord:
@@ -60,10 +60,10 @@ class NoTournamentRecord:
 
     where = None
 
-    def update(self, islands: Sequence[IslandRows], rounds: int) -> None:
+    def update(self, islands: Sequence[IslandRows], curves: Curves, rounds: int) -> None:
         """Do nothing."""
 
-    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
+    def close(self, status: str, files: Files = ()) -> None:
         """Do nothing."""
 
 
@@ -88,17 +88,21 @@ class MlflowTournamentRecord(MlflowStudyRecord):
         super().__init__(path, name, config, tags, say)
         self._tags = tags | {"mlflow.runName": name, "mlflow.source.name": "tournament"}
         self._islands: Sequence[IslandRows] = ()
+        self._curves: Curves = {}
         self._rounds = 0
 
-    def update(self, islands: Sequence[IslandRows], rounds: int) -> None:
-        """Log what is new of the islands after so many rounds."""
-        self._islands, self._rounds = islands, rounds
+    def update(self, islands: Sequence[IslandRows], curves: Curves, rounds: int) -> None:
+        """Log what is new of the islands, and the parent's curves, after so many rounds.
+
+        The parent's are what MLflow's charts show before any click.
+        """
+        self._islands, self._curves, self._rounds = islands, curves, rounds
         self._attempt(self._log_islands)
 
-    def close(self, status: str, files: Files = (), curves: Curves = NO_CURVES) -> None:
-        """Log files and curves to the parent run, and end it and its islands' runs."""
+    def close(self, status: str, files: Files = ()) -> None:
+        """Log files to the parent run, and end it and its islands' runs."""
         self._attempt(partial(self._end_islands, status), now=True)
-        super().close(status, files, curves)
+        super().close(status, files)
 
     def _end_islands(self, status: str, client: "MlflowClient") -> None:
         self._log_islands(client)
@@ -123,6 +127,7 @@ class MlflowTournamentRecord(MlflowStudyRecord):
             tags = [RunTag(key, value) for key, value in island.tags.items()]
             for start in range(0, max(1, len(rows)), ROWS):
                 client.log_batch(run_id, metrics=rows[start : start + ROWS], tags=tags)
+        log_curves(client, str(self._state.run_id), self._curves)
         self._state.logged = self._rounds
         self._state.write(self._path / FILE)
 

@@ -6,7 +6,7 @@ import pytest
 
 from runs.config.schema import TrackingConfig
 from runs.study.comparison import compare
-from runs.study.curves import median_curves
+from runs.study.curves import strategy_curves
 from runs.tracking.study_logger import PARENT, MlflowStudyRecord
 from tests.runs.study.conftest import METRIC, make_record
 
@@ -78,7 +78,16 @@ def test_a_run_that_could_not_be_nested_is_nested_at_an_end(by, record, run, sto
     assert len(record.said) == 1 and "database is locked" in record.said[0]
 
 
-def test_the_parent_run_shows_every_strategys_median_curve_once(record, store, tmp_path):
+def rows_of(client, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    return {
+        name: sorted((row.step, row.value) for row in client.get_metric_history(run_id, name))
+        for name in client.get_run(run_id).data.metrics
+    }
+
+
+def test_each_strategys_median_curve_is_logged_once_where_no_run_is_folded_in(
+    record, store, tmp_path
+):
     from mlflow import MlflowClient
 
     runs = [
@@ -86,17 +95,47 @@ def test_the_parent_run_shows_every_strategys_median_curve_once(record, store, t
         make_record("evolution", 1, 2.0, 5.0, steps=3),
         make_record("random", 0, 7.0, 8.0),
     ]
-    curves = median_curves(compare(runs), "generator_steps")
+    strategies = strategy_curves(compare(runs), "generator_steps")
     for _ in range(2):  # as where the finished study is called again
-        record.close("FINISHED", curves=curves)
-    parent = json.loads((tmp_path / "tracking.json").read_text())["run_id"]
+        record.compare(strategies)
+        record.close("FINISHED")
     client = MlflowClient(store)
+    parent = json.loads((tmp_path / "tracking.json").read_text())["run_id"]
+    experiment = client.get_run(parent).info.experiment_id
+    own = {run.info.run_name: run for run in client.search_runs([experiment])}
+    assert set(own) == {"s", "evolution of s, 2 seeds", "random of s, 1 seed"}
+    assert not any(PARENT in run.data.tags for run in own.values())
+    assert {run.info.status for run in own.values()} == {"FINISHED"}
 
-    def shown(name: str) -> list[tuple[int, float]]:
-        rows = client.get_metric_history(parent, f"{METRIC} by {name}")
-        return sorted((row.step, row.value) for row in rows)
+    of_all = rows_of(client, parent)
+    evolution = rows_of(client, own["evolution of s, 2 seeds"].info.run_id)
+    random = rows_of(client, own["random of s, 1 seed"].info.run_id)
+    by_steps, by_generations = f"{METRIC} by generator_steps/", f"{METRIC} by generations/"
+    assert of_all[f"{by_steps}evolution 2 seeds"] == [(30, 1.5), (60, 4.0)]
+    assert of_all[f"{by_steps}random 1 seed"] == [(10, 7.0), (20, 8.0)]
+    assert of_all[f"{by_generations}evolution 2 seeds"] == [(10, 1.5), (20, 4.0)]
+    assert evolution[f"{by_steps}all strategies"] == of_all[f"{by_steps}evolution 2 seeds"]
+    assert random[f"{by_steps}all strategies"] == of_all[f"{by_steps}random 1 seed"]
+    assert evolution[METRIC] == [(0, 4.0)] and random[METRIC] == [(0, 8.0)]
 
-    assert shown("generator_steps/evolution") == [(30, 1.5), (60, 4.0)]
-    assert shown("generator_steps/random") == [(10, 7.0), (20, 8.0)]
-    assert shown("generations/evolution") == [(10, 1.5), (20, 4.0)]
-    assert client.get_run(parent).info.status == "FINISHED"
+
+def test_a_study_with_more_seeds_than_before_replaces_what_it_had_compared(record, store, tmp_path):
+    from mlflow import MlflowClient
+
+    runs = [make_record("evolution", seed, 1.0 + seed, 3.0) for seed in range(2)]
+    for count in (1, 2):
+        record.compare(strategy_curves(compare(runs[:count]), "generations"))
+    client = MlflowClient(store)
+    parent = json.loads((tmp_path / "tracking.json").read_text())["run_id"]
+    experiment = client.get_run(parent).info.experiment_id
+    (own,) = (run for run in client.search_runs([experiment]) if run.info.run_id != parent)
+    assert own.info.run_name == "evolution of s, 2 seeds"
+    curve = rows_of(client, own.info.run_id)[f"{METRIC} by generations/all strategies"]
+    assert curve == [(10, 1.5), (20, 3.0)]
+
+
+def test_the_section_that_mlflows_charts_add_is_one_that_is_always_there(record, store):
+    from mlflow import MlflowClient
+
+    tags = MlflowClient(store).get_experiment_by_name("studies").tags
+    assert "/" not in tags["mlflow.experiment.primaryMetric.name"]
