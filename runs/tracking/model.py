@@ -2,12 +2,14 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fitness.suggestion import nearest
+from runs.common.errors import ConfigError
 from runs.config.schema import RunConfig
 from runs.sampling.conditions import asked_for
 from runs.sampling.generators import load_sampler, save_generator
@@ -18,6 +20,10 @@ from runs.store.folder import RunFolder
 from runs.tracking import translator_model
 from runs.tracking.client import default_store
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+COLUMNS = ("count", "seed", "class", "tags")  # of the model's input; the first two are needed
 # Models from code: MLflow keeps this text and the packages, and unpickles nothing.
 MODEL_CODE = '''"""The evolved generator: predict({"count": [16], "seed": [0]}) gives samples.
 
@@ -31,12 +37,24 @@ mlflow.models.set_model(generator_model())
 '''
 
 
-def log_model(folder: RunFolder, config: RunConfig, uri: str, run_id: str) -> None:
-    """Log the generator of a run's best or newest snapshot to the MLflow run."""
+def has_model(client: "MlflowClient", run_id: str, snapshot: str) -> bool:
+    """Return whether an MLflow run has the generator of a snapshot, by its name."""
+    outputs = client.get_run(run_id).outputs  # None: of an older server
+    found = outputs.model_outputs if outputs else ()
+    models = [client.get_logged_model(output.model_id) for output in found]
+    return any(model.params.get("snapshot") == snapshot for model in models)
+
+
+def log_model(
+    client: "MlflowClient", folder: RunFolder, config: RunConfig, uri: str, run_id: str
+) -> None:
+    """Log the generator of a run's best or newest snapshot to the MLflow run, unless it has it."""
     import mlflow
     import pandas
 
     exported, name = chosen_snapshot(folder)
+    if has_model(client, run_id, name):
+        return
     card = folder.load_data()
     with tempfile.TemporaryDirectory() as temporary, default_store(uri):
         generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
@@ -58,6 +76,7 @@ def log_model(folder: RunFolder, config: RunConfig, uri: str, run_id: str) -> No
                 signature=signature,
                 input_example=example,
                 pip_requirements=["torch", "numpy", "pydantic", "safetensors", "pandas"],
+                params={"snapshot": name},
                 metadata={"snapshot": name},
             )
 
@@ -80,7 +99,13 @@ def generator_model() -> Any:
         def predict(
             self, context: Any, model_input: DataFrame, params: dict[str, Any] | None = None
         ) -> np.ndarray:
-            return np.concatenate([self._samples(**row) for row in model_input.to_dict("records")])
+            # MLflow hands on what it got: a table, or a mapping of lists or of single values.
+            scalars = isinstance(model_input, dict) and not any(
+                isinstance(value, list | np.ndarray) for value in model_input.values()
+            )
+            table = DataFrame([model_input] if scalars else model_input)
+            check_columns([str(name) for name in table.columns])
+            return np.concatenate([self._samples(**row) for row in table.to_dict("records")])
 
         def _samples(self, count: int, seed: int, **asked: Any) -> np.ndarray:
             told = {key: (str(text),) for key, text in asked.items() if is_given(text)}
@@ -91,28 +116,46 @@ def generator_model() -> Any:
     return GeneratorModel()
 
 
+def check_columns(names: Sequence[str]) -> None:
+    """Refuse a table without a column that is needed, or with one that means nothing.
+
+    Raises:
+        ConfigError: so is this one.
+    """
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]!r} is no column of this model's input{nearest(unknown[0], COLUMNS)} "
+            f"Columns: {', '.join(COLUMNS)}"
+        )
+    missing = [name for name in COLUMNS[:2] if name not in names]
+    if missing:
+        raise ConfigError(
+            f"the model's input has no column {missing[0]!r}; it has {', '.join(names) or 'none'}"
+        )
+
+
 def is_given(value: Any) -> bool:
     """Tell whether a cell of a table says something: pandas fills gaps with None or NaN."""
     return value is not None and value == value
 
 
 def signature_of(sampler: Sampler) -> Any:
-    """Return the model's signature: rows of (count, seed), and a condition, in; samples out."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from mlflow.types.schema import AnyType
+    """Return the model's signature: samples come out.
 
-    columns = [ColSpec("long", "count"), ColSpec("long", "seed")]
-    if sampler.conditions is not None:
-        name = "class" if sampler.classes is not None else "tags"
-        columns.append(ColSpec(AnyType(), name, required=False))
+    What goes in is left open, because MLflow drops the columns that a signature does not name, so
+    that a misspelt `class` would be no error: see `check_columns`.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
     shape = sampler.sample_shape
     if len(shape) == 3:
         channels, height, width = shape
         outputs = TensorSpec(np.dtype(np.uint8), (-1, height, width, channels))
     else:
         outputs = TensorSpec(np.dtype(np.float32), (-1, *shape))
-    return ModelSignature(Schema(columns), Schema([outputs]))
+    return ModelSignature(outputs=Schema([outputs]))
 
 
 def project_packages() -> Iterator[Path]:

@@ -233,7 +233,7 @@ class RunRecord:
             for picture in sorted(self.folder.plots.glob("*.png")):
                 client.log_artifact(run_id, str(picture), "plots")
             if self._config.tracking.model and status != "FAILED":
-                log_model(self.folder, self._config, self._uri, run_id)
+                log_model(client, self.folder, self._config, self._uri, run_id)
 
     # ---------------------------------------------------------------------------- the MLflow run
 

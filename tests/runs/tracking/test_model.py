@@ -67,9 +67,21 @@ def test_a_row_may_ask_for_a_class_by_name_or_number(served):
         predict(model, **{**columns, "class": "nine"})
 
 
-def test_the_signature_names_the_class_where_there_is_one(served):
-    sampler = served[1]
-    names = ["count", "seed"] + ([] if sampler.conditions is None else ["class"])
-    columns = signature_of(sampler).inputs
-    assert columns.input_names() == names
-    assert columns.required_input_names() == ["count", "seed"]
+def test_a_column_that_means_nothing_is_an_error_that_names_the_near_miss(served):
+    model = served[0]
+    with pytest.raises(ConfigError, match=r"'clas' is no column .* 'class'\?"):
+        predict(model, count=[1], seed=[0], clas=["3"])
+    with pytest.raises(ConfigError, match="no column 'seed'; it has count"):
+        predict(model, count=[1])
+
+
+def test_mlflow_leaves_every_column_to_the_model(served):
+    signature = signature_of(served[1])
+    assert signature.inputs is None  # else MLflow drops what a signature does not name
+    assert signature.outputs.inputs[0].shape == (-1, 2)
+
+
+def test_a_row_may_come_as_a_mapping(served):
+    model, sampler = served
+    for row in ({"count": 3, "seed": 1}, {"count": [3], "seed": np.array([1])}):
+        assert np.array_equal(model.predict(None, row), sampler(3, 1))

@@ -198,6 +198,17 @@ def test_resuming_a_finished_run_logs_nothing_again_not_even_another_model(track
     assert {path for path in tracked.rglob("*") if path.is_file()} == files
 
 
+def test_an_ended_run_whose_note_is_older_than_its_end_logs_no_second_model(tracked, run):
+    """Such a note is what a mirror has, for the run is copied before its record ends."""
+    note, store = tracked / "run" / "tracking.json", tracked / "mlflow.db"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"ended": False, "logged": 300}))
+    done = run("resume", "run", cwd=tracked)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(note.read_text())["ended"]
+    assert len(rows(store, "select * from logged_models")) == 1
+    check_every_row_is_there_once(store, tracked / "run")
+
+
 # -------------------------------------------------------------------------------------- small parts
 
 
