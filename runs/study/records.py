@@ -16,7 +16,7 @@ from runs.store.budgets import AXES, Spent
 from runs.store.class_values import ClassValues
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, Scoring, read_journal
-from runs.tracking.metrics import EVALUATION, SPENT
+from runs.tracking.metrics import BY_CLASS, EVALUATION, REALS, SPENT, classes_of_metrics
 from runs.tracking.query import StoredRun
 
 OUTCOME = "outcome.json"
@@ -280,10 +280,15 @@ def _stored_points(run: StoredRun) -> Iterator[Point]:
         for key, rows in run.metrics.items()
         if key.startswith(EVALUATION) and not key.startswith(f"{EVALUATION}parent")
     }
+    by_class = {
+        key: dict(rows) for key, rows in run.metrics.items() if key.startswith((BY_CLASS, REALS))
+    }
     for step in sorted(spent["generations"]):
         found = {name: rows[step] for name, rows in values.items() if step in rows}
         if found:
-            yield Point(step, {axis: spent[axis].get(step, np.nan) for axis in AXES}, found)
+            price: dict[str, float] = {axis: spent[axis].get(step, np.nan) for axis in AXES}
+            classes = {key: rows[step] for key, rows in by_class.items() if step in rows}
+            yield Point(step, price, found, classes_of_metrics(classes))
 
 
 def _stored_wins(

@@ -1,5 +1,6 @@
 """A journal's lines as rows of MLflow's metrics: pure, but for the sums that it keeps."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -125,12 +126,30 @@ def metrics_of_scoring(scoring: Scoring) -> dict[str, float]:
 
 
 def metrics_of_classes(values: Mapping[str, ClassValues]) -> dict[str, float]:
-    """Return the metrics of each class, and the value that reals have in the samples' place."""
+    """Return the metrics of each class, and the values that reals have in the samples' place."""
     metrics = {f"{REALS}{metric}": of.reals for metric, of in values.items()}
     for metric, of in values.items():
-        for name, (value, _) in of.classes.items():
+        for name, (value, reals) in of.classes.items():
             metrics[f"{BY_CLASS}{metric}/{plain(name)}"] = value
+            metrics[f"{REALS}{metric}/{plain(name)}"] = reals
     return metrics
+
+
+def classes_of_metrics(metrics: Mapping[str, float]) -> dict[str, ClassValues]:
+    """Return the values by class that `metrics_of_classes` named; NaN: older runs lack the reals'.
+
+    The names of classes are as `plain` leaves them.
+    """
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for key, value in metrics.items():
+        if key.startswith(BY_CLASS):
+            metric, _, name = key.removeprefix(BY_CLASS).partition("/")
+            reals = metrics.get(f"{REALS}{metric}/{name}", math.nan)
+            found.setdefault(metric, {})[name] = (value, reals)
+    return {
+        metric: ClassValues(metrics.get(f"{REALS}{metric}", math.nan), classes)
+        for metric, classes in found.items()
+    }
 
 
 def plain(name: str) -> str:

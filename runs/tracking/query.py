@@ -9,13 +9,13 @@ from runs.common.addresses import without_secrets
 from runs.common.errors import ConfigError
 from runs.tracking.client import open_store
 from runs.tracking.failures import reason_of
-from runs.tracking.metrics import EVALUATION, SPENT
+from runs.tracking.metrics import BY_CLASS, EVALUATION, REALS, SPENT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE = 1000  # runs in an answer of the store
-HISTORIES = (EVALUATION, SPENT, "share_of_wins/", "quality/", "diversity/")
+HISTORIES = (EVALUATION, BY_CLASS, REALS, SPENT, "share_of_wins/", "quality/", "diversity/")
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """Metrics by class in a comparison: tables of medians, and a picture."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from runs.store.budgets import AXES
 from runs.store.class_values import ClassValues
+from runs.store.journal import Scoring
 from runs.study.class_tables import class_tables, draw_tables
 from runs.study.comparison import compare
-from runs.study.records import Point, Record
+from runs.study.records import Point, Record, from_store
+from runs.tracking.metrics import metrics_of_scoring
+from runs.tracking.query import StoredRun
 
 NAME = "ifid-pixels-100"
 
@@ -48,6 +52,26 @@ def test_a_comparison_without_classes_has_no_tables_and_no_picture(records):
     ]
     assert class_tables(compare(plain)) == []
     assert draw_tables([], ["one"]) is None
+
+
+def stored(old: bool = False) -> StoredRun:
+    """A run as MLflow's store has it; an old one lacks the reals' values by class."""
+    values = ClassValues(0.5, {"a cat": (3.0, 0.4), "dog/2": (2.0, 0.6)})
+    scoring = Scoring(10, 0.0, {NAME: 2.5}, classes={NAME: values})
+    metrics = metrics_of_scoring(scoring) | {f"spent/{axis}": 10.0 for axis in AXES}
+    if old:
+        metrics = {key: v for key, v in metrics.items() if not key.startswith(f"reals/{NAME}/")}
+    histories = {key: [(10, value)] for key, value in metrics.items()}
+    return StoredRun("r", "FINISHED", 0, {"strategy": "one", "seed": "0"}, {}, histories)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_comparison_from_mlflows_store_has_the_classes_too(old):
+    [(record, _)], _ = from_store([stored(old)])
+    (table,) = class_tables(compare([record]))
+    assert table.medians == {"a cat": {"one": 3.0}, "dog_2": {"one": 2.0}}
+    reals = [math.nan] * 2 if old else [0.4, 0.6]
+    assert list(table.reals.values()) == pytest.approx(reals, nan_ok=True)
 
 
 def test_the_picture_has_a_dot_for_each_class_of_each_strategy_and_of_the_reals(records):
