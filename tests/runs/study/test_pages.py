@@ -2,23 +2,21 @@
 
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 
+from runs.tracking.study_logger import COMPARES
+from tests.runs.study.pages import needs_chromium, page, served
+
 ROOT = Path(__file__).parents[3]
-CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium"),
+    needs_chromium,
 ]
 
 
@@ -38,39 +36,16 @@ def store(tmp_path_factory, study_text) -> Path:
 
 @pytest.fixture(scope="module")
 def address(store):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{store}/mlflow.db"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with subprocess.Popen(
-        command, cwd=store, env=environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as server:  # fmt: skip
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(1)
-        yield f"http://127.0.0.1:{port}"
-        os.killpg(server.pid, 15)
-        server.wait()
+    with served(store) as address:
+        yield address
 
 
-def page(address: str, folder: Path) -> str:
-    """Return the text of a page after its scripts have run."""
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    flags += "--disable-background-networking --disable-component-update --disable-sync "
-    flags += "--virtual-time-budget=30000 --window-size=1600,1200"
-    command = [CHROMIUM, *flags.split(), f"--user-data-dir={folder}", "--dump-dom", address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return re.sub(r"<[^>]+>", " ", done.stdout)
+def text_of(address: str, folder: Path) -> str:
+    return re.sub(r"<[^>]+>", " ", page(address, folder))
 
 
 def test_a_study_is_one_named_run_with_its_runs_nested_under_it(address, tmp_path):
-    shown = page(f"{address}/#/experiments/1/runs", tmp_path)
+    shown = text_of(f"{address}/#/experiments/1/runs", tmp_path)
     assert "small" in shown  # the study; its runs are folded in under it
 
     from mlflow import MlflowClient
@@ -80,9 +55,10 @@ def test_a_study_is_one_named_run_with_its_runs_nested_under_it(address, tmp_pat
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert len(parents) == 1 and len(children) == 4
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
-    artifacts = {item.path for item in client.list_artifacts(parents[0].info.run_id)}
+    (study,) = (run for run in parents if COMPARES not in run.data.tags)
+    assert len(parents) == 3 and len(children) == 4  # the study, and a run for each strategy
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {study.info.run_id}
+    artifacts = {item.path for item in client.list_artifacts(study.info.run_id)}
     assert {"report.html", "results.csv", "results.json"} <= artifacts
 
 
@@ -91,8 +67,9 @@ def test_a_run_of_a_study_shows_its_charts(address, tmp_path):
 
     client = MlflowClient(address)
     experiment = client.get_experiment_by_name("pages")
-    child = client.search_runs([experiment.experiment_id], "tags.strategy = 'random'")[0]
-    shown = page(
+    of_random = "tags.strategy = 'random' and tags.seed = '0'"
+    child = client.search_runs([experiment.experiment_id], of_random)[0]
+    shown = text_of(
         f"{address}/#/experiments/{experiment.experiment_id}/runs/{child.info.run_id}/model-metrics",
         tmp_path,
     )
