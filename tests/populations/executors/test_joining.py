@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from populations.messages import tell
 
 ray = pytest.importorskip("ray")
 from populations.executors.ray import joining
+from populations.executors.ray.cluster import dead_here
 from populations.executors.ray.joining import connect
 
 pytestmark = pytest.mark.ray
@@ -124,6 +126,35 @@ def test_ray_that_cannot_start_here_is_told_with_what_to_do(error, told, monkeyp
     assert "--executor local" in message and str(tmp_path) in message
     # Ray's agents, which inherit it, must not outlive a killed driver for minutes.
     assert seen == [joining.ORPHAN] and os.environ[joining.RECONNECT] != joining.ORPHAN
+
+
+def test_this_process_keeps_its_patience_while_those_it_starts_have_less(monkeypatch):
+    seen: list[str] = []
+    patience = os.environ[joining.RECONNECT]
+
+    def connect() -> None:
+        seen.append(os.environ[joining.RECONNECT])
+
+    def init(**arguments: object) -> None:
+        seen.append(os.environ[joining.RECONNECT])  # its processes are started
+        joining.worker.connect()
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(joining.worker, "connect", connect)
+    monkeypatch.setattr(joining.worker, "print_to_stdstream", None)
+    monkeypatch.setattr(ray, "init", init)
+    joining.connect(PlacementConfig(), (), print)
+    assert seen == [joining.ORPHAN, patience] and patience != joining.ORPHAN
+    assert joining.worker.connect is connect and os.environ[joining.RECONNECT] == patience
+
+
+@pytest.mark.parametrize(
+    ("dead", "told"), [(["gcs_server"], ["its head, gcs_server"]), (["log_monitor"], [])]
+)
+def test_the_death_of_what_ray_needs_here_is_seen(dead, told, monkeypatch):
+    node = SimpleNamespace(dead_processes=lambda: [(kind, None) for kind in dead])
+    monkeypatch.setattr(joining.worker, "_global_node", node)
+    assert dead_here() == told
 
 
 NOBODY = """

@@ -225,8 +225,9 @@ def test_code_that_is_sent_survives_a_lost_node_and_a_lost_head_ends_the_run(
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_a_raylet_that_dies_here_ends_the_run_in_one_line(
-    points_yaml, start, until_lines, tmp_path
+@pytest.mark.parametrize(("name", "told"), [("raylet", "the raylet"), ("gcs_server", "its head")])
+def test_a_process_of_ray_that_dies_here_ends_the_run_in_one_line(
+    name, told, points_yaml, start, until_lines, tmp_path
 ):
     folder = tmp_path / "run"
     process = start(
@@ -235,8 +236,8 @@ def test_a_raylet_that_dies_here_ends_the_run_in_one_line(
     )
     until_lines(process, folder, 5)
     offspring = psutil.Process(process.pid).children(recursive=True)
-    next(child for child in offspring if child.name() == "raylet").kill()
+    next(child for child in offspring if child.name() == name).kill()
     stdout, stderr = process.communicate(timeout=150)
     assert process.returncode == 1, stdout + stderr
-    assert "the raylet, has died" in stderr and f"run-evolution resume {folder}" in stderr
+    assert told in stderr and "has died" in stderr and hint("resume", folder) in stderr
     assert len(stderr.splitlines()) == 1 and "state-dump" not in stdout
