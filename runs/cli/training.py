@@ -116,6 +116,8 @@ def _train_on(
     if mode == "auto" and output is not None:
         params["output"] = output
         progress = progress_for_terminal()
+        if like is not None and RunFolder(output).config.is_file():
+            progress.message(f"the run in {output} goes on by its own config; --like is not used")
         return choose_or_resume(choose, images, overrides, output, progress, **settings)
     config = choose()
     params["output"] = output = output or RunFolder.default_path(config)

@@ -32,8 +32,8 @@ def values(*arguments, **given):
     [
         (facts(side=100), CPU, {"data.resolution": 32, "backbone.width": 32}),
         (facts(side=100), GPU, {"data.resolution": 64, "backbone.width": 64}),
-        (facts(side=28), CPU, {"data.resolution": 16}),
-        (facts(side=31), GPU, {"data.resolution": 16}),
+        (facts(side=28), CPU, {"data.resolution": 32}),
+        (facts(side=27), GPU, {"data.resolution": 16}),
         (facts(side=8), CPU, {"data.resolution": 8}),
         (facts(sides={20: 1, 300: 99}), CPU, {"data.resolution": 16}),
         (facts(count=1000), CPU, {"population.batch": 64, "fitness.batch": 64}),
@@ -94,13 +94,15 @@ def test_reasons_say_what_becomes_of_the_images():
     assert "cropped to the centre square and shrunk" in reason(facts(side=20, oblong=3))
     assert "(32 would enlarge 1)" in reason(facts(sides={20: 1, 300: 99}))
     assert "hours on a CPU" in reason(facts(side=64))
+    assert "by more than a seventh" in reason(facts(side=28))
+    assert reason(facts(side=28)).endswith("images are enlarged")
     assert "data.condition=labels" in chosen(facts(classes=4), CPU)["data.condition"].reason
 
 
 def test_small_images_are_refused_unless_they_are_to_be_enlarged():
-    with pytest.raises(DataError, match=r"photos: the smallest image is 7 x 7, .* at least 8 x 8"):
-        choose(facts(side=7), CPU)
-    assert values(facts(side=7), CPU, data__resolution=8)["data.resolution"] == 8
+    with pytest.raises(DataError, match=r"photos: the smallest image is 6 x 6, .* at least 8 x 8"):
+        choose(facts(side=6), CPU)
+    assert values(facts(side=6), CPU, data__resolution=8)["data.resolution"] == 8
 
 
 def test_packed_images_keep_their_size():

@@ -55,6 +55,8 @@ def test_a_run_of_another_config_is_not_continued(photos, invoke):
     assert invoke(*command).exit_code == 0
     other = invoke(*command, "--set", "backbone.width=8")
     assert other.exit_code == 2 and "another config" in other.output
+    like = invoke(*command, "--like", "digits")
+    assert like.exit_code == 0 and "--like is not used" in like.output
 
 
 def test_without_output_the_run_lies_under_the_folders_name(photos, invoke, tmp_path):
@@ -103,7 +105,7 @@ def test_two_sets_are_answered_with_the_presets_that_translate_them(tmp_path, in
     ("make", "reason"),
     [
         (lambda folder: folder.mkdir(), "no images found"),
-        (lambda folder: save(folder / "a.png", (7, 30)), r"smallest image is 7 x 30 \(a\.png\)"),
+        (lambda folder: save(folder / "a.png", (6, 30)), r"smallest image is 6 x 30 \(a\.png\)"),
         (lambda folder: [save(folder / f"{m}.png", mode=m) for m in ("L", "RGB")], "channels"),
         (save, "is one image"),
     ],
