@@ -1,5 +1,7 @@
 """The evolved generator as MLflow's pyfunc model: code and safetensors, nothing pickled."""
 
+import math
+import numbers
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -107,11 +109,12 @@ def generator_model() -> Any:
             check_columns([str(name) for name in table.columns])
             return np.concatenate([self._samples(**row) for row in table.to_dict("records")])
 
-        def _samples(self, count: int, seed: int, **asked: Any) -> np.ndarray:
+        def _samples(self, count: Any, seed: Any, **asked: Any) -> np.ndarray:
+            count, seed = whole("count", count, 1), whole("seed", seed, 0)
             told = {key: (str(text),) for key, text in asked.items() if is_given(text)}
             found = asked_for(self._sampler.conditions, told.get("class", ()), told.get("tags", ()))
-            conditions = None if found is None else found.cycled(int(count))
-            return self._sampler(int(count), int(seed), conditions)
+            conditions = None if found is None else found.cycled(count)
+            return self._sampler(count, seed, conditions)
 
     return GeneratorModel()
 
@@ -133,6 +136,18 @@ def check_columns(names: Sequence[str]) -> None:
         raise ConfigError(
             f"the model's input has no column {missing[0]!r}; it has {', '.join(names) or 'none'}"
         )
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """Return a cell of a table as a whole number.
+
+    Raises:
+        ConfigError: it is none, or less than `least`.
+    """
+    number = float(value) if isinstance(value, numbers.Real) else math.nan
+    if number < least or not number.is_integer():
+        raise ConfigError(f"{name}: must be a whole number from {least}, not {value!r}")
+    return int(value)
 
 
 def is_given(value: Any) -> bool:

@@ -75,6 +75,14 @@ def test_a_column_that_means_nothing_is_an_error_that_names_the_near_miss(served
         predict(model, count=[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("count", 2.5), ("count", 0), ("count", "4"), ("seed", None), ("seed", -1)]
+)
+def test_a_number_that_is_not_whole_is_refused_by_the_name_of_its_column(served, name, value):
+    with pytest.raises(ConfigError, match=f"^{name}: must be a whole number from"):
+        predict(served[0], **({"count": [1], "seed": [0]} | {name: [value]}))
+
+
 def test_mlflow_leaves_every_column_to_the_model(served):
     signature = signature_of(served[1])
     assert signature.inputs is None  # else MLflow drops what a signature does not name
