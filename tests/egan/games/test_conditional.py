@@ -34,7 +34,7 @@ def engine_of(condition="labels", record=None, **sections) -> Engine:
     config = GameConfig.model_validate(
         {
             "seed": 3,
-            "data": {"source": "digits", "condition": condition},
+            "data": {"source": "array", "path": "noise.npz", "condition": condition},
             "backbone": {"name": "dcgan", "latent": 4, "width": 4},
             "population": {"batch": 8},
             "fitness": {"batch": 6},

@@ -149,8 +149,8 @@ def reseal(snapshot: Path, change) -> None:
             "float64",
         ),
         (lambda a, m: a.update({"parents.1.generator.params": np.zeros(3, "f4")}), "parents.1"),
-        (lambda a, m: m["steps"].pop("discriminator"), "steps"),
-        (lambda a, m: m["steps"].update({"discriminator": -1}), "steps"),
+        (lambda a, m: m["steps"].pop("discriminator"), "step counts"),
+        (lambda a, m: m["steps"].update({"discriminator": -1}), "step counts"),
     ],
 )
 def test_a_forged_snapshot_that_verifies_is_refused(change, named, points_run, mistake, tmp_path):

@@ -267,7 +267,7 @@ def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
     gradient, penalties = gradients.critic_gradient, []
 
     def watched(*arguments, **constants):
-        penalties.append((arguments[-1], constants))
+        penalties.append((arguments[-2], constants))
         return gradient(*arguments, **constants)
 
     monkeypatch.setattr(gradients, "critic_gradient", watched)
@@ -286,6 +286,7 @@ def test_lazy_r1_counts_updates_through_the_generations(monkeypatch):
                 {},
                 torch.zeros(4),
                 strengths,
+                None,
                 **constants,
             )[1]
             for strengths, constants in penalties
