@@ -39,6 +39,7 @@ OF_PATHS = {
 }
 """The tier of all tests in a file."""
 WHOLE = (
+    "tests/egan/test_cuda_graphs.py",
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
     "tests/runs/dissection/test_commands.py",

@@ -136,7 +136,7 @@ def test_a_living_run_on_ray_is_shown_and_a_lost_worker_is_in_the_record(
     assert {replica["state"] for replica in replicas} == {"joined"}
     assert all(replica["device"] == "cpu" and replica["node"] for replica in replicas)
     shown = invoke("inspect", folder).output
-    assert f"{replicas[0]['process']}" in shown and "it goes on" in shown
+    assert f"{replicas[0]['process']}" in shown and "it is running" in shown
 
     os.kill(replicas[1]["process"], signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=200)
