@@ -39,7 +39,15 @@ OF_PATHS = {
 }
 """The tier of all tests in a file."""
 WHOLE = (
+    "tests/egan/backbones/stylegan/test_checkpoint.py",
+    "tests/egan/backbones/stylegan/test_engine.py",
+    "tests/egan/games/*",
     "tests/egan/test_cuda_graphs.py",
+    "tests/egan/test_gradients.py",
+    "tests/egan/test_purity.py",
+    "tests/egan/test_replica.py",
+    "tests/egan/data/test_avatar*.py",
+    "tests/fitness/test_evaluation.py",
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
     "tests/runs/dissection/test_commands.py",
@@ -61,7 +69,7 @@ WHOLE = (
     "tests/runs/translation/*",
     "tests/security/*",
 )
-"""Files whose tests evolve whole runs, in this process."""
+"""Files whose tests evolve whole runs or games, draw whole sets or score them, in this process."""
 
 OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all commands
 
