@@ -63,6 +63,19 @@ def fork(
     return start(planned.config, output, progress or Silent(), planned)
 
 
+def _read(config: RunConfig, progress: Progress) -> tuple[RunConfig, DataCard]:
+    """Return a new run's config, its precision decided, and the card of its data.
+
+    The opened data are let go: the replicas open their own.
+    """
+    source = open_data(config)
+    card = DataCard.of(source, config.data)
+    if config.execution.precision == "auto":
+        check_networks(config, card)
+        config = decided(config, source, progress.message)
+    return config, card
+
+
 def start(
     config: RunConfig,
     output: str | Path | None,
@@ -70,11 +83,7 @@ def start(
     planned: Fork | None = None,
 ) -> Result:
     """Begin a run, or a planned fork, in a new folder; see `evolve`."""
-    source = open_data(config)
-    card = DataCard.of(source, config.data)
-    if config.execution.precision == "auto":
-        check_networks(config, card)
-        config = decided(config, source, progress.message)
+    config, card = _read(config, progress)
     place = Path(output) if output else None
     if planned is None:
         folder = RunFolder.create(config, card, place)

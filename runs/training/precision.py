@@ -30,8 +30,6 @@ def with_precision(config: RunConfig, precision: str) -> RunConfig:
 
 def decided(config: RunConfig, source: Source, say: Callable[[str], None]) -> RunConfig:
     """Return a new run's config with a precision in the place of `auto`, and tell which."""
-    if config.execution.precision != "auto":
-        return config
     precision, reason = _choice(config, source)
     say(f"execution.precision: auto is {precision}, {reason}")
     return with_precision(config, precision)

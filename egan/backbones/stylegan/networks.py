@@ -20,6 +20,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from egan.backbones.dcgan.networks import initialise as initialise_dcgan
 from egan.backbones.function import NetworkFunction
 from egan.backbones.networks import Networks, check_condition
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
@@ -52,7 +53,7 @@ from egan.backbones.stylegan.latents import (
     mix,
 )
 from egan.backbones.stylegan.noise import noise_images
-from egan.backbones.stylegan.plain import FIRST, PlainDiscriminator, initialise_plain
+from egan.backbones.stylegan.plain import FIRST, PlainDiscriminator
 from egan.data.condition import Conditions
 
 
@@ -359,7 +360,7 @@ def build(
             lambda: Generator(config, channels, resolution, conditions), initialise
         ),
         discriminator=NetworkFunction(
-            lambda: PlainDiscriminator(config, channels, resolution, told, said), initialise_plain
+            lambda: PlainDiscriminator(config, channels, resolution, told, said), initialise_dcgan
         )
         if plain
         else NetworkFunction(

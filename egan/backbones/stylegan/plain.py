@@ -3,19 +3,15 @@
 In short trainings it serves StyleGAN's generator better than the published one: docs/stylegan.md.
 """
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
 
 from egan.backbones.dcgan.convolutions import Closing, Halving
 from egan.backbones.networks import check_condition
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
-from egan.backbones.progressive.layers import downsample
+from egan.backbones.progressive.layers import downsample, leaky_relu
 from egan.backbones.progressive.networks import ProgressiveConfig, check_image, check_stage
 
 FIRST = 2 * LOWEST  # the lowest resolution that can be judged
-SLOPE = 0.2
-DEVIATION = 0.02  # of the initial weights, DCGAN's
 
 
 class PlainDiscriminator(nn.Module):
@@ -70,12 +66,4 @@ class PlainDiscriminator(nn.Module):
         return logits.squeeze(1)
 
     def _halved(self, layers: nn.ModuleDict, side: int, x: Tensor) -> Tensor:
-        return leaky_relu(layers[str(side)](x), SLOPE)
-
-
-def initialise_plain(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw weights from N(0, 0.02); biases start at zero."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.normal_(module.weight, 0.0, DEVIATION, generator=generator)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        return leaky_relu(layers[str(side)](x))
