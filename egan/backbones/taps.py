@@ -1,6 +1,6 @@
 """A look into a network function while it is called, and changes there: forward hooks.
 
-The network itself is not changed, and no hook is left behind.
+The network itself is not changed, and no hook is left behind, but by `attach`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from egan.backbones.function import NetworkFunction
 
@@ -38,15 +39,20 @@ def tapped(function: NetworkFunction, layers: Sequence[str]) -> Iterator[dict[st
 @contextmanager
 def changed(function: NetworkFunction, layer: str, change: Change) -> Iterator[None]:
     """Put `change` of a layer's output in its place in every call."""
-
-    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        return change(output)
-
-    handle = function.module.get_submodule(layer).register_forward_hook(hook)
+    handle = attach(function, layer, change)
     try:
         yield
     finally:
         handle.remove()
+
+
+def attach(function: NetworkFunction, layer: str, change: Change) -> RemovableHandle:
+    """Put `change` of a layer's output in its place from now on, until the handle removes it."""
+
+    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return change(output)
+
+    return function.module.get_submodule(layer).register_forward_hook(hook)
 
 
 @contextmanager

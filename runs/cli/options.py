@@ -39,6 +39,14 @@ def truncation_options(command: Any) -> Any:
     return command
 
 
+def repair_option(command: Any) -> Any:
+    """Add the option that switches units of the generator off."""
+    return click.option("--repair", type=click.Path(path_type=Path), metavar="FILE",
+                        help="Switch off the units in a file that the command repair, or edit "
+                        "--optimise, wrote for this generator."
+                        )(command)  # fmt: skip
+
+
 def device_option(command: Any) -> Any:
     """Add the option that says where samples are made and features computed."""
     return click.option("--device", default="auto", show_default=True,
@@ -107,18 +115,34 @@ def asked_sampler(
     truncation: float | None,
     cutoff: int | None,
     mixture: bool = False,
+    repair: Path | None = None,
     **choice: Any,
 ) -> tuple[Any, str, Any]:
     """Return the chosen sampler, truncated, its name, and what samples are asked for, if anything.
 
-    The options are those of `choice_options`, `truncation_options` and `condition_options`; with
-    `mixture` it is that of all survivors.
+    The options are those of `choice_options`, `truncation_options`, `condition_options` and
+    `repair_option`; with `mixture` it is that of all survivors.
     """
     from runs.sampling.conditions import asked_for
 
+    if mixture and repair is not None:
+        raise click.UsageError("--repair is for one generator, and --mixture draws from several")
     sampler, name = (mixed_sampler if mixture else chosen_sampler)(run_dir, **choice)
+    if repair is not None:
+        sampler, name = repaired_sampler(sampler, name, repair)
     asked = asked_for(sampler.conditions, classes, tags)
     return sampler.truncated(truncation, cutoff), name, asked
+
+
+def repaired_sampler(sampler: Any, name: str, repair: Path) -> tuple[Any, str]:
+    """Return a sampler with the units in a file switched off, and its name."""
+    from runs.sampling.repair import check_fit, repaired
+    from runs.sampling.units import read_units
+
+    units = read_units(repair, "--repair")
+    check_fit(units, sampler, name, f"--repair {repair}")
+    off = f"{len(units.units)} unit{'s' * (len(units.units) > 1)} of {units.layer}"
+    return repaired(sampler, units), f"{name}, without {off}"
 
 
 def choice_of(snapshot: str | int, survivor: int, raw: bool) -> Any:

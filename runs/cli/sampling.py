@@ -13,6 +13,7 @@ from runs.cli.options import (
     condition_options,
     device_option,
     needs_suffix,
+    repair_option,
     truncation_options,
 )
 from runs.common.hints import hint
@@ -36,6 +37,7 @@ from runs.common.hints import hint
 @click.option("--mixture", is_flag=True,
               help="Draw from all survivors, with the weights that fit held-out reals best.",
               )  # fmt: skip
+@repair_option
 @condition_options
 @choice_options
 @truncation_options

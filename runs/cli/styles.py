@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from runs.cli.endings import muted, plain_errors
-from runs.cli.options import asked_sampler, latent_options, needs_suffix
+from runs.cli.options import asked_sampler, latent_options, needs_suffix, repair_option
 
 
 @click.command()
@@ -16,6 +16,7 @@ from runs.cli.options import asked_sampler, latent_options, needs_suffix
               help="Number of source images.")  # fmt: skip
 @click.option("--rows", default=2, show_default=True, type=click.IntRange(1),
               help="Number of images for each of the ranges coarse, middle and fine.")  # fmt: skip
+@repair_option
 @muted
 @plain_errors
 def mix(
@@ -62,6 +63,7 @@ def mix(
               help="Number of images from one latent to the next.")  # fmt: skip
 @click.option("--rate", default=12, show_default=True, type=click.IntRange(1, 50),
               help="Images per second.")  # fmt: skip
+@repair_option
 @muted
 @plain_errors
 def interpolate(
@@ -108,6 +110,7 @@ def interpolate(
               help="Number of noise draws for each latent.")  # fmt: skip
 @click.option("--rows", default=4, show_default=True, type=click.IntRange(1),
               help="Number of latents.")  # fmt: skip
+@repair_option
 @muted
 @plain_errors
 def noise(

@@ -14,7 +14,6 @@ from runs.dissection.causal import Causes, Effect, causes_of
 from runs.dissection.commands import opened_segmenter
 from runs.dissection.editing import (
     Edit,
-    UnitsFile,
     Where,
     before_and_after,
     check_class,
@@ -23,12 +22,13 @@ from runs.dissection.editing import (
     check_same,
     inserted,
     one_layer,
-    read_units,
     units_of_class,
     write_edit,
 )
 from runs.dissection.results import FOLDER, Found, Statistics, read_results
 from runs.dissection.subject import Subject
+from runs.sampling.repair import check_fit
+from runs.sampling.units import UnitsFile, read_units
 
 PICTURE = "edit.png"
 
@@ -150,7 +150,12 @@ def optimise_units(
     enough = max(1, causes.enough)
     file = asked.out or folder / f"units-{_plain(label)}.json"
     units = UnitsFile(
-        layer=layer, units=list(causes.order[:enough]), shares=[1.0] * enough, label=label
+        layer=layer,
+        units=list(causes.order[:enough]),
+        shares=[1.0] * enough,
+        label=label,
+        weights=subject.weights,
+        generator=subject.name,
     )
     write_json(file, units.model_dump())
     picture = file.with_suffix(".png")
@@ -190,6 +195,7 @@ def _edit_of(
         layer, units, shares = chosen.layer, tuple(chosen.units), tuple(chosen.shares)
         if asked.layer not in (None, layer):
             raise ConfigError(f"--layer: the units in {asked.file} are of {layer}")
+        check_fit(chosen, subject.sampler, subject.name, f"--units {asked.file}")
     else:
         layer, _ = one_layer(subject, asked.layer)
         units = asked.off or ()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from egan.backbones.taps import changed
@@ -13,29 +12,13 @@ from egan.data.pixels import to_uint8
 from fitness.dissection.intervention import intervened, on_grid
 from fitness.suggestion import nearest
 from runs.common.errors import ConfigError
-from runs.common.files import read_json
 from runs.dissection.results import Found, Statistics
 from runs.dissection.subject import ALL, Subject
 from runs.sampling.pictures import check_picture, save_images
 from runs.sampling.translation_grid import visible
+from runs.sampling.units import check_units
 
 Where = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
-
-
-class UnitsFile(BaseModel, frozen=True, extra="forbid"):
-    """Units in a file, as `edit --optimise` writes it; the most causal first.
-
-    Attributes:
-        layer: their layer.
-        units: their numbers.
-        shares: how far each is changed, in [0, 1].
-        label: the class that they cause; null: not known.
-    """
-
-    layer: str
-    units: list[int]
-    shares: list[float]
-    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,18 +44,7 @@ class Edit:
     where: Where | None = None
 
     def __post_init__(self) -> None:
-        if not self.units:
-            raise ConfigError(f"no units of {self.layer} are named; name some, as in --off 3,17")
-        wrong = [unit for unit in self.units if not 0 <= unit < self.shape[0]]
-        if wrong:
-            raise ConfigError(
-                f"{self.layer} has units 0 to {self.shape[0] - 1}, and "
-                f"{', '.join(map(str, wrong))} is none of them"
-            )
-        if len(set(self.units)) < len(self.units) or len(self.shares) != len(self.units):
-            raise ConfigError("each unit is named once, with one share")
-        if not all(0 <= share <= 1 for share in self.shares):
-            raise ConfigError("the shares of units are from 0 to 1")
+        check_units(self.layer, self.shape, self.units, self.shares)
 
     def __call__(self, maps: Tensor, height: int, width: int) -> Tensor:
         """Return the changed maps (N, U, h, w) of images of `height` and `width`."""
@@ -198,22 +170,6 @@ def check_same(found: Found, subject: Subject) -> None:
             f"the dissection is of the {found.generator}, and this is the {subject.name}: choose "
             "that one with --snapshot, or dissect this one"
         )
-
-
-def read_units(path: Path) -> UnitsFile:
-    """Return the units in a file.
-
-    Raises:
-        ConfigError: it is not there, or holds none.
-    """
-    try:
-        return UnitsFile.model_validate(read_json(path))
-    except (OSError, ValueError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"--units {path}: no file of units ({reason}); it holds "
-            '{"layer": "NAME", "units": [3, 17], "shares": [1, 1]}'
-        ) from None
 
 
 def one_layer(subject: Subject, layer: str | None) -> tuple[str, tuple[int, ...]]:

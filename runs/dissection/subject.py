@@ -9,13 +9,13 @@ from torch import Tensor
 
 from egan.backbones import Rows
 from egan.backbones.function import NetworkFunction
-from egan.backbones.taps import listed, tapped
-from egan.tensor_tree import leaves
+from egan.backbones.taps import tapped
 from fitness.digest import digest
 from fitness.suggestion import nearest
 from runs.common.errors import ConfigError
 from runs.sampling.conditions import Asked
 from runs.sampling.generators import is_generator
+from runs.sampling.repair import layers_of, weights_of
 from runs.sampling.sampler import BATCH, Sampler
 from runs.store.folder import RunFolder
 
@@ -61,7 +61,7 @@ class Subject:
     @property
     def weights(self) -> str:
         """A hash of the generator's weights."""
-        return digest(*leaves(self.sampler.weights["generator"]))
+        return weights_of(self.sampler)
 
     @property
     def identity(self) -> str:
@@ -69,7 +69,8 @@ class Subject:
         sampler, asked = self.sampler, self.asked
         how = (sampler.psi, sampler.cutoff, sampler.stage, sampler.shown, self.seed)
         told = () if asked is None else (asked.vectors,)
-        return digest(self.weights, str(how), *told)
+        off = () if sampler.repair is None else (sampler.repair.model_dump_json(),)
+        return digest(self.weights, str(how), *told, *off)
 
     def images(self, first: int, count: int) -> Iterator[Tensor]:
         """Yield images, float (n, C, H, W) in [-1, 1], in the reals' size, a part at a time."""
@@ -103,11 +104,7 @@ class Subject:
 
     def layers(self) -> dict[str, tuple[int, ...]]:
         """Return the layers with maps, and the maps' shapes (U, h, w), in the order of calls."""
-        with listed(self.function) as found, torch.no_grad():
-            _, noise, told = next(iter(self.parts(0, 1)))
-            self.sampler.fakes(noise[:2], None if told is None else told[:2])
-        channels = self.sampler.shape[0]
-        return {layer: shape for layer, shape in found.items() if shape[0] != channels}
+        return layers_of(self.sampler)
 
     def chosen(self, layer: str) -> dict[str, tuple[int, ...]]:
         """Return the layer of a name, or of all the last one of each shape, and the maps' shapes.
@@ -120,7 +117,9 @@ class Subject:
             last = {shape: name for name, shape in known.items()}
             return {name: shape for name, shape in known.items() if last[shape] == name}
         if layer not in known:
-            there = ", ".join(f"{name} {_size(shape)}" for name, shape in known.items())
+            there = ", ".join(
+                f"{name} ({' x '.join(map(str, own))})" for name, own in known.items()
+            )
             raise ConfigError(
                 f"--layer: no layer {layer!r} with maps{nearest(layer, [*known, ALL])} There are: "
                 f"{there or 'none'}; or all"
@@ -131,7 +130,3 @@ class Subject:
 def second_half(count: int) -> int:
     """Return the number of the first sample of a second set, after `count` of a first."""
     return -(-count // BATCH) * BATCH
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"({' x '.join(map(str, shape))})"

@@ -16,8 +16,10 @@ from egan.weights_file import WEIGHTS, read_weights, write_weights
 from runs.common.errors import ConfigError
 from runs.common.files import read_json, write_json
 from runs.common.formats import STAMP, format_of, upgraded
+from runs.sampling.repair import check_fit, repaired
 from runs.sampling.sampler import Sampler
 from runs.sampling.states import sampler_of
+from runs.sampling.units import UnitsFile
 from runs.store.folder import SHAPE, DataCard, RunFolder
 
 CARD = "generator.json"
@@ -26,10 +28,19 @@ SHOWN: TypeAdapter[int | None] = TypeAdapter(Annotated[int, Field(ge=0)] | None)
 
 
 def save_generator(
-    folder: Path, config: GameConfig, card: DataCard, exported: ExportedState
+    folder: Path,
+    config: GameConfig,
+    card: DataCard,
+    exported: ExportedState,
+    repair: UnitsFile | None = None,
 ) -> Sampler:
-    """Write a state's averaged generator, and what is needed to build it again; return it."""
+    """Write a state's averaged generator, and what is needed to build it again; return it.
+
+    With `repair` it has these units switched off; see `runs.sampling.repair`.
+    """
     sampler = sampler_of(config, card, exported)
+    if repair is not None:
+        sampler = repaired(sampler, repair)
     folder.mkdir(parents=True)
     write_generator(folder, config.backbone, sampler)
     return sampler
@@ -45,6 +56,7 @@ def write_generator(folder: Path, backbone: BackboneConfig, sampler: Sampler) ->
         "shape": sampler.shape,
         "stage": stage,
         **_told(sampler),
+        **({} if sampler.repair is None else {"repair": sampler.repair.model_dump()}),
     }
     write_json(folder / CARD, card)
 
@@ -83,7 +95,12 @@ def load_sampler(folder: Path) -> Sampler:
         weights = read_weights(folder / WEIGHTS, game.generators)
         stage = stage and Stage(**stage)
         shown = SHOWN.validate_python(card.get("shown"))
-        return Sampler(game, weights, shape, stage, conditions=told, shown=shown)
+        sampler = Sampler(game, weights, shape, stage, conditions=told, shown=shown)
+        if "repair" not in card:
+            return sampler
+        units = UnitsFile.model_validate(card["repair"])
+        check_fit(units, sampler, "generator", f"{folder}: repair")
+        return repaired(sampler, units)
     except ConfigError:
         raise
     except Exception as error:  # any JSON and any tensors may lie there

@@ -21,6 +21,7 @@ from egan.streams import Purpose, torch_stream
 from egan.tensor_tree import mapped
 from runs.common.errors import ConfigError
 from runs.sampling.conditions import drawn
+from runs.sampling.units import UnitsFile
 
 BATCH = 256  # rows of noise drawn at a time
 PIXELS = BATCH * 64**2  # of the images made at a time
@@ -39,6 +40,7 @@ class Sampler:
         cutoff: how many layers the truncation acts on; None: all.
         conditions: what samples can be asked for; None: nothing.
         shown: how many reals the critics had seen, for conditions that fade in; None: all.
+        repair: the units that the game's generator has switched off; None: none.
     """
 
     game: NoiseGame
@@ -49,6 +51,7 @@ class Sampler:
     cutoff: int | None = None
     conditions: ConditionCard | None = None
     shown: int | None = None
+    repair: UnitsFile | None = None
 
     @property
     def device(self) -> torch.device:

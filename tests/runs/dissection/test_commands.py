@@ -2,9 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from runs.common.errors import ConfigError
 from runs.dissection.results import JSON, PAGE
+from runs.sampling.generators import CARD, load_sampler, save_generator
+from runs.sampling.opening import chosen_snapshot
+from runs.sampling.units import read_units
+from runs.store.folder import RunFolder
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,3 +92,59 @@ def test_units_are_edited(dissected, images_run, invoke, tmp_path):
 def test_a_bad_edit_gets_one_line(arguments, message, dissected, images_run, mistake):
     output = mistake("edit", images_run, *arguments)
     assert message in output and output.strip().splitlines()[-1].lower().startswith("error")
+
+
+@pytest.fixture
+def units(tmp_path):
+    """A file that switches off all units of the layer before the last one."""
+    path = tmp_path / "units.json"
+    path.write_text('{"layer": "layers.2", "units": [0, 1, 2, 3], "shares": [1, 1, 1, 1]}')
+    return path
+
+
+@pytest.mark.parametrize("options", [(), ("--raw",), ("--snapshot", "newest")])
+def test_samples_have_units_switched_off(images_run, units, invoke, tmp_path, options):
+    out = tmp_path / "samples.npz"
+    done = invoke("sample", images_run, "--count", 5, "--out", out, "--repair", units, *options)
+    assert done.exit_code == 0, done.output
+    assert "generation 6, without 4 units of layers.2" in done.output
+    images = np.load(out)["images"]
+    assert (images == images[0]).all()
+    assert invoke("sample", images_run, "--count", 5, "--out", out, *options).exit_code == 0
+    assert not (np.load(out)["images"] == images).all()
+
+
+def test_a_generators_folder_keeps_its_repair(images_run, units, tmp_path):
+    run = RunFolder(images_run)
+    exported, _ = chosen_snapshot(run)
+    folder, off = tmp_path / "generator", read_units(units)
+    save_generator(folder, run.load_config(), run.load_data(), exported, off)
+    sampler = load_sampler(folder)
+    assert sampler.repair == off and np.ptp(sampler(5, 0), 0).max() == 0
+    card = json.loads((folder / CARD).read_text())
+    card["repair"]["units"] = [0, 9]
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(ConfigError, match=r"repair: layers\.2 has units 0 to 3, and 9 is none"):
+        load_sampler(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "no file of units"),
+        ('{"layer": "layers.2", "units": [4], "shares": [1]}', "layers.2 has units 0 to 3"),
+        ('{"layer": "layers.3", "units": [1], "shares": [1]}', "no layer 'layers.3' with maps"),
+        ('{"layer": "layers.2", "units": [1], "shares": [1], "weights": "a"}', "of other weights"),
+    ],
+)
+def test_a_repair_that_does_not_fit_gets_one_line(text, message, images_run, mistake, tmp_path):
+    path, out = tmp_path / "units.json", tmp_path / "samples.png"
+    path.write_text(text)
+    output = mistake("sample", images_run, "--out", out, "--repair", path)
+    assert message in output and output.count("\n") == 1 and not out.exists()
+
+
+def test_a_mixture_of_survivors_is_not_repaired(images_run, units, mistake, tmp_path):
+    out = tmp_path / "a.png"
+    output = mistake("sample", images_run, "--out", out, "--repair", units, "--mixture")
+    assert "--repair is for one generator" in output

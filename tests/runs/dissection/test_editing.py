@@ -12,7 +12,8 @@ from runs.common.errors import ConfigError
 from runs.dissection import commands, edit_commands
 from runs.dissection.causal import Causes, Effect
 from runs.dissection.edit_commands import Request, edit_images, optimise_units
-from runs.dissection.editing import Edit, before_and_after, read_units
+from runs.dissection.editing import Edit, before_and_after
+from runs.sampling.units import read_units
 from tests.runs.dissection.conftest import OBJECTS, UNIT_OF, UNITS
 
 SHAPE = (UNITS, 16, 16)

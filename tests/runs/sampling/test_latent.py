@@ -13,6 +13,8 @@ from PIL import Image
 from egan.backbones.stylegan.latents import Latents
 from runs.sampling.latent import interpolation, mixing_grid, noise_variation, style_ranges, walk
 from runs.sampling.opening import open_sampler, sample
+from runs.sampling.repair import layers_of, repaired
+from runs.sampling.units import UnitsFile
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,15 @@ def test_a_cell_has_the_styles_of_its_source_in_one_range_alone(sampler):
 def test_the_figure_is_a_function_of_the_seed(sampler):
     assert np.array_equal(mixing_grid(sampler, 1, 2, 1), mixing_grid(sampler, 1, 2, 1))
     assert not np.array_equal(mixing_grid(sampler, 1, 2, 1), mixing_grid(sampler, 2, 2, 1))
+
+
+def test_units_that_are_off_are_off_in_styles_too(sampler):
+    last = list(layers_of(sampler))[-1]
+    everything = list(range(layers_of(sampler)[last][0]))
+    units = UnitsFile(layer=last, units=everything, shares=[1.0] * len(everything))
+    images = mixing_grid(repaired(sampler, units), 4, 2, 1).reshape(4, 3, 16, 16, 1)
+    assert (images[1:] == images[1, 0, 0, 0]).all() and images[1, 0, 0, 0] != 128
+    assert len(np.unique(mixing_grid(sampler, 4, 2, 1))) > 9  # the given sampler stays as it was
 
 
 # ----------------------------------------------------------------------------------- interpolation
