@@ -206,6 +206,18 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         return self
 
     @model_validator(mode="after")
+    def _something_is_descended(self) -> "GameConfig":
+        if "no_adversary" in self.population.mutations and not (
+            isinstance(self.data, PairBase) and (self.game.l1 or not self.data.aligned)
+        ):
+            raise ValueError(
+                "population.mutations: no_adversary leaves the critics out, and nothing else is "
+                "descended here: it is the control of translation, beside game.l1 or game.cycle; "
+                "take another mutation"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something_is_reconstructed(self) -> "GameConfig":
         if self.fitness.reconstruction is not None and not isinstance(self.data, PairBase):
             raise ValueError(

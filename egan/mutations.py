@@ -124,6 +124,12 @@ def relativistic(fake: Tensor, real: Tensor) -> Tensor:
     return softplus(real - fake).mean()  # -E[log D], D = sigmoid(C(G(z)) - C(x)) of pairs
 
 
+@mutation
+def no_adversary(logits: Tensor) -> Tensor:
+    """Leave the critics out: the child descends the game's own loss alone, such as L1."""
+    return 0 * logits.mean()
+
+
 def resolve(name: str) -> Mutation:
     """Return the mutation of a registered name or an import path `package.module:function`.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fitness.scores import USUAL
 from populations.selection import all_jobs, parent_of
 from runs.common.files import read_json, write_json
 from runs.common.formats import STAMP, format_of, upgraded
@@ -166,7 +167,7 @@ def journal_lines(folder: RunFolder) -> Iterator[Entry | Scoring]:
 
 def _children(entry: Entry, places: Mapping[str, int]) -> list[tuple[float, ...]]:
     return [
-        (places[job.operator], *score.values)
+        (places[job.operator], *score.values[:USUAL])
         for job, score in zip(entry.jobs, entry.scores, strict=True)
         if score.finite and score.values
     ]

@@ -102,3 +102,12 @@ def test_losses_that_do_not_fit_are_told_and_others_are_not():
         "discriminator.loss: hinge is published with population.mutations=[wasserstein], "
         "not with heuristic"
     )
+
+
+def test_without_the_adversary_something_else_must_be_descended():
+    alone = {"population": {"mutations": ["no_adversary"]}}
+    pairs = {"data": {"source": "glyphs"}, "backbone": {"name": "unet"}}
+    assert GameConfig(**pairs, **alone).game.l1 == 100
+    for values in (PLAYABLE, {**pairs, "game": {"l1": 0}}):
+        with pytest.raises(ValidationError, match="no_adversary leaves the critics out, and"):
+            GameConfig(**values, **alone)

@@ -46,6 +46,7 @@ EQUATIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] 
     ),
     "least_squares_logit": (lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1)),
     "wasserstein": (lambda a: -a, lambda a: -1.0),
+    "no_adversary": (lambda a: 0.0, lambda a: 0.0),
 }
 EQUATIONS["blend"] = tuple(
     lambda a, part=part: sum(EQUATIONS[name][part](a) for name in PUBLISHED) / 3 for part in (0, 1)

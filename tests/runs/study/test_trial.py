@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from populations.individual import Score
 from runs.batch.child import DONE, FAILED
+from runs.store.folder import RunFolder
+from runs.store.journal import Entry, read_journal, seal
 from runs.study.folder import StudyFolder
 from runs.study.loading import parse_study
 from runs.study.records import read_outcome, read_record
@@ -49,6 +53,23 @@ def test_a_record_holds_what_the_journal_says(folder):
     generations, wins = record.wins
     assert generations[-1] == 19 and wins[-1].sum() == 20
     assert len(record.children) == 60
+
+
+def test_a_third_objective_is_not_in_the_picture_of_quality_and_diversity(folder, tmp_path):
+    copy = tmp_path / "with-reconstruction"
+    shutil.copytree(folder.run("evolution", 0), copy)
+    journal = RunFolder(copy).journal
+    lines = list(read_journal(journal))
+    for place, line in enumerate(lines):
+        if isinstance(line, Entry):
+            scores = tuple(Score((*score.values, -0.5)) for score in line.scores)
+            lines[place] = replace(line, scores=scores)
+    with journal.open("a") as file:
+        file.seek(file.truncate(journal.read_text().index("\n") + 1))
+        file.writelines(seal(line.to_json()) for line in lines)
+    record = read_record("evolution", 0, copy)
+    usual = read_record("evolution", 0, folder.run("evolution", 0))
+    assert np.array_equal(record.children, usual.children)
 
 
 def test_random_choice_pays_for_one_child(folder):
