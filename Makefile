@@ -6,8 +6,8 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 # In this process: no other process is started, neither Ray nor MLflow is used (tests/guard.py).
 OTHER := process or ray or mlflow
-HERE = OMP_NUM_THREADS=1 $(PYTEST) $(IMPORTERS:%=--ignore-glob="%")
-IMPORTERS := */test_ray*.py */tests/runs/tracking/*  # of Ray and MLflow, at their head
+HERE = OMP_NUM_THREADS=1 $(PYTEST)
+unexport PYTHONDONTWRITEBYTECODE  # compiled once, not by each of the many processes that tests start
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run check unit test test-all bench study lock clean
@@ -32,7 +32,7 @@ check: setup  ## formatting, lint, types
 	$(BIN)/mypy
 
 unit: setup  ## tests of parts, in this process alone: about a minute on two cores
-	$(HERE) -m "not ($(OTHER) or whole or long)"
+	$(HERE) --hypothesis-profile=quick -m "not ($(OTHER) or whole or long)"
 
 test: check  ## check, unit, whole runs, then tests with processes, Ray and MLflow: about 10 minutes
 	$(HERE) -m "not ($(OTHER) or long)"

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from pathlib import Path
 
 import click
 import matplotlib
@@ -28,6 +29,8 @@ OF_FIXTURES = {
     "disk": "process",  # mounts one
     "small_disk": "process",
     "new_store": "mlflow",
+    "points_run": "whole",
+    "images_run": "whole",
 }
 """The tier of a test that uses a fixture, itself or through another fixture."""
 OF_PATHS = {
@@ -47,6 +50,9 @@ WHOLE = (
     "tests/egan/test_purity.py",
     "tests/egan/test_replica.py",
     "tests/egan/data/test_avatar*.py",
+    "tests/fitness/features/test_classifier.py",
+    "tests/fitness/segmenters/test_parts.py",
+    "tests/fitness/test_classes.py",
     "tests/fitness/test_evaluation.py",
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
@@ -69,7 +75,7 @@ WHOLE = (
     "tests/runs/translation/*",
     "tests/security/*",
 )
-"""Files whose tests evolve whole runs or games, draw whole sets or score them, in this process."""
+"""Files whose tests evolve whole runs or games, train classifiers, draw whole sets or score them."""
 
 OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all commands
 
@@ -77,8 +83,24 @@ OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all c
 os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_cachedir())
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
+settings.register_profile("whole", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)  # of `make unit`
+settings.load_profile("whole")
+
+
+def marks_of(path: str) -> set[str]:
+    """Return the marks of all tests in a file, by its path from the repository's root."""
+    found = {tier for pattern, tier in OF_PATHS.items() if fnmatch(path, pattern)}
+    return found | {"whole" for pattern in WHOLE if fnmatch(path, pattern)}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import a file whose tests are all left out by `-m "not (a or b)"`."""
+    left_out = re.fullmatch(r"not \(([\w ]+)\)", config.option.markexpr)
+    if not left_out or collection_path.suffix != ".py":
+        return None
+    marks = marks_of(collection_path.relative_to(config.rootpath).as_posix())
+    return bool(marks & set(left_out[1].split(" or "))) or None
 
 
 def is_unit(item: pytest.Item) -> bool:
@@ -90,10 +112,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         used = getattr(item, "fixturenames", ())
         marks = [tier for fixture, tier in OF_FIXTURES.items() if fixture in used]
-        marks += [
-            tier for path, tier in OF_PATHS.items() if fnmatch(item.nodeid.partition("::")[0], path)
-        ]
-        marks += ["whole" for path in WHOLE if fnmatch(item.nodeid.partition("::")[0], path)]
+        marks += marks_of(item.nodeid.partition("::")[0])
         for tier in marks:
             item.add_marker(tier)
 

@@ -93,7 +93,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples * 3 // 2)
 def test_a_damaged_file_is_read_or_refused(folder, name, data):
     file, kind, content = FORMATS[name]
     path = folder / name / file

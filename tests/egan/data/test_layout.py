@@ -221,7 +221,7 @@ paths = st.lists(
     st.sampled_from([None, "train", "test", "all"]),
     st.sampled_from([None, "none", "folders"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=settings().max_examples * 3)
 def test_any_tree_is_laid_out_or_refused(paths, part, labels):
     names = ["/".join([*folders, file]) for folders, file in paths]
     images = {name for name in names if not name.endswith(".txt")}
@@ -243,7 +243,7 @@ def test_any_tree_is_laid_out_or_refused(paths, part, labels):
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=settings().max_examples * 2)
 def test_a_dataset_json_means_what_a_plain_reading_of_it_says(data):
     files = [f"{i}.png" for i in range(data.draw(st.integers(1, 4)))]
     label = st.integers(-1, 3)
