@@ -75,7 +75,7 @@ WHOLE = (
     "tests/runs/translation/*",
     "tests/security/*",
 )
-"""Files whose tests evolve whole runs or games, train classifiers, draw whole sets or score them."""
+"""Files whose tests evolve whole runs or games, train classifiers, draw or score whole sets."""
 
 OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all commands
 
