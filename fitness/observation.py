@@ -144,6 +144,24 @@ def observe(
     return parts.observation()
 
 
+def observed(features: Tensor, space: FeatureSpace, needs: Iterable[Need]) -> Observation:
+    """Return the observation of images whose features (N, D) in a space are known.
+
+    Raises:
+        ValueError: it needs more than features, or these are not finite.
+    """
+    needs = frozenset(needs)
+    if beyond := needs - {"statistics", "features"}:
+        raise ValueError(f"{', '.join(sorted(beyond))} need the images, not their features alone")
+    statistics = None
+    if "statistics" in needs:
+        moments = RunningStatistics(space.dimension, space.device)
+        moments.update(features)
+        statistics = moments.finish(space.name, space.identity, ())
+    kept = features if "features" in needs else None
+    return Observation(space.name, space.identity, (), len(features), statistics, kept)
+
+
 def observe_real(
     batches: Iterable[Tensor],
     space: FeatureSpace,

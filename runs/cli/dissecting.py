@@ -1,4 +1,4 @@
-"""The commands that look into a generator: dissect, edit."""
+"""The commands that look into a generator: dissect, detectors, edit, repair."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from runs.cli.options import (
     needs_suffix,
     truncation_options,
 )
+from runs.common.hints import hint
 
 
 @click.command()
@@ -73,6 +74,26 @@ def dissect(
     if not table(outcome.found):
         click.echo("no unit is a detector of any class")
     click.echo(f"{outcome.folder / PAGE}: units of the {subject.name}; MLflow: {outcome.mlflow}")
+
+
+@click.command()
+@click.argument("places", nargs=-1, required=True, metavar="[LABEL=]DIR...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.png",
+              help="The picture; the numbers stand beside it, in FILE.json.")  # fmt: skip
+@muted
+@plain_errors
+def detectors(places: tuple[str, ...], out: Path) -> None:
+    """Compare dissections: how many detectors of which class each has.
+
+    DIR is the folder of a dissection, or of a run that has one. Those of one LABEL are averaged.
+    They must have been made with the same segmenter, count and thresholds.
+    """
+    from runs.dissection.comparing import compare
+
+    needs_suffix(out, ".png")
+    for line in compare(places, out):
+        click.echo(line)
+    click.echo(f"{out}: detectors by class; {out.with_suffix('.json')}: their numbers")
 
 
 def _numbers(_context: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -176,6 +197,71 @@ def _optimise(subject: Any, label: str, steps: int, asked: Any, progress: Any) -
     for count, effect, other in causes.curve:
         click.echo(f"{count:5}  {effect:6.3f}  {other:6.3f}")
     click.echo(f"{file}: the units that cause {label} most; {picture}: their effect by number")
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--layer", default="all", show_default=True, metavar="NAME|all",
+              help="Layer of the units; all: the best of the last ones of each size.")  # fmt: skip
+@click.option("--units", "number", type=click.IntRange(1),
+              help="How many are switched off [default: the best number of 1, 2, 4, ... up to a "
+              "quarter of the layer].")  # fmt: skip
+@click.option("--metric", default="fid", show_default=True, type=click.Choice(["fid", "kid"]),
+              help="What units are chosen by: the distance from the reals.")  # fmt: skip
+@click.option("--space", metavar="NAME",
+              help="Feature space: classifier, inception, efficientnet-lite0, pixels or "
+              "package.module:Name [default: the run's].")  # fmt: skip
+@click.option("--weights", type=click.Path(path_type=Path),
+              help="The feature space's weights file.")  # fmt: skip
+@click.option("--count", default=2000, show_default=True, type=click.IntRange(20),
+              help="Number of images to choose units by, and again to judge them.")  # fmt: skip
+@click.option("--draws", default=5, show_default=True, type=click.IntRange(1),
+              help="How often as many random units are switched off, to compare.")  # fmt: skip
+@click.option("--model", is_flag=True,
+              help="Log the repaired generator as a model to the run's MLflow record.",
+              )  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Seed of the random draws.")  # fmt: skip
+@click.option("--data", "data_at", type=click.Path(path_type=Path), metavar="PATH",
+              help="Where the run's data are now, if they have moved.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder for the files [default: repair, in the run's folder].")  # fmt: skip
+@choice_options
+@truncation_options
+@muted
+@plain_errors
+def repair(run_dir: Path, seed: int, **options: Any) -> None:
+    """Find units of a generator that make artefacts, and see what images are without them.
+
+    Writes repair.json, which sample --repair and edit --units take, and repair.html. A call that
+    was interrupted goes on when it is given again.
+    """
+    from runs.display.progress import bars
+    from runs.dissection.repair_commands import FILE, Asked, table
+    from runs.dissection.repair_commands import repair as repaired
+
+    asked = Asked(
+        **{name: options.pop(name) for name in [*options] if name in Asked.__annotations__}
+    )
+    subject = _subject(run_dir, seed, classes=(), tags=(), **options)
+    with bars() as progress:
+        outcome = repaired(subject, asked, progress)
+    if outcome.resumed:
+        click.echo(f"went on after {outcome.resumed} passes of an interrupted call")
+    found = outcome.repair
+    click.echo(f"{'in space ' + outcome.space:24}  before   after  random units (least, largest)")
+    for name, before, after, mean, least, largest in table(found):
+        click.echo(
+            f"{name:24}  {before:<7.4g}  {after:<5.4g}  {mean:.4g} ({least:.4g}, {largest:.4g})"
+        )
+    if found.after[asked.metric] >= found.before[asked.metric]:
+        click.echo("images are not better without these units: the repair does not help")
+    units = ", ".join(map(str, found.chosen.units))
+    click.echo(
+        f"{outcome.folder / FILE}: units {units} of {found.chosen.layer}, of the {subject.name}; "
+        f"MLflow: {outcome.mlflow}"
+    )
+    click.echo(f"use it:  {hint('sample', run_dir, repair=outcome.folder / FILE, out='grid.png')}")
 
 
 def _subject(run_dir: Path, seed: int, **options: Any) -> Any:

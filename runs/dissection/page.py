@@ -129,12 +129,16 @@ def _section(label: str, units: list[Shown]) -> str:
     text = f"<h2>{html.escape(label)}</h2>"
     for one in units:
         unit = one.unit
-        strip = np.concatenate([one.images[number] for number in unit.top], 1)
-        factor = max(1, -(-SMALLEST // strip.shape[0]))
-        strip = strip.repeat(factor, 0).repeat(factor, 1)
         text += (
             f'<div class="unit"><b>unit {unit.unit}</b> of {html.escape(one.layer)} '
             f"<small>IoU {unit.iou:.3f}, ratio {unit.ratio:.3f}, threshold {unit.threshold:.3g}"
-            f"</small>{embedded(strip)}</div>"
+            f"</small>{strip(one)}</div>"
         )
     return text
+
+
+def strip(one: Shown) -> str:
+    """Return a unit's marked images side by side, as HTML."""
+    images = np.concatenate([one.images[number] for number in one.unit.top], 1)
+    factor = max(1, -(-SMALLEST // images.shape[0]))
+    return embedded(images.repeat(factor, 0).repeat(factor, 1))

@@ -10,11 +10,11 @@ from torch import Tensor
 from egan.data import ImageSource, Source
 from egan.data.gaussians import GaussianMixture
 from egan.data.pairs import PairSource
-from fitness.comparison import evaluate_mixture, real_side
+from fitness.comparison import compare, evaluate_mixture, real_side
 from fitness.evaluation import evaluate_images
 from fitness.features import FeatureSpace, Progress
 from fitness.metrics.names import BY_CLASS, METRICS, MetricName, expand_metrics
-from fitness.observation import Observation, check_metrics, observe
+from fitness.observation import Observation, check_metrics, needs_of, observe, observed
 from fitness.statistics import Statistics
 from runs.evaluation.classes import (
     ClassScorer,
@@ -164,6 +164,19 @@ class Evaluator:
         )
         assert seen.features is not None
         return seen.features
+
+    def score_features(self, features: Tensor) -> dict[str, float]:
+        """Return the values of the metrics, by short name, of samples with features (N, D).
+
+        Raises:
+            ValueError: a metric needs more than features; or the features are not finite.
+        """
+        assert self._space is not None, "points have no feature space"
+        assert not isinstance(self._real, GaussianMixture)
+        real = real_side(self._real, self._metrics, self._space)
+        seen = observed(features, self._space, needs_of(self._metrics, real=False))
+        values = compare(real, seen, self._metrics)
+        return dict(zip(self._metrics, values.values(), strict=True))
 
     def _observe(self, source: ImageSource) -> Observation | None:
         """Gather what the metrics need of the real images; None where they need nothing."""

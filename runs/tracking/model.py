@@ -16,8 +16,11 @@ from runs.config.schema import RunConfig
 from runs.sampling.conditions import asked_for
 from runs.sampling.generators import load_sampler, save_generator
 from runs.sampling.opening import chosen_snapshot
+from runs.sampling.repair import check_fit
 from runs.sampling.sampler import Sampler
+from runs.sampling.states import sampler_of
 from runs.sampling.translator_folder import save_translator
+from runs.sampling.units import UnitsFile
 from runs.store.folder import RunFolder
 from runs.tracking import translator_model
 from runs.tracking.client import default_store
@@ -48,20 +51,36 @@ def has_model(client: "MlflowClient", run_id: str, snapshot: str) -> bool:
 
 
 def log_model(
-    client: "MlflowClient", folder: RunFolder, config: RunConfig, uri: str, run_id: str
+    client: "MlflowClient",
+    folder: RunFolder,
+    config: RunConfig,
+    uri: str,
+    run_id: str,
+    repair: UnitsFile | None = None,
 ) -> None:
-    """Log the generator of a run's best or newest snapshot to the MLflow run, unless it has it."""
+    """Log the generator of a run's best or newest snapshot to the MLflow run, unless it has it.
+
+    With `repair` it is another model, `repaired-generator`, which has these units switched off.
+
+    Raises:
+        ConfigError: the units are of another generator.
+    """
     import mlflow
     import pandas
 
     exported, name = chosen_snapshot(folder)
+    if repair is not None:
+        sampler = sampler_of(config, folder.load_data(), exported)
+        check_fit(repair, sampler, name, "the model")
+        off = ", ".join(map(str, sorted(repair.units)))
+        name = f"{name}, without units {off} of {repair.layer}"
     if has_model(client, run_id, name):
         return
     card = folder.load_data()
     with tempfile.TemporaryDirectory() as temporary, default_store(uri):
         generator, code = Path(temporary, "generator"), Path(temporary, "generator_model.py")
         if card.partner is None:
-            sampler = save_generator(generator, config, card, exported)
+            sampler = save_generator(generator, config, card, exported, repair)
             text, signature = MODEL_CODE, signature_of(sampler)
             example: Any = pandas.DataFrame({"count": [1], "seed": [0]})
         else:
@@ -71,7 +90,7 @@ def log_model(
         code.write_text(text, encoding="utf-8")
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             mlflow.pyfunc.log_model(
-                name="generator",
+                name="generator" if repair is None else "repaired-generator",
                 python_model=str(code),
                 artifacts={"generator": str(generator)},
                 code_paths=[str(path) for path in project_packages()],

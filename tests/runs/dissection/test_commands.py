@@ -148,3 +148,42 @@ def test_a_mixture_of_survivors_is_not_repaired(images_run, units, mistake, tmp_
     out = tmp_path / "a.png"
     output = mistake("sample", images_run, "--out", out, "--repair", units, "--mixture")
     assert "--repair is for one generator" in output
+
+
+@pytest.fixture(scope="module")
+def found(images_run, invoke):
+    done = invoke("repair", images_run, "--count", 20, "--draws", 2)
+    assert done.exit_code == 0, done.output
+    return images_run / "repair" / "repair.json", done.output
+
+
+def test_units_that_make_artefacts_are_looked_for_and_serve_samples(
+    found, images_run, invoke, tmp_path
+):
+    file, output = found
+    about = read_units(file).about
+    assert about["space"] == "classifier" and len(about["random"]) == 2
+    assert f"--repair {file}" in output and "MLflow: this run has no MLflow record" in output
+    for command, option in (("sample", "--repair"), ("edit", "--units")):
+        done = invoke(command, images_run, "--count", 4, option, file, "--out", tmp_path / "a.png")
+        assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layer", "layer.2"], "did you mean 'layers.2'?"),
+        (["--layer", "layers.2", "--units", "5"], "layers.2 has units 0 to 3, and 4 is none"),
+        (["--space", "classifer"], "did you mean 'classifier'?"),
+        (["--data", "there"], "digits, which lie at no path"),
+        (["--truncation", "0.5"], "only a stylegan generator has a mean of w"),
+    ],
+)
+def test_a_bad_repair_gets_one_line(arguments, message, images_run, mistake, tmp_path):
+    output = mistake("repair", images_run, *arguments, "--out", tmp_path / "out")
+    assert message in output and output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_points_are_not_repaired(points_run, mistake):
+    assert "the samples are points" in mistake("repair", points_run[0])
