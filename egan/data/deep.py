@@ -139,5 +139,38 @@ def write_deep_png(pixels: np.ndarray, path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts))
 
 
+def write_deep_tiff(pixels: np.ndarray, path: Path) -> None:
+    """Write an image (C, H, W), uint16, as a TIFF of one compressed strip (TIFF 6.0, deflate).
+
+    Raises:
+        DataError: it has other than 3 or 4 channels, which readers do not know in 16 bits.
+    """
+    channels, height, width = pixels.shape
+    if channels not in (3, 4):
+        raise DataError(
+            f"{path}: {channels} channels of 16 bits are written as PNG; name a .png file"
+        )
+    data = zlib.compress(np.ascontiguousarray(pixels.transpose(1, 2, 0)).astype("<u2").tobytes())
+    bits = struct.pack(f"<{channels}H", *[16] * channels)
+    start = 8 + len(bits)  # of the strip, after the header and the bits of each channel
+    tags = [
+        (256, width), (257, height), (258, 8), (259, 8), (262, 2), (273, start), (277, channels),
+        (278, height), (279, len(data)), (338, 2),
+    ]  # fmt: skip
+    if channels == 3:
+        tags.pop()  # 338: the fourth channel is opacity, with which colours are not multiplied
+    long = (256, 257, 273, 278, 279)  # of 32 bits; the others have 16
+    table = b"".join(
+        struct.pack("<HHII", tag, 4 if tag in long else 3, channels if tag == 258 else 1, value)
+        for tag, value in tags
+    )
+    end = start + len(data) + len(data) % 2  # tables begin at even places
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, end)
+        + (bits + data).ljust(end - 8, b"\0")
+        + struct.pack("<H", len(tags)) + table + bytes(4)
+    )  # fmt: skip
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -9,7 +9,7 @@ import numpy as np
 
 from egan.data import DataError
 from egan.data.decoding import READ
-from egan.data.deep import write_deep_png
+from egan.data.deep import write_deep_png, write_deep_tiff
 from egan.data.layout import image_names
 from egan.data.pair_files import MODES, read_picture, to_pixels
 from egan.data.trees import open_tree
@@ -96,21 +96,19 @@ def place_of(image: Input, out: Path, single: bool) -> Path:
 
 
 def write_picture(pixels: np.ndarray, path: Path) -> None:
-    """Write an image (C, H, W), uint8 or uint16, as PNG; where Pillow can, also as TIFF.
+    """Write an image (C, H, W), uint8 or uint16, as PNG or TIFF, as the file's name says.
 
     Raises:
-        DataError: a TIFF of 16 bits and several channels is asked for.
+        DataError: a TIFF of 16 bits with grey and opacity is asked for.
     """
     from PIL import Image
 
     shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     kind = "TIFF" if path.suffix.lower() in TIFF else "PNG"
     deep = pixels.dtype == np.uint16 and len(pixels) > 1
-    if deep and kind == "TIFF":
-        raise DataError(f"{path}: colour of 16 bits is written as PNG; name a .png file")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
         if deep:
-            write_deep_png(pixels, temporary)
+            (write_deep_tiff if kind == "TIFF" else write_deep_png)(pixels, temporary)
             return
         Image.fromarray(np.ascontiguousarray(shown)).save(temporary, kind)

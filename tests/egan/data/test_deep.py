@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from egan.data.decoding import DataError
-from egan.data.deep import DeepPicture, read_deep, write_deep_png
+from egan.data.deep import DeepPicture, read_deep, write_deep_png, write_deep_tiff
 from egan.data.pair_files import to_pixels
 
 HEIGHT, WIDTH = 10, 7
@@ -41,12 +41,27 @@ def paeth(a, b, c):
     return min((a, b, c), key=lambda one: abs(a + b - c - one))
 
 
-def png_of(pixels):
+ADAM7 = (
+    (0, 0, 8, 8),
+    (0, 4, 8, 8),
+    (4, 0, 8, 4),
+    (0, 2, 4, 4),
+    (2, 0, 4, 2),
+    (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)  # of each pass: first row and column, steps between rows and columns
+
+
+def png_of(pixels, interlaced=False):
     channels = pixels.shape[2]
-    rows = pixels.astype(">u2").view(np.uint8).reshape(HEIGHT, -1)
-    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, COLOURS[channels], 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered(rows, 2 * channels))),
-             (b"IEND", b""))  # fmt: skip
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    data = b""
+    for top, left, down, right in passes:
+        part = pixels[top::down, left::right]
+        if part.size:
+            data += filtered(part.astype(">u2").view(np.uint8).reshape(len(part), -1), 2 * channels)
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, COLOURS[channels], 0, 0, int(interlaced))
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
     content = b"\x89PNG\r\n\x1a\n"
     for kind, data in parts:
         sum_ = struct.pack(">I", zlib.crc32(kind + data))
@@ -54,17 +69,29 @@ def png_of(pixels):
     return content
 
 
-def tiff_of(pixels, order, deflated, photometric=2):
+def lzw(data):
+    """Return data in TIFF's LZW: codes of 9 bits, as the table is cleared before it needs 10."""
+    codes = []
+    for n, byte in enumerate(data):
+        codes += [256, byte] if n % 200 == 0 else [byte]
+    text = "".join(f"{code:09b}" for code in [*codes, 257])
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+PACKED = {1: bytes, 5: lzw, 8: zlib.compress}  # by the number of the compression
+
+
+def tiff_of(pixels, order, compression, photometric=2):
     """Return a TIFF of one strip, in a byte order."""
     mark = "<" if order == b"II" else ">"
-    data = pixels.astype(f"{mark}u2").tobytes()
-    data = zlib.compress(data) if deflated else data
+    data = PACKED[compression](pixels.astype(f"{mark}u2").tobytes())
     channels = pixels.shape[2]
     bits = struct.pack(f"{mark}{channels}H", *[16] * channels)
     at_bits, at_data = 8, 8 + len(bits)
     entries = [
         (256, 3, 1, WIDTH), (257, 3, 1, HEIGHT), (258, 3, channels, at_bits),
-        (259, 3, 1, 8 if deflated else 1), (262, 3, 1, photometric), (273, 4, 1, at_data),
+        (259, 3, 1, compression), (262, 3, 1, photometric), (273, 4, 1, at_data),
         (277, 3, 1, channels), (278, 3, 1, HEIGHT), (279, 4, 1, len(data)),
     ]  # fmt: skip
     table = struct.pack(f"{mark}H", len(entries))
@@ -87,11 +114,27 @@ def test_a_png_is_read_to_the_bit_and_written_so(channels, tmp_path):
         assert (np.asarray(picture)[..., 0] == pixels[..., 0] >> 8).all()
 
 
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_an_interlaced_png_is_read_to_the_bit(channels):
+    pixels = pixels_of(channels)
+    assert (read_deep(png_of(pixels, interlaced=True)).pixels == pixels).all()
+
+
 @pytest.mark.parametrize("order", [b"II", b"MM"])
-@pytest.mark.parametrize("deflated", [False, True])
-def test_a_tiff_is_read_to_the_bit(order, deflated):
+@pytest.mark.parametrize("compression", PACKED)
+def test_a_tiff_is_read_to_the_bit(order, compression):
     pixels = pixels_of(3)
-    assert (read_deep(tiff_of(pixels, order, deflated)).pixels == pixels).all()
+    assert (read_deep(tiff_of(pixels, order, compression)).pixels == pixels).all()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_tiff_is_written_to_the_bit(channels, tmp_path):
+    pixels = pixels_of(channels)
+    write_deep_tiff(pixels.transpose(2, 0, 1), tmp_path / "a.tif")
+    assert (read_deep((tmp_path / "a.tif").read_bytes()).pixels == pixels).all()
+    with Image.open(tmp_path / "a.tif") as picture:  # what others see of it: the upper bits
+        assert picture.mode == "RGBA"[:channels]
+        assert (np.asarray(picture) == pixels >> 8).all()
 
 
 def test_other_files_are_none_of_these(tmp_path):
@@ -101,7 +144,7 @@ def test_other_files_are_none_of_these(tmp_path):
         Image.fromarray(array).save(tmp_path / name)
         assert read_deep((tmp_path / name).read_bytes()) is None
     with pytest.raises(DataError, match="16-bit pixels in the form CMYK;16L are not read"):
-        read_deep(tiff_of(pixels_of(4), b"II", False, photometric=5))
+        read_deep(tiff_of(pixels_of(4), b"II", 1, photometric=5))
 
 
 def test_channels_are_converted_in_16_bits():

@@ -158,12 +158,14 @@ def test_a_generators_folder_translates_as_its_run(letters, images, look, aligne
     assert "take the command translate" in run("sample", tmp_path / "one", "--out", "o.png").output
 
 
-def test_colour_of_16_bits_is_written_as_png(tmp_path):
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_colour_of_16_bits_is_written(name, tmp_path):
     pixels = np.arange(3 * 64, dtype=np.uint16).reshape(3, 8, 8) * 300
-    write_picture(pixels, tmp_path / "a.png")
-    assert (read_deep((tmp_path / "a.png").read_bytes()).pixels == pixels.transpose(1, 2, 0)).all()
-    with pytest.raises(DataError, match=r"is written as PNG; name a \.png file"):
-        write_picture(pixels, tmp_path / "a.tif")
+    write_picture(pixels, tmp_path / name)
+    assert (read_deep((tmp_path / name).read_bytes()).pixels == pixels.transpose(1, 2, 0)).all()
+    with pytest.raises(DataError, match=r"2 channels of 16 bits are written as PNG; name a \.png"):
+        write_picture(pixels[:2], tmp_path / "b.tif")
+    assert not (tmp_path / "b.tif").exists()
 
 
 # ------------------------------------------------------------------------------------------- tiles
