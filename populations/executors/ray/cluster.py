@@ -16,12 +16,10 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CPU act
 os.environ.setdefault(RECONNECT, "120")
 # `ray start` protects a cluster by the token it finds. Ray decides once, when it is imported,
 # whether to show it; a program that imports Ray before us decides for itself.
-TOKEN = Path("~", ".ray", "auth_token")
+TOKEN, TOKEN_NAMES = Path("~", ".ray", "auth_token"), {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 with suppress(RuntimeError):  # a user of whom the system knows no home
     TOKEN = TOKEN.expanduser()
-if "ray" not in sys.modules and (
-    {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or TOKEN.exists()
-):
+if "ray" not in sys.modules and (not TOKEN_NAMES.isdisjoint(os.environ) or TOKEN.exists()):
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray

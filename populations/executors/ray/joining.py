@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 from populations.executors.base import PlacementConfig
 from populations.executors.ray.cluster import (  # first: it sets how Ray is imported
     RECONNECT,
+    TOKEN,
+    TOKEN_NAMES,
     cluster_address,
     cpus_of,
     leave,
@@ -90,6 +93,7 @@ def _start_here(config: PlacementConfig, common: dict[str, Any], say: Say) -> No
     cpus = max(os.cpu_count() or 1, -int(-wanted // 1))
     try:
         with _short_lived(), _told(say, "waiting for Ray to start on this machine"):
+            _give_token()
             ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
     except Exception as error:  # of Ray, of its processes, of files
         leave()
@@ -114,6 +118,14 @@ def _short_lived() -> Iterator[None]:
         yield
     finally:
         os.environ[RECONNECT], worker.connect = patience, connect
+
+
+def _give_token() -> None:
+    """Give Ray a token of its own where it cannot keep one in the user's home."""
+    if TOKEN_NAMES.isdisjoint(os.environ) and not TOKEN.exists():
+        home = next((path for path in TOKEN.parents if path.exists()), Path())
+        if not os.access(home, os.W_OK):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _why_not_here(error: Exception) -> str:

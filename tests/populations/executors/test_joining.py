@@ -173,3 +173,18 @@ def test_a_user_without_a_home_can_use_ray():
         [sys.executable, "-c", NOBODY], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("writable", "kept"), [(True, True), (False, False)])
+def test_ray_has_a_token_where_the_home_keeps_none(writable, kept, monkeypatch, tmp_path):
+    for name in joining.TOKEN_NAMES:
+        monkeypatch.setenv(name, "so that it is removed again")
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    asked: list[object] = []
+    monkeypatch.setattr(joining, "TOKEN", home / ".ray" / "auth_token")
+    monkeypatch.setattr(joining.os, "access", lambda *of: asked.append(of) or writable)
+    joining._give_token()
+    assert asked == [(home, os.W_OK)]
+    assert ("RAY_AUTH_TOKEN" not in os.environ) is kept  # Ray itself writes one to the home
