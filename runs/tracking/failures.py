@@ -21,6 +21,12 @@ REFUSALS = re.compile(
     r"|credential",
     re.IGNORECASE,
 )
+# What MLflow says of a request that the library requests had to give up, and the cause in it.
+REQUEST = re.compile(
+    r"API request to (\w+://[^/\s]+)\S* failed with exception .*\(Caused by \w+\("
+    r"""(?:.*?: (?=Failed to))?["']*(.*?)["']*\)\)""",
+    re.DOTALL,
+)
 NO_ADDRESS = ("InvalidUrlException", "NoSuchModuleError", "ArgumentError")
 
 
@@ -55,7 +61,10 @@ def is_refused(error: BaseException) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """Return why a call failed, in a line, without secrets."""
-    text = one_line(without_secrets(str(error)), LONGEST) or type(error).__name__
+    text = without_secrets(str(error)).partition("[SQL: ")[0]
+    if found := REQUEST.search(text):  # the cause stands at the end of a long text
+        text = f"{found[1]}: {found[2]}"
+    text = one_line(text, LONGEST) or type(error).__name__
     if isinstance(error, ModuleNotFoundError):
         return f"{text}: install the Python package that this kind of store needs"
     return text

@@ -112,6 +112,35 @@ def test_a_reason_holds_no_password():
 # ------------------------------------------------------------------------------- before the start
 
 
+POOL = (
+    "API request to http://h:5000/api/2.0/runs/get failed with exception HTTPConnectionPool(host="
+    "'h', port=5000): Max retries exceeded with url: /api/2.0/mlflow/runs/get?run_id=1 (Caused by "
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            POOL
+            + """NewConnectionError("HTTPConnection(host='h', port=5000): Failed to establish """
+            """a new connection: [Errno 111] Connection refused"))""",
+            "http://h:5000: Failed to establish a new connection: [Errno 111] Connection refused",
+        ),
+        (
+            POOL + "ResponseError('too many 500 error responses'))",
+            "http://h:5000: too many 500 error responses",
+        ),
+        (
+            "(sqlite3.OperationalError) database is locked [SQL: SELECT name FROM t] (Background)",
+            "(sqlite3.OperationalError) database is locked",
+        ),
+    ],
+)
+def test_the_cause_of_a_failed_request_is_told_and_not_its_path(text, reason):
+    assert reason_of(MlflowException(text)) == reason
+
+
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
