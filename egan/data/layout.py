@@ -149,8 +149,8 @@ def _parts(folders: Folders, config: ImagesConfig) -> tuple[int, dict[str, str]]
     if len(found) > 1:
         raise DataError(
             f"{config.path}: has the parts {', '.join(sorted(found))}, and {len(outside)} images "
-            f"beside them ({some(outside)}); move these away, or set data.labels=folders if all "
-            "the folders are classes"
+            f"beside them ({some(outside)}); move these away, or, if all the folders are "
+            f"classes: {_option('labels', 'folders')}"
         )
     if config.part not in (None, "all"):
         raise DataError(
@@ -166,8 +166,8 @@ def _chosen_part(part_of: Mapping[str, str], config: ImagesConfig) -> str:
     part = config.part or "train"
     if part != "all" and part not in there:
         raise DataError(
-            f"{config.path}: has no part {part}, only {', '.join(there)}; set data.part to one of "
-            "them or to all, or name such a folder itself"
+            f"{config.path}: has no part {part}, only {', '.join(there)}; choose another, such as "
+            f"all ({_option('part', 'all')}), or name such a folder itself"
         )
     return part
 
@@ -240,6 +240,11 @@ def _listing(tree: Tree, file: str, chosen: list[str]) -> tuple[bytes, list[str]
     return content, [name[start:] for name in chosen], known
 
 
+def _option(key: str, value: str) -> str:
+    """Return how a key is set where a config is read, and where there is none."""
+    return f"data.{key}={value} in a config, --{key} {value} of the command prepare"
+
+
 def _within(name: str, folder: PurePosixPath) -> bool:
     return PurePosixPath(name).is_relative_to(folder)
 
@@ -259,7 +264,7 @@ def _folders_as_classes(chosen: list[str], folders: Folders, config: ImagesConfi
             f"{config.path}: {len(folder)} images lie in {len(classes)} folders "
             f"({some(list(classes)) or 'none'}), and {len(stray)} beside them ({some(stray)}), so "
             "that the folders are not classes of all images; move these, or ignore labels: "
-            "data.labels=none in a config, --labels none of the command prepare"
+            f"{_option('labels', 'none')}"
         )
     if stray:
         some_in = f", only some of them in {classes[0]}" if classes else ""
@@ -267,7 +272,7 @@ def _folders_as_classes(chosen: list[str], folders: Folders, config: ImagesConfi
     if all(map(_SHARD.fullmatch, classes)) and config.labels != "folders":
         return Annotations(
             labels_from=f"the folders {some(list(classes))} look like shards, and there is no "
-            f"{JSON}; data.labels=folders takes them as classes"
+            f"{JSON}; to take them as classes: {_option('labels', 'folders')}"
         )
     label = {name: index for index, name in enumerate(classes)}
     labels = np.array([label[folder[name]] for name in chosen], np.int64)
