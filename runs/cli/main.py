@@ -3,6 +3,9 @@
 These modules import only click, so that `--help` is quick; a command imports what it needs itself.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import click
 
 from fitness.suggestion import nearest
@@ -33,7 +36,25 @@ class Group(click.Group):
             raise click.UsageError(
                 f"no command {args[0]!r}{hint} Commands: {', '.join(sorted(self.commands))}"
             )
+        _refuse_empty(args)
         return super().resolve_command(ctx, args)
+
+
+def _refuse_empty(args: Sequence[str]) -> None:
+    """Refuse an empty argument, which would be taken for the current folder.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    for before, text in pairwise(("", *args)):
+        option, equals, value = (
+            text.partition("=") if text.startswith("--") else (before, "=", text)
+        )
+        if equals and not value:
+            raise click.UsageError(
+                f"the value after {option!r} is empty; if it is a variable of your shell, that is "
+                "not set"
+            )
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,15 +2,18 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from run_evolution import NO_HOME, name_home
 from runs import sample
 from runs.cli.endings import MEMORY_ADVICE, advice_on_memory
 from runs.cli.main import main
@@ -349,6 +352,33 @@ def test_the_presets_are_listed_and_printed(invoke, mistake):
 )
 def test_a_misspelt_command_or_option_is_answered_with_the_nearest(arguments, said, mistake):
     assert said in mistake(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("train", "digits", "--output", ""), "--output"),
+        (("train", "digits", "--output="), "--output"),
+        (("train", ""), "train"),
+        (("inspect", ""), "inspect"),
+        (("sample", "x", "--out", ""), "--out"),
+    ],
+)
+def test_an_empty_argument_is_not_taken_for_the_current_folder(arguments, option, mistake):
+    assert f"the value after {option!r} is empty" in mistake(*arguments)
+
+
+def test_a_user_whom_the_system_does_not_know_has_a_home_to_name(monkeypatch):
+    def unknown(_user: int) -> NoReturn:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("HOME", "/there")
+    name_home()
+    assert Path.home() == Path("/there")
+    monkeypatch.delenv("HOME")
+    name_home()
+    assert Path.home() == Path(NO_HOME)
 
 
 def test_help_and_version_are_no_mistakes(invoke):
