@@ -221,6 +221,7 @@ def choose_scoring(choices: Choices, facts: Facts, machine: Machine, generations
 def _space(facts: Facts, machine: Machine) -> tuple[str, str]:
     if facts.classes > 1 and facts.count >= LABELLED:
         return "classifier", "learns from the labels before the run begins, about a minute"
+    lack = "there are too few labels" if facts.classes > 1 else "there are no labels"
     if facts.channels == 3 and machine.spaces:
-        return machine.spaces[0], "there are no labels to learn a space from"
-    return PIXELS, "there are no labels, and no weights for such images (docs/metrics.md)"
+        return machine.spaces[0], f"{lack} to learn a space from"
+    return PIXELS, f"{lack}, and no weights for such images (docs/metrics.md)"

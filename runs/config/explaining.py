@@ -60,6 +60,13 @@ def _lines(model: type[BaseModel], details: list[ErrorDetails]) -> Iterator[str]
 PARTS = ("tuple_type", "list_type", "dict_type", "model_type", "model_attributes_type")
 # Mistakes that have a line each.
 WHOLE = ("extra_forbidden", "missing", "union_tag_invalid", "union_tag_not_found", "value_error")
+# What is needed, where pydantic says it in words of Python.
+PLAIN = {
+    "bool_parsing": "true or false is needed",
+    "bool_type": "true or false is needed",
+    "too_long": "at most {max_length} are needed, not {actual_length}",
+    "too_short": "at least {min_length} are needed, not {actual_length}",
+}
 
 
 def _refused(key: str, details: list[ErrorDetails]) -> str:
@@ -96,6 +103,8 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
         if field is not None and (form := _form(value, options(field.annotation))):
             return f"{key}: {_shown(value)} is not allowed: {form}"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] in PLAIN:
+        message = PLAIN[detail["type"]].format(**detail.get("ctx", {}))
     if detail["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if detail["type"] == "literal_error":
@@ -116,7 +125,7 @@ def _form(value: Any, allowed: Sequence[Any]) -> str:
             return "a mapping is needed, such as {name: value}"
         if get_origin(option) in (list, tuple):
             kinds, item = get_args(option), "a" if value is None else _shown(value).strip("'")
-            items = [item] * (1 if Ellipsis in kinds else len(kinds))
+            items = [item] * (1 if Ellipsis in kinds or "," in item else len(kinds))
             return f"a list is needed, such as [{', '.join(items)}]"
     return ""
 

@@ -67,6 +67,13 @@ def test_every_choice_has_a_reason_and_makes_a_valid_config(data, machine):
     validate(with_changes(base, given), "chosen")
 
 
+@pytest.mark.parametrize(("classes", "said"), [(0, "no labels"), (5, "too few labels")])
+def test_a_space_is_not_for_want_of_labels_that_are_there(classes, said):
+    for machine in (CPU, GPU):
+        row = chosen(facts(count=20, classes=classes), machine)["evaluation.space"]
+        assert f"there are {said}" in row.reason
+
+
 def test_what_is_given_stands_and_other_rules_follow_it():
     free = values(facts(), CPU)
     given = values(
