@@ -21,7 +21,7 @@ SECONDS = {8: 0.03, 16: 0.06, 32: 0.2, 64: 0.8, 128: 3.2, 256: 13.0}
 SCORINGS, SNAPSHOTS = 5, 10  # in a run
 LABELLED = 40  # images that the space `classifier` needs at least
 THREADS = 4  # at most
-FEW, MANY = 1_000, 50_000  # images: fewer than FEW are augmented always, fewer than MANY as needed
+MANY = 50_000  # images: fewer are augmented as needed
 PIXELS = "pixels"  # the space where no other fits
 
 
@@ -175,8 +175,6 @@ def _choose_training(
 
 
 def _augment(count: int) -> tuple[str, str]:
-    if count < FEW:
-        return "diffaug", f"there are fewer than {FEW:,} images, which D would learn by heart"
     if count < MANY:
         return "ada", f"there are fewer than {MANY:,} images; no more than D's certainty asks for"
     return "none", f"there are {MANY:,} images or more"
