@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -27,11 +28,12 @@ GRPC = bytes((0, 0, 0, joining.SETTINGS, 0, 0, 0, 0, 0))
 def listening() -> Iterator[object]:
     """Listen on a port and answer each connection with what is given; give the address."""
     servers: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+    kept: list[socket.socket] = []
 
     def listen(answer: bytes) -> str:
         server = socket.create_server(("127.0.0.1", 0))
         servers.append(server)
-        kept = []
 
         def serve() -> None:
             while True:
@@ -39,15 +41,21 @@ def listening() -> Iterator[object]:
                     there, _ = server.accept()
                 except OSError:
                     return
-                there.sendall(answer)
-                kept.append(there)  # open, and silent
+                kept.append(there)  # open, and silent after the answer
+                with suppress(OSError):  # the other side has left
+                    there.sendall(answer)
 
-        threading.Thread(target=serve, daemon=True).start()
+        threads.append(threading.Thread(target=serve, daemon=True))
+        threads[-1].start()
         return f"127.0.0.1:{server.getsockname()[1]}"
 
     yield listen
     for server in servers:
-        server.close()
+        server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+    for thread in threads:
+        thread.join()
+    for each in servers + kept:
+        each.close()
 
 
 def refused(address: str | None, said: list[str] | None = None) -> str:

@@ -16,7 +16,7 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope="module", params=["labels", "tags"])
+@pytest.fixture(scope="module", params=[pytest.param("labels", marks=pytest.mark.long), "tags"])
 def conditional(request, own_modules, tmp_path_factory) -> str:
     """The path of a config of 30 generations in a moment."""
     folder = tmp_path_factory.mktemp("conditional")

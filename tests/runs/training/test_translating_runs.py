@@ -15,7 +15,7 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope="module", params=["pairs", "sets"])
+@pytest.fixture(scope="module", params=[pytest.param("pairs", marks=pytest.mark.long), "sets"])
 def translation(request, own_modules, tmp_path_factory) -> str:
     """The path of a config of 20 quick generations; the learning rate falls after the sixth."""
     folder = tmp_path_factory.mktemp("translation")
