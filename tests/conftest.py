@@ -58,6 +58,8 @@ WHOLE = (
     "tests/runs/cli/test_commands.py",
     "tests/runs/dissection/test_commands.py",
     "tests/runs/display/*",
+    "tests/runs/explore/test_catalogue.py",
+    "tests/runs/explore/test_views.py",
     "tests/runs/export/test_exporting.py",
     "tests/runs/evaluation/evaluate/*",
     "tests/runs/evaluation/test_fork.py",

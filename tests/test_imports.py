@@ -25,8 +25,8 @@ MAY_IMPORT = {
 }
 # The sub-packages of runs/: each may import those before it.
 RUNS_ORDER = ("common", "config", "store", "sampling", "display", "tracking", "evaluation",
-              "dissection", "translation", "export", "mirror", "training", "batch", "tournament",
-              "study", "cli")  # fmt: skip
+              "dissection", "translation", "explore", "export", "mirror", "training", "batch",
+              "tournament", "study", "cli")  # fmt: skip
 RUNS_DATA = ("presets", "studies")  # YAML files, read with the help of common/
 HOMES = {
     "ray": ("populations/executors/ray/",),
@@ -35,6 +35,7 @@ HOMES = {
     "pyarrow": ("runs/mirror/",),
     "onnx": ("runs/export/",),
     "onnxruntime": ("runs/export/",),
+    "gradio": ("runs/explore/",),
     "torchvision": (),
 }
 HEAVY = {"torch", "ray", "mlflow"}

@@ -12,6 +12,7 @@ from fitness.suggestion import nearest
 from runs.cli import (
     dissecting,
     evaluating,
+    exploring,
     exporting,
     inspecting,
     preparing,
@@ -82,6 +83,7 @@ for command in (
     translating.translate,
     translating.report,
     exporting.export,
+    exploring.explore,
     styles.mix,
     styles.interpolate,
     styles.noise,

@@ -98,13 +98,22 @@ def write_edit(path: Path, before: Tensor, after: Tensor) -> float:
 
     White in the third row is the largest change of all, in units of 1/255.
     """
-    difference = (after.clamp(-1, 1) - before.clamp(-1, 1)).abs().mean(1) * 127.5
-    most = float(difference.max())
-    grey = (difference * (255 / most if most else 0)).round().to(torch.uint8).cpu().numpy()
+    grey, most = difference(before, after)
     rows = [visible(to_uint8(images).cpu().numpy()) for images in (before, after)]
-    rows.append(grey[:, :, :, None].repeat(3, 3))
+    rows.append(grey)
     save_images(np.concatenate(rows), path, len(before), ("before", "after", "difference"))
     return most
+
+
+def difference(before: Tensor, after: Tensor) -> tuple[np.ndarray, float]:
+    """Return how much each pixel changes, uint8 (N, H, W, 3), and the largest change.
+
+    White is the largest change of all, in units of 1/255.
+    """
+    change = (after.clamp(-1, 1) - before.clamp(-1, 1)).abs().mean(1) * 127.5
+    most = float(change.max())
+    grey = (change * (255 / most if most else 0)).round().to(torch.uint8).cpu().numpy()
+    return grey[:, :, :, None].repeat(3, 3), most
 
 
 # --------------------------------------------------------------------------------- which units

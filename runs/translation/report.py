@@ -62,7 +62,7 @@ def report_on(
     done = max(index.end, opened.generation)
     return Report(
         f"{opened.config.name}: {folder.path}",
-        f"generation {done} of {total}{_going_on(folder, done, total)}",
+        f"generation {done} of {total}{going_on(folder, done, total)}",
         f"{opened.name}, on {len(images.a)} images of {images.name}",
         values,
         scorings,
@@ -70,7 +70,8 @@ def report_on(
     )
 
 
-def _going_on(folder: RunFolder, done: int, total: int) -> str:
+def going_on(folder: RunFolder, done: int, total: int) -> str:
+    """Return the end of a sentence on a run that has done `done` of `total` generations."""
     if is_held(folder.lock):
         return ", in training"
     return "" if done >= total else ", not in training now"
