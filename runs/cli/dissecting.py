@@ -8,6 +8,7 @@ import click
 from runs.cli.endings import muted, plain_errors
 from runs.cli.options import (
     asked_sampler,
+    choice_of,
     choice_options,
     latent_options,
     needs_suffix,
@@ -16,8 +17,16 @@ from runs.cli.options import (
 from runs.common.hints import hint
 
 
+def reverse_option(command: Any) -> Any:
+    """Add the option that chooses the way of a translator."""
+    return click.option("--reverse", is_flag=True,
+                        help="Look into the way from B to A, of a run that translates."
+                        )(command)  # fmt: skip
+
+
 @click.command()
 @latent_options
+@reverse_option
 @click.option("--layer", default="all", show_default=True, metavar="NAME|all",
               help="Layer of the generator; all: the last one of each size.")  # fmt: skip
 @click.option(
@@ -28,7 +37,7 @@ from runs.common.hints import hint
     help="What says which class each pixel shows: parts (of avatars), colours, classes (of "
     "labelled data), or the import path of a torch module.",
 )
-@click.option("--count", default=1000, show_default=True, type=click.IntRange(10),
+@click.option("--count", default=1000, show_default=True, type=click.IntRange(2),
               help="Number of images for thresholds, and again for scores.")  # fmt: skip
 @click.option("--thresholds", "rule", default="ratio", show_default=True,
               type=click.Choice(["ratio", "quantile"]),
@@ -60,7 +69,7 @@ def dissect(
     from runs.dissection.commands import dissect as dissected
     from runs.dissection.results import PAGE, table
 
-    subject = _subject(run_dir, **options)
+    subject = _subject(run_dir, data_at=data_at, **options)
     with bars() as progress:
         outcome = dissected(subject, layer, segmenter, count, rule, out, data_at, progress)
     if outcome.resumed:
@@ -141,6 +150,7 @@ def _numbers(_context: click.Context, option: click.Parameter, value: str | None
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="FILE.png of the images; FILE.json of --optimise [default: in the "
               "dissection's folder].")  # fmt: skip
+@reverse_option
 @choice_options
 @truncation_options
 @muted
@@ -164,7 +174,7 @@ def edit(run_dir: Path, optimise: str | None, steps: int, seed: int, **options: 
         raise click.UsageError("--insert sets the units to a constant: leave --scale out")
     if asked.out is not None:
         needs_suffix(asked.out, ".json" if optimise else ".png")
-    subject = _subject(run_dir, seed, classes=(), tags=(), **options)
+    subject = _subject(run_dir, seed, data_at=asked.data_at, classes=(), tags=(), **options)
     with bars() as progress:
         if optimise is not None:
             _optimise(subject, optimise, steps, asked, progress)
@@ -264,9 +274,52 @@ def repair(run_dir: Path, seed: int, **options: Any) -> None:
     click.echo(f"use it:  {hint('sample', run_dir, repair=outcome.folder / FILE, out='grid.png')}")
 
 
-def _subject(run_dir: Path, seed: int, **options: Any) -> Any:
-    """Return the generator that the options of `latent_options` choose."""
+def _subject(
+    run_dir: Path, seed: int, reverse: bool = False, data_at: Path | None = None, **options: Any
+) -> Any:
+    """Return the generator that the options of `latent_options` choose, or a translator."""
     from runs.dissection.subject import Subject
+    from runs.translation.opening import is_translator
 
+    if is_translator(run_dir):
+        return _translator_subject(run_dir, seed, reverse, data_at, **options)
+    if reverse:
+        raise click.UsageError("--reverse is for runs that translate between two sets of images")
     sampler, name, asked = asked_sampler(run_dir, **options)
     return Subject(run_dir, name, sampler, asked, seed)
+
+
+def _translator_subject(
+    run_dir: Path,
+    seed: int,
+    reverse: bool,
+    data_at: Path | None,
+    classes: tuple[str, ...],
+    tags: tuple[str, ...],
+    truncation: float | None,
+    cutoff: int | None,
+    snapshot: str | int,
+    survivor: int,
+    raw: bool,
+    device: Any,
+) -> Any:
+    """Return a run's translator, with the test part of its data to translate."""
+    from runs.dissection.subject import Subject
+    from runs.sampling.generators import is_generator
+    from runs.sampling.translations import Translations
+    from runs.translation.opening import open_translator
+    from runs.translation.parts import open_part
+
+    if classes or tags or truncation is not None or cutoff is not None:
+        raise click.UsageError(
+            "--class, --tags, --truncation, --cutoff: a translator of images takes none of them"
+        )
+    if is_generator(run_dir):
+        raise click.UsageError(
+            f"{run_dir} holds a translator alone, and the images to translate are those of its run"
+        )
+    opened = open_translator(run_dir, choice_of(snapshot, survivor, raw), device)
+    translator = opened.translator.reversed() if reverse else opened.translator
+    part = open_part(opened, "test", data_at, None)
+    images = part.b if translator.backwards else part.a
+    return Subject(run_dir, opened.name, Translations.of(translator, images), None, seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 from fitness.dissection.tally import Tally
 from fitness.features import Progress
 from fitness.segmenters import PartSegmenter, Segmenter
+from runs.common.errors import ConfigError
 from runs.common.lock import RunLock
 from runs.dissection.dissecting import Dissection
 from runs.dissection.page import mark_images, shown_units, write_page
@@ -62,6 +63,12 @@ def dissect(
         ConfigError, DataError: what was asked for cannot be; nothing was written.
         RunBusy: another process dissects into the same folder.
     """
+    most = subject.sampler.most
+    if most is not None and count > most:
+        raise ConfigError(
+            f"--count {count}: there are images for two sets of {most}, one to choose thresholds "
+            f"and one to judge them: give --count {most} or fewer"
+        )
     shapes = subject.chosen(layer)
     opened = opened_segmenter(subject, segmenter, data_at, progress)
     folder = out or subject.path / FOLDER

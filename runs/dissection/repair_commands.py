@@ -115,7 +115,11 @@ def _evaluator(
     config = run.load_config()
     data = config.data if asked.data_at is None else moved(config.data, asked.data_at)
     source, card = reopened(run, data, "repair")
-    assert isinstance(source, ImageSource)
+    if not isinstance(source, ImageSource):
+        raise ConfigError(
+            f"{subject.path}: repair compares samples with one set of reals, and this run "
+            "translates images"
+        )
     space = asked.space or config.evaluation.space
     evaluator = Evaluator(
         source,

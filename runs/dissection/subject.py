@@ -56,7 +56,7 @@ class Subject:
     @property
     def function(self) -> NetworkFunction:
         """The generator's network."""
-        return self.sampler.game.generators["generator"]
+        return self.sampler.function
 
     @property
     def weights(self) -> str:
@@ -70,7 +70,7 @@ class Subject:
         how = (sampler.psi, sampler.cutoff, sampler.stage, sampler.shown, self.seed)
         told = () if asked is None else (asked.vectors,)
         off = () if sampler.repair is None else (sampler.repair.model_dump_json(),)
-        return digest(self.weights, str(how), *told, *off)
+        return digest(self.weights, str(how), *told, *off, *sampler.given)
 
     def images(self, first: int, count: int) -> Iterator[Tensor]:
         """Yield images, float (n, C, H, W) in [-1, 1], in the reals' size, a part at a time."""

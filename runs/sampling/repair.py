@@ -17,12 +17,12 @@ from runs.sampling.units import UnitsFile, check_units
 
 def weights_of(sampler: Sampler) -> str:
     """Return a hash of a generator's weights."""
-    return digest(*leaves(sampler.weights["generator"]))
+    return digest(*leaves(sampler.weights[sampler.role]))
 
 
 def layers_of(sampler: Sampler) -> dict[str, tuple[int, ...]]:
     """Return a generator's layers with maps, and the maps' shapes (U, h, w), in order of calls."""
-    with listed(sampler.game.generators["generator"]) as found, torch.no_grad():
+    with listed(sampler.function) as found, torch.no_grad():
         _, noise, told = next(iter(sampler.parts(0, 1, 0)))
         sampler.fakes(noise[:2], None if told is None else told[:2])
     channels = sampler.shape[0]
@@ -71,7 +71,7 @@ def repaired(sampler: Sampler, units: UnitsFile) -> Sampler:
         return maps * factors.to(maps)[:, None, None]
 
     game = copy.copy(sampler.game)
-    function = copy.deepcopy(game.generators["generator"])
+    function = copy.deepcopy(sampler.function)
     attach(function, units.layer, switch_off)
-    game.generators = {**game.generators, "generator": function}
+    game.generators = {**game.generators, sampler.role: function}
     return replace(sampler, game=game, repair=units)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from egan.backbones import Rows
+from egan.backbones.function import NetworkFunction
 from egan.backbones.progressive.growth import Stage
 from egan.backbones.stylegan.latents import Latents, layers
 from egan.backbones.stylegan.styles import make_truncated, tracked_mean
@@ -63,6 +64,26 @@ class Sampler:
         device = torch.device(device)
         weights = {role: own.to(device) for role, own in self.weights.items()}
         return replace(self, weights=weights)
+
+    @property
+    def role(self) -> str:
+        """The role of the network that makes the samples."""
+        return "generator"
+
+    @property
+    def function(self) -> NetworkFunction:
+        """The network that makes the samples."""
+        return self.game.generators[self.role]
+
+    @property
+    def given(self) -> tuple[np.ndarray, ...]:
+        """What samples are made of besides the seed and their number."""
+        return ()
+
+    @property
+    def most(self) -> int | None:
+        """How many samples each of two sets can have, if these are to differ; None: any number."""
+        return None
 
     @property
     def images(self) -> bool:

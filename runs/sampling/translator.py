@@ -86,7 +86,7 @@ class Translator:
         step = 1 if alone else max(1, PIXELS // (images.shape[2] * images.shape[3]))
         for start in range(0, len(images), step):
             part = to_float(images[start : start + step]).to(self.device)
-            seeds = self._seeds(seed, first + start, len(part))
+            seeds = self.seeds(seed, first + start, len(part))
             with torch.no_grad():
                 yield self.game.translate(self.weights, part, seeds, self.reverse, training)
 
@@ -94,7 +94,8 @@ class Translator:
         """Return the same translations as uint8 (N, C', H, W)."""
         return np.concatenate([to_uint8(part).cpu().numpy() for part in self(images, seed, first)])
 
-    def _seeds(self, seed: int, first: int, count: int) -> Tensor:
+    def seeds(self, seed: int, first: int, count: int) -> Tensor:
+        """Return the seeds (count,) of dropout in images from place `first` on."""
         drawn = [
             torch.randint(2**62, (1,), generator=torch_stream(seed, 0, Purpose.SAMPLE, place))
             for place in range(first, first + count)
