@@ -100,14 +100,14 @@ class PairSource:
 
     def judging(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the images that judge children: those held out, or all; cut from the middle."""
-        every = max(self.held_out, 1)
         (height, width), stored = self.size, self.a.shape[2:]
         top, left = (stored[0] - height) // 2, (stored[1] - width) // 2
-        a, b = (
-            images[every - 1 :: every, :, top : top + height, left : left + width]
-            for images in (self.a, self.b)
-        )
-        return a, b
+
+        def judging(images: np.ndarray) -> np.ndarray:
+            every = self.held_out if 0 < self.held_out <= len(images) else 1
+            return images[every - 1 :: every, :, top : top + height, left : left + width]
+
+        return judging(self.a), judging(self.b)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,6 +8,7 @@ from fitness.metrics.names import GROUPS, MetricName
 from runs.common.errors import ConfigError
 from runs.config.loading import load_config
 from runs.sampling.opening import Choice
+from runs.sampling.translation_grid import examples_of
 from runs.store.folder import RunFolder
 from runs.store.journal import Scoring, read_journal
 from runs.training.driver import evolve
@@ -96,3 +97,11 @@ def test_images_larger_than_the_draws_are_cut_from_the_middle(letters):
     few = HeldOut(source, [source.target], ["l1"], "pixels", 2, 0, "cpu")
     values = few(open_translator(letters("true")).translator)
     assert values.keys() == {"l1-pixels-2"}
+
+
+def test_a_set_too_small_to_hold_anything_out_judges_and_shows_all(letters):
+    config = RunFolder.open(letters("true")).load_config()
+    config = config.model_copy(update={"data": config.data.model_copy(update={"count": 12})})
+    a, b = open_source(config.data).judging()
+    assert len(a) == len(b) == open_source(config.data).length < 16
+    assert (examples_of(config.data).b == b).all()
