@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import FAILED, muted, plain_errors
+from runs.cli.endings import FAILED, MISTAKE, muted, plain_errors
 from runs.cli.options import choice_of, choice_options, needs_suffix
 
 
@@ -77,7 +77,7 @@ def translate(
     if outcome.written:
         click.echo(f"{out}: {len(outcome.written)} image(s) by the {name}")
     if outcome.failures:
-        sys.exit(FAILED)
+        sys.exit(FAILED if outcome.written else MISTAKE)
 
 
 @click.command()

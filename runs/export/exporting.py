@@ -7,7 +7,6 @@ from runs.export.networks import Exportable, exportable_sampler, exportable_tran
 from runs.export.onnx import TOLERANCE, check_packages, write_onnx
 from runs.sampling.opening import Choice, open_sampler
 from runs.translation.opening import find_translator, is_translator
-from runs.translation.translating import factor_of
 
 
 def export_onnx(
@@ -36,7 +35,7 @@ def export_onnx(
         if truncation is not None or cutoff is not None:
             raise ConfigError("--truncation, --cutoff: a translator of images has no styles")
         translator, name = find_translator(place, choice, "cpu", reverse)
-        network = exportable_translator(translator, factor_of(translator))
+        network = exportable_translator(translator, translator.factor)
     else:
         if reverse:
             raise ConfigError("--reverse: this is no translator of images between two sets")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from egan.backbones.translation.config import TranslationBackbone
+from egan.backbones.translation.config import TranslationBackbone, UNetConfig
 from egan.config import GameConfig
 from egan.data.pairs import Partner
 from egan.data.pixels import to_float, to_uint8
@@ -20,6 +20,7 @@ from runs.sampling.states import game_of, weights_in
 from runs.store.folder import DataCard
 
 PIXELS = 2**20  # of the images that are translated at a time
+RESNET_FACTOR = 4  # a ResNet halves twice
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class Translator:
     def device(self) -> torch.device:
         """The device of the weights, on which images are translated."""
         return next(iter(self.weights.values())).params.device
+
+    @property
+    def factor(self) -> int:
+        """What the sides of images must be multiples of."""
+        if isinstance(self.backbone, UNetConfig):
+            return int(2 ** self.backbone.halvings(self.shape))
+        return RESNET_FACTOR
 
     def to(self, device: str | torch.device) -> "Translator":
         """Return the same translator on a device."""

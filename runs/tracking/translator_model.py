@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from egan.games.unpaired import UnpairedGame
 from runs.sampling.translator import Translator
 from runs.sampling.translator_folder import load_translator
 
@@ -37,20 +38,36 @@ def translator_model() -> Any:
             translator = self._translator
             translator = translator.reversed() if told.get("reverse") else translator
             images = np.ascontiguousarray(model_input.transpose(0, 3, 1, 2))
+            _check(translator, images)
             made = translator.pictures(images, int(told.get("seed", 0)))
             return made.transpose(0, 2, 3, 1)
 
     return TranslatorModel()
 
 
+def _check(translator: Translator, images: np.ndarray) -> None:
+    channels, height, width = images.shape[1:]
+    if channels != translator.shape[0] or height % translator.factor or width % translator.factor:
+        raise ValueError(
+            f"images of {height} x {width} pixels with {channels} channel(s) arrived; this way "
+            f"takes {translator.shape[0]} channel(s) and sides that are multiples of "
+            f"{translator.factor}"
+        )
+
+
 def signature_of(translator: Translator) -> Any:
-    """Return the model's signature: images in, images out; the way and the seed as parameters."""
+    """Return the model's signature: images in, images out; the way and the seed as parameters.
+
+    The number of channels is open where the two ways have different ones.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
+    channels = [shape[0] for shape in (translator.shape, translator.target)]
+    if isinstance(translator.game, UnpairedGame) and channels[0] != channels[1]:
+        channels = [-1, -1]
     tensors = [
-        Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, shape[0]))])
-        for shape in (translator.shape, translator.target)
+        Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, number))]) for number in channels
     ]
     parameters = [ParamSpec("reverse", "boolean", False), ParamSpec("seed", "long", 0)]
     return ModelSignature(*tensors, ParamSchema(parameters))

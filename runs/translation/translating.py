@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from egan.backbones.translation.config import UNetConfig
 from egan.data import DataError
 from egan.data.pixels import to_uint8
 from fitness.features import Progress
@@ -15,7 +14,6 @@ from runs.sampling.translator import Translator
 from runs.translation.files import Input, inputs_of, pixels_of, place_of, write_picture
 from runs.translation.tiles import in_tiles
 
-RESNET_FACTOR = 4
 DEEP = 16  # bits
 
 
@@ -84,19 +82,11 @@ def translate_files(
 
 
 def _check(translator: Translator, options: Options) -> None:
-    factor = factor_of(translator)
+    factor = translator.factor
     if options.tile % factor:
         raise ConfigError(f"--tile {options.tile}: this network takes multiples of {factor}")
     if not 0 <= options.overlap < options.tile:
         raise ConfigError(f"--overlap {options.overlap}: from 0 to below --tile {options.tile}")
-
-
-def factor_of(translator: Translator) -> int:
-    """Return what the sides of images must be multiples of."""
-    backbone = translator.backbone
-    if isinstance(backbone, UNetConfig):
-        return int(2 ** backbone.halvings(translator.shape))
-    return RESNET_FACTOR
 
 
 def translated(translator: Translator, image: Input, number: int, options: Options) -> np.ndarray:
@@ -114,7 +104,7 @@ def translated(translator: Translator, image: Input, number: int, options: Optio
         return made
 
     tile = max(options.tile, *translator.shape[1:])
-    made = in_tiles(pixels, factor_of(translator), tile, options.overlap, at_once)
+    made = in_tiles(pixels, translator.factor, tile, options.overlap, at_once)
     return to_pixels_of(made, options.bits)
 
 

@@ -16,7 +16,6 @@ from runs.export.networks import exportable_sampler, exportable_translator
 from runs.export.onnx import PACKAGES, TOLERANCE, write_onnx
 from runs.sampling.sampler import Sampler
 from runs.sampling.translator import with_shapes
-from runs.translation.translating import factor_of
 
 with_onnx = pytest.mark.skipif(
     any(find_spec(name) is None for name in PACKAGES), reason="the extra [onnx] is not installed"
@@ -80,7 +79,7 @@ def network_of(kind):
     if kind in GENERATORS:
         return exportable_sampler(sampler(kind))
     one = translator(kind)
-    return exportable_translator(one, factor_of(one))
+    return exportable_translator(one, one.factor)
 
 
 @pytest.mark.parametrize("kind", [*GENERATORS, *TRANSLATORS])

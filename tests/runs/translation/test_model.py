@@ -1,5 +1,6 @@
 """Translators in MLflow: the model translates as the run does."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -42,3 +43,8 @@ def test_the_pyfunc_model_takes_images_and_gives_images(letters, tmp_path):
     signature = signature_of(made)
     assert signature.inputs.inputs[0].shape == (-1, -1, -1, 1) == signature.outputs.inputs[0].shape
     assert example_of(made).shape == (1, 16, 16, 1)
+    for wrong in (images[:, 1:], images.repeat(3, 3)):
+        with pytest.raises(ValueError, match=r"arrived; this way takes 1 channel\(s\) and sides"):
+            model.predict(None, wrong)
+    there_and_back = replace(made, target=(3, 16, 16))
+    assert signature_of(there_and_back).inputs.inputs[0].shape == (-1, -1, -1, -1)

@@ -107,6 +107,8 @@ def test_a_bad_file_does_not_stop_the_others(letters, images, tmp_path):
     output = translate(letters("true"), images, "--out", tmp_path / "out", status=1)
     assert "1.png" in output and "2 image(s)" in output
     assert "colour.png: has 3 channel(s), and the translator was trained on 1" in output
+    alone = translate(letters("true"), images / "colour.png", "--out", tmp_path / "c", status=2)
+    assert alone.startswith("not translated: ") and alone.count("\n") == 1
     translate(letters("true"), images / "colour.png", "--convert", "--out", tmp_path / "c.png")
 
 
