@@ -57,6 +57,7 @@ WHOLE = (
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
     "tests/runs/dissection/test_commands.py",
+    "tests/runs/dissection/test_repairing.py",
     "tests/runs/display/*",
     "tests/runs/explore/test_catalogue.py",
     "tests/runs/explore/test_views.py",

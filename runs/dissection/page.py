@@ -22,7 +22,8 @@ SMALLEST = 64  # pixels of an image's side
 DIMMED = 0.25  # of an image's brightness, where a unit is not active
 STYLE = (
     "body{font:15px sans-serif;margin:2em;max-width:80em}table{border-collapse:collapse}"
-    "td,th{padding:.2em .8em;text-align:left}img{image-rendering:pixelated;display:block}"
+    "td,th{padding:.2em .8em;text-align:left}"
+    "img{image-rendering:pixelated;display:block;max-width:100%}"
     ".unit{display:inline-block;margin:.4em 1em .4em 0;vertical-align:top}small{color:#666}"
 )
 

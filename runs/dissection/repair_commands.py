@@ -30,7 +30,7 @@ from runs.tracking.attachments import log_files, log_repaired
 METRICS = ("fid", "kid")
 FOLDER = "repair"  # in a run's folder
 FILE, PAGE = "repair.json", "repair.html"
-SHOWN = 12  # images before and after on the page
+SHOWN = 8  # images before and after on the page
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,8 @@ def write_page(
     title = html.escape(f"Repair of {subject.path}, {subject.name}")
     about = units.about
     text = html.escape(
-        f"Without {len(units.units)} units of {units.layer}: "
-        f"{', '.join(map(str, units.units))}. They were chosen by {about['metric']} in space "
+        f"Without units {', '.join(map(str, units.units))} of {units.layer}. They were chosen by "
+        f"{about['metric']} in space "
         f"{about['space']} on {about['count']:,} images; the scores are of {about['count']:,} "
         f"others, seed {about['seed']}. Lower is better."
     )
