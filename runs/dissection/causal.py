@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from egan.backbones import Rows
 from egan.backbones.taps import changed
 from fitness.dissection.intervention import (
     intervened,
@@ -72,11 +73,11 @@ class Effect:
     constants: Tensor
 
     def __call__(self, shares: Tensor, first: int) -> Tensor:
-        """Return the effect () of shares (U,), over `IMAGES` images from number `first` on."""
-        whole = first // BATCH * BATCH
-        _, noise, told = next(iter(self.subject.parts(whole, BATCH)))
-        part = slice(first - whole, first - whole + IMAGES)
-        noise, told = noise[part], None if told is None else told[part]
+        """Return the effect () of shares (U,), over images from number `first` on.
+
+        They are `IMAGES`, or fewer where so many large ones are not made at a time.
+        """
+        noise, told = self._rows(first)
         sampler = self.subject.sampler
         with torch.no_grad():
             seen = self.segmenter.masks(sampler.enlarged(sampler.fakes(noise, told)))[:, self.place]
@@ -88,8 +89,19 @@ class Effect:
         there = F.interpolate(grid[:, None], seen.shape[1:])[:, 0] > 0
         return presence_in(inserted, there) - presence_in(ablated, seen)
 
+    def _rows(self, first: int) -> tuple[Rows, Tensor | None]:
+        """Return what the images from number `first`, a multiple of `IMAGES`, are made from."""
+        whole = first // BATCH * BATCH
+        rest = first - whole
+        for number, noise, told in self.subject.parts(whole, BATCH):
+            if rest < number:
+                part = slice(rest, min(rest + IMAGES, number))
+                return noise[part], None if told is None else told[part]
+            rest -= number
+        raise AssertionError("the parts have all numbers")
+
     def _presence(
-        self, shares: Tensor, noise: object, told: Tensor | None, place: Tensor, insert: float
+        self, shares: Tensor, noise: Rows, told: Tensor | None, place: Tensor, insert: float
     ) -> Tensor:
         """Return the presence of the class, (N, H, W), with the units changed at places."""
         units = torch.arange(self.shape[0], device=place.device)
@@ -100,7 +112,7 @@ class Effect:
             return intervened(maps, units, shares.to(maps), 0.0, constants.to(maps), place)
 
         with changed(self.subject.function, self.layer, change):
-            images = sampler.enlarged(sampler.fakes(noise, told))  # type: ignore[arg-type]
+            images = sampler.enlarged(sampler.fakes(noise, told))
         return self.segmenter.presence(images)[:, self.place]
 
     def _random_places(self, first: int, count: int) -> Tensor:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from fitness.dissection.tally import Tally
 from fitness.features import Progress
 from fitness.segmenters import PartSegmenter, Segmenter
@@ -118,7 +120,7 @@ def opened_segmenter(
         name,
         subject.run,
         sampler.shape,
-        lambda: next(subject.images(0, EXAMPLES)),
+        lambda: torch.cat(list(subject.images(0, EXAMPLES))),
         sampler.device,
         data_at,
         progress,

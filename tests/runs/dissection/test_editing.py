@@ -124,6 +124,29 @@ def test_insertion_is_read_at_its_own_place(subject, segmenter):
     assert unchanged < -0.6  # the class is where it was, and seldom at random places
 
 
+@pytest.mark.parametrize("at_once", [256, 64, 16, 1])
+def test_each_step_has_other_images_however_many_are_made_at_a_time(
+    subject, segmenter, monkeypatch, at_once
+):
+    effect = Effect(subject, "objects", SHAPE, segmenter, 0, torch.full((UNITS,), 0.9))
+    noise = subject.sampler.inputs(256, subject.seed)
+    monkeypatch.setattr("runs.sampling.sampler.PIXELS", at_once * 16**2)
+    for first in (0, 32, 96, 224):
+        rows, _ = effect._rows(first)
+        assert torch.equal(rows, noise[first : first + min(32, at_once)])
+        assert effect(torch.zeros(UNITS), first) < 0
+
+
+def test_colours_are_those_of_as_many_images_however_few_are_made_at_a_time(subject, monkeypatch):
+    def given(*arguments):
+        return arguments[3]()
+
+    monkeypatch.setattr(commands, "open_segmenter", given)
+    whole = commands.opened_segmenter(subject, "colours")
+    monkeypatch.setattr("runs.sampling.sampler.PIXELS", 16**2)
+    assert torch.equal(commands.opened_segmenter(subject, "colours"), whole) and len(whole) == 64
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
