@@ -232,7 +232,11 @@ def damaged_yaml(rng: random.Random, content: bytes) -> bytes:
         case "bytes":
             return damaged(rng, content)
         case "values":
-            return yaml.safe_dump(changed(rng, yaml.safe_load(content)), sort_keys=False).encode()
+            values = changed(rng, yaml.safe_load(content))
+            try:
+                return yaml.safe_dump(values, sort_keys=False).encode()
+            except RecursionError:  # too deep to be written in YAML's own style; JSON is YAML, too
+                return json.dumps(values).encode()
         case "piece":
             lines = content.decode().splitlines()
             at = rng.randrange(len(lines))
