@@ -73,13 +73,17 @@ def advice_on_memory(command: str, error: BaseException) -> str:
 
 
 def muted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command that writes files do so although what it says cannot be written."""
+    """Let a command that writes files do so although what it says cannot be written.
+
+    A signal that ends it leaves no half-written file.
+    """
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from runs.common.signals import tidy_end
         from runs.display.muting import muted_on_error
 
-        with muted_on_error():
+        with tidy_end(), muted_on_error():
             return command(*args, **kwargs)
 
     return wrapped

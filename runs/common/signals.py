@@ -136,6 +136,27 @@ def exit_at_once(status: int, advice: Callable[[], str]) -> Iterator[None]:
 
 
 @contextmanager
+def tidy_end() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as an error does, so that it leaves no temporary file.
+
+    The status is that of a shell for a program that the signal ended. A second one ends it at once.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
 def same_handlers() -> Iterator[None]:
     """Put the handlers back that a library replaces, as Ray does when it starts."""
     former = {number: signal.getsignal(number) for number in (*HARD, SOFT)}

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from egan.files import atomic_file
+from runs.common.signals import tidy_end
+
 AT_THE_END = """
 import os, signal, sys
 import run_evolution
@@ -40,3 +43,25 @@ def test_a_signal_at_the_very_end_changes_no_status(name, status, late):
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert (done.returncode, done.stdout) == (status, "done\n"), done.stderr
+
+
+def test_a_command_that_a_signal_ends_removes_its_temporary_file(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with (
+        pytest.raises(SystemExit) as end,
+        tidy_end(),
+        atomic_file(tmp_path / "a.npz") as temporary,
+    ):
+        temporary.write_bytes(b"half")
+        signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir()) and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_signal_ends_a_command_at_once():
+    with pytest.raises(SystemExit), tidy_end():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            second = signal.getsignal(signal.SIGTERM)
+    assert second == signal.SIG_DFL
