@@ -8,7 +8,7 @@ from runs.sampling.units import UnitsFile
 from runs.store.folder import RunFolder
 from runs.tracking.client import open_store
 from runs.tracking.failures import reason_of
-from runs.tracking.state import original_of, read_state
+from runs.tracking.state import original_of, read_state, recorded_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,11 +46,13 @@ def _logged(run: RunFolder | None, log: Callable[["MlflowClient", str, str], Non
     state = read_state(run.tracking)
     if state.run_id is None or state.uri is None:
         return "this run has no MLflow record"
-    original = original_of(state, run.path)
-    if original is not None:
+    if original := original_of(state, run.path):
         return f"not logged to MLflow: this folder is a copy of {original}"
     try:
         client, uri = open_store(state.uri, state.uri, create=False)
+        recorded = recorded_folder(client, state, run.path)
+        if original := original_of(state, run.path, recorded):
+            return f"not logged to MLflow: this folder is a copy of {original}"
         log(client, uri, state.run_id)
     except Exception as error:  # MLflow and its stores raise anything
         return f"not logged to MLflow: {reason_of(error)}"

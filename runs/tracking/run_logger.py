@@ -8,6 +8,8 @@ is logged by `resume`. Timestamps come from the journal, so no row is logged twi
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -23,7 +25,7 @@ from runs.tracking.failures import artifacts, is_refused, reason_of, warning_of
 from runs.tracking.metrics import EVALUATION, MetricsReader, Row, metrics_of_classes
 from runs.tracking.model import log_model
 from runs.tracking.params import flatten, tags_of
-from runs.tracking.state import TrackingState, original_of, read_state
+from runs.tracking.state import FOLDER, TrackingState, original_of, read_state, recorded_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -239,15 +241,20 @@ class RunRecord:
 
     def _connect(self) -> "MlflowClient":
         tracking = self._config.tracking
-        self._leave_original()
+        self._leave(original_of(self._state, self.folder.path))
         client, self._uri = open_store(tracking.uri, self._state.uri)
         place = without_secrets(self._uri)
+        if self._state.uri == place:
+            self._leave_moved(client)
         if self._state.uri != place or not reopen_run(client, self._state.run_id, self._say):
             run_id, ticket = self._create(client)
             self._state = TrackingState(run_id=run_id, ticket=ticket, uri=place)
             self._start_over()
         self._state.ended = False
-        self._save()  # also of a folder that was moved: where it lies now
+        here = str(self.folder.path.absolute())
+        if self._state.folder != here:  # it is new, or was moved
+            client.set_tag(self._state.run_id, FOLDER, here)
+        self._save()  # with where the folder lies now
         if not self._state.described:
             self._describe(client)
         if tracking.system_metrics:
@@ -259,9 +266,16 @@ class RunRecord:
         self.stop_monitor()
         self._client = None
 
-    def _leave_original(self) -> None:
+    def _leave_moved(self, client: "MlflowClient") -> None:
+        """Begin a record of its own in a copy of a folder that was then moved itself."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):  # the run is gone, of which `reopen_run` tells
+            recorded = recorded_folder(client, self._state, self.folder.path)
+            self._leave(original_of(self._state, self.folder.path, recorded))
+
+    def _leave(self, original: Path | None) -> None:
         """Begin a record of its own in a folder that is a copy of another one with a record."""
-        original = original_of(self._state, self.folder.path)
         if original is not None:
             self._say(
                 f"MLflow: {self.folder.path} is a copy of {original}, whose record stays as it "
@@ -320,12 +334,9 @@ def log_evaluation(
     state = read_state(folder.tracking)
     if state.run_id is None or state.uri is None:
         return "this run has no MLflow record"
-    original = original_of(state, folder.path)
-    if original is not None:
-        return (
-            f"not logged to MLflow: this folder is a copy of {original}, to which the record "
-            "belongs; a resumed copy gets its own"
-        )
+    theirs = "this folder is a copy of {}, to which the record belongs; a resumed copy gets its own"
+    if original := original_of(state, folder.path):
+        return f"not logged to MLflow: {theirs.format(original)}"
     try:
         from mlflow.entities import Metric
 
@@ -334,6 +345,9 @@ def log_evaluation(
         named |= metrics_of_classes(classes or {})
         metrics = [Metric(key, value, generation, generation) for key, value in named.items()]
         client, _ = open_store(state.uri, state.uri, create=False)
+        recorded = recorded_folder(client, state, folder.path)
+        if original := original_of(state, folder.path, recorded):
+            return f"not logged to MLflow: {theirs.format(original)}"
         for start in range(0, len(metrics), ROWS):
             client.log_batch(state.run_id, metrics=metrics[start : start + ROWS])
     except Exception as error:  # MLflow and its stores raise anything

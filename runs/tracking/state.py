@@ -1,13 +1,18 @@
 """tracking.json: which MLflow run a folder's record is, and how far it is logged."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from runs.common.addresses import absolute, without_secrets
 from runs.common.files import read_json, write_json
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 FILE = "tracking.json"
+FOLDER = "evolution.folder"  # the tag of a run that names its folder
 
 
 class TrackingState(BaseModel, strict=True):
@@ -62,16 +67,35 @@ def adopt(path: Path) -> None:
         state.write(path)
 
 
-def original_of(state: TrackingState, folder: Path) -> Path | None:
+def original_of(state: TrackingState, folder: Path, recorded: str | None = None) -> Path | None:
     """Return the folder that this one is a copy of; None: it is none, or it was moved.
 
     Both would log to the same MLflow run. A copy on another machine cannot be told from a move.
+
+    Args:
+        state: what is in the folder's tracking.json.
+        folder: where that lies.
+        recorded: the folder that the MLflow run itself names, as of `recorded_folder`.
     """
-    if state.folder is None or state.run_id is None:
+    if state.run_id is None:
         return None
-    other = Path(state.folder)
-    try:
-        same = other.samefile(folder)
-    except OSError:  # no longer there: it was moved here
+    for other in map(Path, filter(None, (state.folder, recorded))):
+        try:
+            if other.samefile(folder):
+                return None
+        except OSError:  # no longer there: it was moved
+            continue
+        if read_state(other / FILE).run_id == state.run_id:
+            return other
+    return None
+
+
+def recorded_folder(client: "MlflowClient", state: TrackingState, folder: Path) -> str | None:
+    """Return the folder that an MLflow run names as its own, if this one came from elsewhere.
+
+    It tells a copy from a move where the original was moved, too.
+    """
+    if state.run_id is None or state.folder == str(folder.absolute()):
         return None
-    return None if same or read_state(other / FILE).run_id != state.run_id else other
+    tags: dict[str, str] = client.get_run(state.run_id).data.tags
+    return tags.get(FOLDER)

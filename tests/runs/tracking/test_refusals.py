@@ -289,6 +289,20 @@ def test_a_copy_gets_a_record_of_its_own_and_a_moved_run_keeps_its(store, folder
     assert "logged to run" in log_evaluation(copy, {"fid": 1.0}, 30)
 
 
+def test_of_two_folders_whose_original_is_gone_the_first_to_go_on_keeps_the_record(
+    store, folder, tmp_path
+):
+    said: list[str] = []
+    run_id = record(folder, said.append)
+    copy = RunFolder(Path(shutil.copytree(folder.path, tmp_path / "copy")))
+    moved = RunFolder(folder.path.rename(tmp_path / "moved"))
+    assert record(moved, said.append) == run_id and not said
+    before = metrics_of(store, run_id)
+    assert "copy of" in log_evaluation(copy, {"fid": 1.0}, 30)
+    assert record(copy, said.append) != run_id and metrics_of(store, run_id) == before
+    assert len(said) == 1 and f"copy of {moved.path}" in said[0]
+
+
 def test_no_password_is_written_down(store, folder, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{store}?password={PASSWORD}")
     try:
