@@ -3,6 +3,7 @@
 Every answer has a content security policy, by which the browser asks no other server.
 """
 
+import logging
 import os
 import secrets
 import signal
@@ -151,6 +152,11 @@ def _run(application: Application, waiting: socket.socket, ready: Callable[[], N
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Open pages are waiting for answers, which is no error that anyone wants to read.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         application,

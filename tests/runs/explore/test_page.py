@@ -2,10 +2,10 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -200,7 +200,10 @@ def test_beyond_this_machine_a_token_is_needed(digits, browser):
             assert "token" not in page.url
 
 
-def test_the_end_is_quiet_and_leaves_nothing(digits, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_end_is_quiet_and_leaves_nothing_though_the_page_is_open(
+    digits, browser, tmp_path, number
+):
     command = [
         sys.executable,
         str(ROOT / "run_evolution.py"),
@@ -209,17 +212,19 @@ def test_the_end_is_quiet_and_leaves_nothing(digits, tmp_path):
         "--port",
         "0",
     ]
-    for number in (2, 15):
-        with subprocess.Popen(
-            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=os.environ | {"TMPDIR": str(tmp_path)},
-        ) as server:  # fmt: skip
-            assert server.stdout.readline().startswith("open ")
-            time.sleep(0.5)
-            server.send_signal(number)
-            assert server.communicate(timeout=60)[0] == ""
-            assert server.returncode == 0
-        assert list(tmp_path.glob("explore-*")) == []
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as server:  # fmt: skip
+        page = browser.new_page()
+        page.goto(server.stdout.readline().split()[1])
+        shown(page)
+        assert len(list(tmp_path.glob("explore-*"))) == 1
+        server.send_signal(number)
+        assert server.communicate(timeout=60)[0] == ""
+        page.close()
+    assert server.returncode == 0
+    assert list(tmp_path.glob("explore-*")) == []
 
 
 def test_a_port_in_use_is_one_line(digits):
