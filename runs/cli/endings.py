@@ -58,6 +58,7 @@ MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its 
     "translate": "Lower --tile",
     "report": "Lower --count",
     "edit": "Lower --count",
+    "explore": "Name fewer runs",
     "dissect": "Name one --layer, or lower --count",
 }
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from fitness.suggestion import nearest
 from runs.common.errors import ConfigError
 from runs.common.hints import hint
+from runs.common.lock import is_held
 from runs.explore.latents import directions
 from runs.sampling.device import Asked
 from runs.sampling.generators import is_generator
@@ -125,6 +126,13 @@ class Catalogue:
     def usual(self) -> list[str]:
         """What is shown at first: the newest generator of each run."""
         return [next(self._of(run, place)) for run, place in self._places.items()][:MOST]
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What is other after a run has a new snapshot, or has begun or ended its training."""
+        runs = [RunFolder(place) for place in self._places.values() if not is_generator(place)]
+        best = [self._generation(folder.path, BEST) for folder in runs]
+        return (*self.names, *best, *(is_held(folder.lock) for folder in runs))
 
     def open(self, name: str) -> Shown:
         """Return a generator; one that is new since the last call is read again.

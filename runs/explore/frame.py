@@ -49,7 +49,7 @@ class Frame:
         names: of the generators that are shown.
         message: the line for mistakes.
         stage: the pictures.
-        seen: what the last look for new snapshots found.
+        seen: what the last look at the runs found, see `Catalogue.state`.
     """
 
     names: Any
@@ -104,34 +104,24 @@ def connect(
             raise ConfigError(f"choose 1 to {MOST} generators to be shown, not {len(names)}")
         some = [catalogue.open(name) for name in names]
         view, others = changes(some, data)
-        found = {frame.seen: there(some), frame.stage: "", frame.message: ""} | others
+        found = {frame.stage: "", frame.message: ""} | others
         try:
             return found | {frame.stage: gallery(view())}
         except Exception as error:  # the other components have their new values all the same
             return found | {frame.message: mistake(error)}
 
-    def look(data: Data) -> Data:
-        some = [catalogue.open(name) for name in data[frame.names]]
-        if there(some) == tuple(data[frame.seen]):
-            return {frame.seen: data[frame.seen]}
-        return show(data) | {frame.names: gr.update(choices=catalogue.names)}
+    def look() -> tuple[object, ...]:
+        return catalogue.state
 
-    def there(some: Sequence[Shown]) -> tuple[str, ...]:
-        return (*catalogue.names, *(one.title for one in some))
+    def refresh(data: Data) -> Data:
+        return {frame.names: gr.update(choices=catalogue.names)} | guarded(show, frame)(data)
 
-    given = {frame.names, frame.seen, *controls}
-    filled = [frame.seen, frame.message, frame.stage, *outputs]
-    gr.on(
-        [page.load, frame.names.change, *triggers],
-        guarded(show, frame),
-        given,
-        filled,
-        show_progress="minimal",
-        **IN_TURN,
-    )
-    gr.Timer(PAUSE).tick(
-        guarded(look, frame), given, [*filled, frame.names], show_progress="hidden", **IN_TURN
-    )
+    given = {frame.names, *controls}
+    filled = [frame.message, frame.stage, *outputs]
+    told: dict[str, Any] = {"show_progress": "minimal", **IN_TURN}
+    gr.on([page.load, gr.Timer(PAUSE).tick], look, None, frame.seen, **IN_TURN)
+    frame.seen.change(refresh, given, [*filled, frame.names], **told)
+    gr.on([frame.names.input, *triggers], guarded(show, frame), given, filled, **told)
 
 
 def guarded(function: Callable[[Data], Data], frame: Frame) -> Callable[[Data], Data]:

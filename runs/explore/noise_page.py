@@ -34,11 +34,11 @@ def fill(page: Any, catalogue: Catalogue) -> None:
         tab.select(lambda name=name: name, None, mode, **IN_TURN)
     picking = [parts[name] for name in ("a", "b", "turn")]
     parts["picker"].select(
-        _pick, [*picking, parts["seed"], parts["count"], parts["picker"]], picking, **IN_TURN
+        _pick, [*picking, parts["seed"], parts["count"], parts["shape"]], picking, **IN_TURN
     )
     moves = _moves(parts)
     parts["back"].click(lambda: [0] * len(moves), None, moves, **IN_TURN)
-    fixed = ("picker", "picked", "turn", "back")
+    fixed = ("picker", "shape", "picked", "turn", "back")
     controls = [part for name, part in parts.items() if name not in fixed]
 
     def changes(some: Sequence[Shown], data: Data) -> tuple[View, Data]:
@@ -47,15 +47,17 @@ def fill(page: Any, catalogue: Catalogue) -> None:
             f'<b style="color:rgb{colour}">{name}</b>: {pick.name}'
             for name, colour, pick in (("A", A, asked.a), ("B", B, asked.b))
         )
+        picture = picker(some[0], asked)
         others = {
-            parts["picker"]: picker(some[0], asked),
+            parts["picker"]: picture,
+            parts["shape"]: picture.shape,
             parts["picked"]: told,
             parts["switches"]: gr.update(choices=_switches(some[0])),
             parts["repair"]: _choice(files_of(some[0]), asked.repair),
         }
         return partial(VIEWS[data[mode]], some, asked), others
 
-    outputs = [parts[name] for name in ("picker", "picked", "switches", "repair")]
+    outputs = [parts[name] for name in ("picker", "shape", "picked", "switches", "repair")]
     connect(page, catalogue, frame, controls, [c.change for c in controls], changes, outputs)
 
 
@@ -87,6 +89,7 @@ def _left(catalogue: Catalogue) -> Parts:
     parts["picker"] = gr.Image(
         show_label=False, format="png", interactive=False, buttons=[], elem_id="picker"
     )
+    parts["shape"] = gr.State(None)  # of that picture
     parts["picked"] = gr.HTML(elem_id="picked")
     return parts
 
@@ -166,10 +169,10 @@ def _choice(files: list[str], chosen: str) -> Any:
 
 
 def _pick(
-    a: Any, b: Any, turn: str, seed: Any, count: int, shown: Any, place: gr.SelectData
+    a: Any, b: Any, turn: str, seed: Any, count: int, shape: Any, place: gr.SelectData
 ) -> tuple[Any, Any, str]:
     """Return A, B and whose turn is next, after a click on the picker's picture."""
-    number = picked(*_pair(place.index), shown.shape, count)
+    number = picked(*_pair(place.index), shape, count)
     if number is None:
         return a, b, turn
     pick = (seed_of(seed), number)

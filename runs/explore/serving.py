@@ -124,6 +124,7 @@ def _application(catalogue: Catalogue) -> Application:
     from runs.explore.frame import CSS, THEME
     from runs.explore.page import page_of
 
+    gradio.processing_utils.async_ssrf_protected_get = _refuse  # as in every download of its own
     page = page_of(catalogue)
     page.queue(default_concurrency_limit=1)
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -142,6 +143,15 @@ def _application(catalogue: Catalogue) -> Application:
         theme=THEME,
         css=CSS,
     )
+
+
+async def _refuse(url: str) -> None:
+    """Refuse a file that lies elsewhere: Gradio would download what a request names.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(f"nothing is downloaded here, and {url} is not a file of this page")
 
 
 def _run(application: Application, waiting: socket.socket, ready: Callable[[], None]) -> None:

@@ -52,16 +52,21 @@ def test_a_new_snapshot_is_shown_and_what_was_read_is_kept(copied):
     first = catalogue.open("a, newest")
     assert first.title == "a: generation 2 of 4, not in training now"
     assert catalogue.open("a, newest") is first
+    state = catalogue.state
+    assert catalogue.state == state
     (copied / "later").rename(newest)
+    assert catalogue.state != state
     assert catalogue.open("a, newest").title == "a: generation 4 of 4"
 
 
 def test_a_run_in_training_is_said_to_be_and_not_touched(copied):
     (copied / "snapshots" / "generation-00000004").rename(copied / "later")
     before = files(copied)
+    catalogue = Catalogue([copied])
+    state = catalogue.state
     with RunLock(RunFolder(copied).lock):
-        title = Catalogue([copied]).open("a, newest").title
-        assert title == "a: generation 2 of 4, in training"
+        assert catalogue.open("a, newest").title == "a: generation 2 of 4, in training"
+        assert catalogue.state != state
     after = files(copied)
     del before[copied / "journal.lock"], after[copied / "journal.lock"]  # the test's own
     assert before == after

@@ -186,6 +186,27 @@ def test_only_this_machine_is_answered_and_no_file_is_given(digits):
             assert status in (403, 404) and "root:" not in text and "seed" not in text
 
 
+DOWNLOAD = """
+import sys
+from pathlib import Path
+from runs.explore.catalogue import Catalogue
+from runs.explore.serving import _application
+_application(Catalogue([Path(sys.argv[1])]))
+from gradio import processing_utils
+processing_utils.ssrf_protected_download("http://192.0.2.1/a.png", sys.argv[1])
+"""
+
+
+def test_nothing_is_downloaded_for_a_request(digits):
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD, str(digits)],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    last = done.stderr.strip().splitlines()[-1]
+    assert "nothing is downloaded here, and http://192.0.2.1/a.png" in last
+
+
 def test_beyond_this_machine_a_token_is_needed(digits, browser):
     with served(digits, "--port", 0, "--host", "0.0.0.0") as address:
         plain, _, token = address.partition("?token=")
