@@ -131,7 +131,7 @@ def read_results(folder: Path, run: Path) -> tuple[Found, dict[str, Statistics]]
     Raises:
         ConfigError: it is not there, or damaged.
     """
-    again = hint("dissect", run, layer="all", segmenter="parts")
+    again = hint("dissect", run, layer="all")
     try:
         found = Found.model_validate(read_json(folder / JSON))
         arrays = read_arrays(folder / ARRAYS)
