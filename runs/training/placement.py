@@ -111,14 +111,21 @@ def check_networks(config: RunConfig, card: DataCard) -> None:
         raise ConfigError(str(error)) from None
 
 
-def check_device(execution: ExecutionConfig, choice: Choice) -> None:
-    """Refuse a device that is not here, before anything slow begins; Ray knows its own.
+def check_place(execution: ExecutionConfig, choice: Choice, say: Callable[[str], None]) -> None:
+    """Refuse a device or a cluster that is not there, before anything slow begins.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: there is no such device, or no cluster at that address.
     """
     if choice.executor == "local" and execution.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("execution.device: cuda was asked for, but torch finds no GPU here")
+    if choice.executor == "ray" and find_spec("ray") is not None:
+        from populations.executors.ray.joining import check_cluster
+
+        try:
+            check_cluster(execution, say)
+        except ConnectionError as error:
+            raise ConfigError(str(error)) from None
 
 
 def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:

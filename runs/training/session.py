@@ -30,8 +30,8 @@ from runs.training.loop import Loop
 from runs.training.placement import (
     Choice,
     build_executor,
-    check_device,
     check_networks,
+    check_place,
     choose_executor,
     precision_advice,
 )
@@ -201,7 +201,7 @@ def _prepare(
     record.goes_on_at(past.end)
 
     choice = choose_executor(config.execution)
-    check_device(config.execution, choice)
+    check_place(config.execution, choice, progress.message)
     check_networks(config, info.card)
     if isinstance(config.backbone, TranslationBackbone):
         progress.message(f"critic: {config.backbone.patches(info.card.shape)}")

@@ -19,6 +19,7 @@ from populations.executors.ray.cluster import (  # first: it sets how Ray is imp
     TOKEN_NAMES,
     cluster_address,
     cpus_of,
+    is_joined,
     leave,
 )
 from populations.messages import muted_stderr, one_line
@@ -65,21 +66,44 @@ def _connect(config: PlacementConfig, code: Sequence[Path], say: Say) -> None:
     if config.ship_code:
         modules = [str(path) for path in code]
         common["runtime_env"] = {"py_modules": modules, "excludes": ["__pycache__"]}
-    with _told(say, f"waiting for the Ray cluster at {address!r}"):
-        try:
+    with _asking(address, say):
+        _check(address)
+        ray.init(address=address, **common)
+
+
+def check_cluster(config: PlacementConfig, say: Say) -> None:
+    """Ask a named cluster whether it lets us in, without joining it; see `connect`.
+
+    Raises:
+        ConnectionError: there is no cluster at that address.
+    """
+    address = cluster_address(config)
+    if address and not is_joined():
+        with _asking(address, say):
             _check(address)
-            ray.init(address=address, **common)
-        except exceptions.AuthenticationError:
-            raise ConnectionError(
-                f"the Ray cluster at {address!r} requires a token, and this user has none: copy "
-                "the head's ~/.ray/auth_token here, or set RAY_AUTH_TOKEN_PATH to a file with it"
-            ) from None
-        except (
-            *(OSError, ValueError, RuntimeError, OverflowError),  # of a port, the last
-            exceptions.RayError,
-        ) as error:
-            reason = one_line(error, 300)
-            raise ConnectionError(f"no Ray cluster answers at {address!r}: {reason}") from None
+
+
+@contextmanager
+def _asking(address: str, say: Say) -> Iterator[None]:
+    """Say what is waited for, and in one line why a cluster does not let us in.
+
+    Raises:
+        ConnectionError: it does not.
+    """
+    try:
+        with _told(say, f"waiting for the Ray cluster at {address!r}"):
+            yield
+    except exceptions.AuthenticationError:
+        raise ConnectionError(
+            f"the Ray cluster at {address!r} requires a token, and this user has none: copy "
+            "the head's ~/.ray/auth_token here, or set RAY_AUTH_TOKEN_PATH to a file with it"
+        ) from None
+    except (
+        *(OSError, ValueError, RuntimeError, OverflowError),  # of a port, the last
+        exceptions.RayError,
+    ) as error:
+        reason = one_line(error, 300)
+        raise ConnectionError(f"no Ray cluster answers at {address!r}: {reason}") from None
 
 
 def _start_here(config: PlacementConfig, common: dict[str, Any], say: Say) -> None:

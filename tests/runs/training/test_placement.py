@@ -12,6 +12,7 @@ import torch
 from runs.config.execution import ExecutionConfig
 from runs.display.inspection import inspect_run
 from runs.store.folder import RunFolder
+from runs.training import session
 from runs.training.placement import choose_executor, code_of, precision_advice
 
 # -------------------------------------------------------------------------------------- choosing
@@ -61,7 +62,8 @@ def test_a_run_says_what_it_chose(points_yaml, invoke, tmp_path, monkeypatch):
 
 
 @pytest.mark.ray
-def test_no_cluster_at_an_address_is_a_mistake(points_yaml, mistake, tmp_path):
+def test_no_cluster_at_an_address_is_a_mistake(points_yaml, mistake, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "open_scores", lambda *_: pytest.fail("the metrics are prepared"))
     for address in ("127.0.0.1:1", "127.0.0.1:65536"):
         options = ("--executor", "auto", "--address", address, "--output", tmp_path / "run")
         assert f"no Ray cluster answers at '{address}'" in mistake("train", points_yaml, *options)
