@@ -213,9 +213,9 @@ def _optimise(subject: Any, label: str, steps: int, asked: Any, progress: Any) -
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--layer", default="all", show_default=True, metavar="NAME|all",
               help="Layer of the units; all: the best of the last ones of each size.")  # fmt: skip
-@click.option("--units", "number", type=click.IntRange(1),
-              help="How many are switched off [default: the best number of 1, 2, 4, ... up to a "
-              "quarter of the layer].")  # fmt: skip
+@click.option("--number", type=click.IntRange(1),
+              help="How many units are switched off [default: the best number of 1, 2, 4, ... up "
+              "to a quarter of the layer].")  # fmt: skip
 @click.option("--metric", default="fid", show_default=True, type=click.Choice(["fid", "kid"]),
               help="What units are chosen by: the distance from the reals.")  # fmt: skip
 @click.option("--space", metavar="NAME",

@@ -173,7 +173,7 @@ def test_units_that_make_artefacts_are_looked_for_and_serve_samples(
     ("arguments", "message"),
     [
         (["--layer", "layer.2"], "did you mean 'layers.2'?"),
-        (["--layer", "layers.2", "--units", "5"], "layers.2 has units 0 to 3, and 4 is none"),
+        (["--layer", "layers.2", "--number", "5"], "layers.2 has units 0 to 3, and 4 is none"),
         (["--space", "classifer"], "did you mean 'classifier'?"),
         (["--data", "there"], "digits, which lie at no path"),
         (["--truncation", "0.5"], "only a stylegan generator has a mean of w"),
