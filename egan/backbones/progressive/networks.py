@@ -170,10 +170,17 @@ def run_block(block: nn.Module, *inputs: object, again: bool) -> Tensor:
 
 
 class ToRGB(nn.Module):
-    """The 1 x 1 convolutions to images, one per resolution, and the fade between two of them."""
+    """The 1 x 1 convolutions to images, one per resolution, and the fade between two of them.
 
-    def __init__(self, config: ProgressiveConfig, channels: int, resolution: int) -> None:
+    The image is that of the last resolution; or, if `summed`, the sum of all resolutions' images
+    (Karras et al., 1912.04958, figure 7b).
+    """
+
+    def __init__(
+        self, config: ProgressiveConfig, channels: int, resolution: int, summed: bool = False
+    ) -> None:
         super().__init__()
+        self.summed = summed
         for side in doublings(LOWEST, resolution):
             self.add_module(str(side), EqualConv2d(config.channels(side), channels, 1, gain=1))
 
@@ -183,6 +190,8 @@ class ToRGB(nn.Module):
         `grow(side, x)` returns the features at `side` from those at half of it. While the stage is
         faded in: (1 - alpha) upsample(toRGB(x_{r/2})) + alpha toRGB(x_r), 1710.10196, figure 2.
         """
+        if self.summed:
+            return self._sum(grow, stage)
         previous, features = None, None
         for side in doublings(LOWEST, stage.resolution):
             previous, features = features, grow(side, features)
@@ -191,6 +200,14 @@ class ToRGB(nn.Module):
             return images
         skip: Tensor = self.get_submodule(str(stage.resolution // 2))(previous)
         return upsample(skip).lerp(images, stage.alpha)
+
+    def _sum(self, grow: Callable[[int, Tensor | None], Tensor], stage: Stage) -> Tensor:
+        features = grow(LOWEST, None)
+        images: Tensor = self.get_submodule(str(LOWEST))(features)
+        for side in doublings(2 * LOWEST, stage.resolution):
+            features = grow(side, features)
+            images = blur(upsample(images)) + self.get_submodule(str(side))(features)
+        return images
 
 
 class DownBlock(nn.Module):

@@ -20,20 +20,17 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from egan.backbones.dcgan.networks import LARGEST_MULTIPLE, Norm
 from egan.backbones.dcgan.networks import initialise as initialise_dcgan
 from egan.backbones.function import NetworkFunction
 from egan.backbones.networks import Networks, check_condition
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
 from egan.backbones.progressive.layers import (
-    EqualConv2d,
     EqualLinear,
     Layer,
-    adaptive_instance_norm,
-    blur,
     initialise,
     leaky_relu,
     pixel_norm,
-    styled,
 )
 from egan.backbones.progressive.networks import (
     Discriminator,
@@ -45,6 +42,7 @@ from egan.backbones.progressive.networks import (
     check_stage,
     run_block,
 )
+from egan.backbones.stylegan.blocks import FirstBlock, ModulatedFirst, ModulatedUp, UpBlock
 from egan.backbones.stylegan.latents import (
     Latents,
     crossover_layer,
@@ -70,18 +68,51 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     mean_decay: float = Field(
         0.995, ge=0, lt=1, description="decay per batch of the running average of w"
     )
-    norm: Literal["instance", "batch"] = Field(
+    norm: Literal["instance", "batch", "demodulation"] = Field(
         "instance",
         description="what is normalised before a style acts. instance: each image by itself, as "
-        "published; batch: all images of the batch together, which keeps what makes them differ",
+        "published; batch: all images of the batch together, which keeps what makes them differ; "
+        "demodulation: nothing, as in StyleGAN2: outputs are divided by their expected size",
+    )
+    rgb: Literal["last", "sum"] = Field(
+        "last",
+        description="the image: of the last resolution's features, as published; sum: of all "
+        "resolutions' images, as in StyleGAN2's skip generator",
     )
     constant: Literal["ones", "normal"] = Field(
         "ones", description="initial values of the learned input: ones, or normal random numbers"
     )
     discriminator: Literal["progressive", "plain"] = Field(
         "progressive",
-        description="progressive: as published; plain: DCGAN's strided convolutions without a norm",
+        description="progressive: as published; plain: DCGAN's strided convolutions",
     )
+    discriminator_norm: Norm = Field("none", description="of the plain discriminator")
+    discriminator_width: int | None = Field(
+        None,
+        ge=1,
+        description="of the plain discriminator: channels after its first layer, doubled by each "
+        "following one up to eight times as many; null: as many as the generator has",
+    )
+
+    @model_validator(mode="after")
+    def _only_of_a_plain_one(self) -> "StyleGANConfig":
+        if self.discriminator != "plain":
+            for key, default in (("discriminator_norm", "none"), ("discriminator_width", None)):
+                if getattr(self, key) != default:
+                    raise ValueError(
+                        f"{key} is for discriminator: plain, not {self.discriminator}: set that, "
+                        f"or leave {key} out"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _sum_from_the_start(self) -> "StyleGANConfig":
+        if self.rgb == "sum" and self.growth:
+            raise ValueError(
+                "rgb: sum makes images of all resolutions from the start, in place of growing: "
+                "leave growth out, or take rgb: last"
+            )
+        return self
 
     @model_validator(mode="after")
     def _plain_from_eight(self) -> "StyleGANConfig":
@@ -91,6 +122,16 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
                 f"{FIRST} pixels or more; take growth.start: {FIRST}"
             )
         return self
+
+    def plain_channels(self, resolution: int) -> dict[int, int]:
+        """Return the channels of the plain discriminator's features by their pixels."""
+        width = self.discriminator_width
+        return {
+            side: min(width * (resolution // 2 // side), LARGEST_MULTIPLE * width)
+            if width
+            else self.channels(side)
+            for side in doublings(LOWEST, resolution // 2)
+        }
 
     def check_batch(self, key: str, batch: int) -> None:
         """Refuse a batch that the published discriminator cannot judge; a plain one takes any."""
@@ -169,98 +210,26 @@ class Mapping(Layer):
             self.class_means.lerp_(means, (1 - self.decay) * (shares > 0))
 
 
-class Constant(Layer):
-    """The learned input (C, 4, 4): ones at the start, as published, or normal random numbers."""
-
-    def __init__(self, channels: int, normal: bool) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.empty(channels, LOWEST, LOWEST))
-        self.normal = normal
-
-    def reset(self, generator: torch.Generator) -> None:
-        """Set its initial values."""
-        if self.normal:
-            nn.init.normal_(self.value, generator=generator)
-        else:
-            nn.init.ones_(self.value)
-
-
-class StyledLayer(Layer):
-    """The layers after a convolution: noise (B), bias, leaky ReLU, then a norm with a style (A).
-
-    With `norm: instance` it is AdaIN. With `norm: batch` the statistics are the batch's, and
-    outside training the running ones, as in conditional batch normalisation.
-    """
-
-    def __init__(self, config: StyleGANConfig, channels: int) -> None:
-        super().__init__()
-        self.noise_scale = nn.Parameter(torch.empty(channels))
-        self.bias = nn.Parameter(torch.empty(channels))
-        self.style = EqualLinear(config.style, 2 * channels, gain=1)
-        self.norm = nn.BatchNorm2d(channels, affine=False) if config.norm == "batch" else None
-
-    def reset(self, generator: torch.Generator) -> None:
-        """Noise and bias have no effect at the start."""
-        nn.init.zeros_(self.noise_scale)
-        nn.init.zeros_(self.bias)
-        if self.norm is not None:
-            self.norm.reset_running_stats()
-
-    def forward(self, x: Tensor, noise: Tensor, w: Tensor) -> Tensor:
-        """Return (N, C, H, W) for noise (N, 1, H, W) and w (N, style)."""
-        x = leaky_relu(x + noise * self.noise_scale[:, None, None] + self.bias[:, None, None])
-        style = self.style(w)
-        return (
-            adaptive_instance_norm(x, style) if self.norm is None else styled(self.norm(x), style)
-        )
-
-
-class FirstBlock(nn.Module):
-    """The constant and one convolution, each styled, at 4 x 4."""
-
-    def __init__(self, config: StyleGANConfig) -> None:
-        super().__init__()
-        channels = config.channels(LOWEST)
-        self.constant = Constant(channels, normal=config.constant == "normal")
-        self.first = StyledLayer(config, channels)
-        self.conv = EqualConv2d(channels, channels, 3, bias=False)
-        self.second = StyledLayer(config, channels)
-
-    def forward(self, x: Tensor | None, noise: list[Tensor], styles: Tensor) -> Tensor:
-        """Return the features at 4 x 4 for noise of two layers and styles (N, 2, style)."""
-        x = self.constant.value.expand(styles.shape[0], -1, -1, -1)
-        x = self.first(x, noise[0], styles[:, 0])
-        features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
-        return features
-
-
-class UpBlock(nn.Module):
-    """Two styled convolutions, the first of them to twice the resolution, and filtered."""
-
-    def __init__(self, config: StyleGANConfig, side: int) -> None:
-        super().__init__()
-        inputs, outputs = config.channels(side // 2), config.channels(side)
-        self.conv_up = EqualConv2d(inputs, outputs, 3, resample="up", bias=False)
-        self.first = StyledLayer(config, outputs)
-        self.conv = EqualConv2d(outputs, outputs, 3, bias=False)
-        self.second = StyledLayer(config, outputs)
-
-    def forward(self, x: Tensor, noise: list[Tensor], styles: Tensor) -> Tensor:
-        """Return (N, C, r / 2, r / 2) as (N, C', r, r)."""
-        x = self.first(blur(self.conv_up(x)), noise[0], styles[:, 0])
-        features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
-        return features
-
-
 class Synthesis(nn.Module):
     """g: styles (N, layers, style) and noise images to images (N, C, r, r) of any stage."""
 
     def __init__(self, config: StyleGANConfig, channels: int, resolution: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleDict({str(LOWEST): FirstBlock(config)})
+        style, first, normal = config.style, config.channels(LOWEST), config.constant == "normal"
+        modulated, batch = config.norm == "demodulation", config.norm == "batch"
+        self.blocks = nn.ModuleDict(
+            {
+                str(LOWEST): ModulatedFirst(style, first, normal)
+                if modulated
+                else FirstBlock(style, first, normal, batch)
+            }
+        )
         for side in doublings(LOWEST * 2, resolution):
-            self.blocks[str(side)] = UpBlock(config, side)
-        self.to_rgb = ToRGB(config, channels, resolution)
+            sizes = config.channels(side // 2), config.channels(side)
+            self.blocks[str(side)] = (
+                ModulatedUp(style, *sizes) if modulated else UpBlock(style, *sizes, batch)
+            )
+        self.to_rgb = ToRGB(config, channels, resolution, summed=config.rgb == "sum")
         self.again = config.checkpoint
 
     def forward(self, styles: Tensor, noise: list[Tensor], stage: Stage) -> Tensor:
@@ -360,7 +329,10 @@ def build(
             lambda: Generator(config, channels, resolution, conditions), initialise
         ),
         discriminator=NetworkFunction(
-            lambda: PlainDiscriminator(config, channels, resolution, told, said), initialise_dcgan
+            lambda: PlainDiscriminator(
+                config.plain_channels(resolution), config.discriminator_norm, channels, told, said
+            ),
+            initialise_dcgan,
         )
         if plain
         else NetworkFunction(

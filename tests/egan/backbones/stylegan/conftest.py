@@ -33,6 +33,13 @@ def plain_networks(style_config):
     return stylegan.build(style_config.model_copy(update=own), (3, 32, 32))
 
 
+@pytest.fixture
+def modulated_networks(style_config):
+    own = {"norm": "demodulation", "rgb": "sum", "discriminator": "plain"}
+    config = style_config.model_copy(update=own | {"discriminator_norm": "batch"})
+    return stylegan.build(config, (3, 32, 32))
+
+
 @pytest.fixture(params=["stylegan", "progan", "plain"])
 def networks(request):
     kind = {"stylegan": "style", "progan": "pro", "plain": "plain"}[request.param]

@@ -6,14 +6,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from egan.backbones.dcgan import networks as dcgan
 from egan.backbones.progressive import progan
 from egan.backbones.progressive.growth import Stage, introduced
-from egan.backbones.progressive.layers import upsample
+from egan.backbones.progressive.layers import blur, upsample
+from egan.backbones.progressive.networks import ToRGB
 from egan.backbones.stylegan import networks as stylegan
+from egan.backbones.stylegan.blocks import ModulatedLayer, StyledLayer
 from egan.backbones.stylegan.plain import FIRST
 from egan.determinism import send
 from egan.discriminator import squared_gradient_norm
 from egan.state import Weights
+from egan.tensor_tree import mapped
+
+SMALLER = ("from_rgb.8.", "from_rgb.16.")  # what images below 32 pixels come in by
 
 
 def test_the_published_parameter_counts_at_1024_pixels():
@@ -265,12 +271,9 @@ def test_mixed_precision_stays_near_full_precision(networks, lively, stream):
         assert torch.cosine_similarity(whole.flatten(), half.flatten(), dim=0) > 0.98
 
 
-def test_batch_statistics_under_the_styles_are_the_running_ones_outside_training(
-    plain_networks, lively, stream
-):
+def test_batch_statistics_under_the_styles_are_the_running_ones_outside_training(stream):
     """By hand: leaky ReLU, the statistics of all images, then the style's scale and shift."""
-    layer = plain_networks.generator.module.synthesis.blocks["8"].second
-    layer = type(layer)(plain_networks.config, 8)
+    layer = StyledLayer(style=5, channels=8, batch_norm=True)
     layer.reset(stream)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, generator=stream)
@@ -289,6 +292,82 @@ def test_batch_statistics_under_the_styles_are_the_running_ones_outside_training
     layer.eval()
     running = 0.1 * mean, 0.9 + 0.1 * inside.var(**over)
     torch.testing.assert_close(layer(x, noise, w), normalised(*running))
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_modulated_layer_convolves_each_image_with_weights_of_its_own(up, stream):
+    """By hand, 1912.04958, equations 1 and 3: scaled weights, divided by their size."""
+    layer = ModulatedLayer(style=5, inputs=3, outputs=4, up=up)
+    layer.reset(stream)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, generator=stream)
+    x, w = torch.randn(2, 3, 4, 4, generator=stream), torch.randn(2, 5, generator=stream)
+    noise = torch.randn(2, 1, 8 if up else 4, 8 if up else 4, generator=stream)
+    plain = layer.conv.weight.detach().clone()
+    for image in range(2):
+        scale = layer.style(w)[image] + 1
+        weights = scale[None, :, None, None] * plain * layer.conv.scale
+        size = weights.square().sum((1, 2, 3)).sqrt()
+        weights = weights / size[:, None, None, None]
+        with torch.no_grad():
+            layer.conv.weight.copy_(weights / layer.conv.scale)
+            found = layer.conv(x[image : image + 1])
+            layer.conv.weight.copy_(plain)
+        found = blur(found) if up else found
+        found = found + noise[image] * layer.noise_scale[:, None, None] + layer.bias[:, None, None]
+        expected = 2**0.5 * torch.where(found > 0, found, 0.2 * found)
+        torch.testing.assert_close(layer(x, noise, w)[image : image + 1], expected)
+
+
+def test_images_of_all_resolutions_are_summed(stream):
+    config = stylegan.StyleGANConfig(rgb="sum", fmap_base=16, fmap_max=4)
+    to_rgb = ToRGB(config, 3, 16, summed=True)
+    for parameter in to_rgb.parameters():
+        torch.nn.init.normal_(parameter, generator=stream)
+    features = {
+        side: torch.randn(2, config.channels(side), side, side, generator=stream)
+        for side in (4, 8, 16)
+    }
+    own = {side: to_rgb.get_submodule(str(side))(x) for side, x in features.items()}
+    expected = blur(upsample(blur(upsample(own[4])) + own[8])) + own[16]
+    torch.testing.assert_close(to_rgb(lambda side, x: features[side], Stage(16)), expected)
+
+
+def test_every_weight_of_modulated_networks_learns_and_an_image_is_its_rows(
+    modulated_networks, lively, stream
+):
+    networks, g = modulated_networks, lively(modulated_networks.generator)
+    inputs, params = networks.noise(4, stream), g.params.requires_grad_()
+    images, _ = networks.generator(g, inputs)
+    (gradient,) = torch.autograd.grad(images.square().sum(), params)
+    parts = networks.generator.named(gradient)
+    assert [name for name, part in parts.items() if not part.count_nonzero()] == []
+    with torch.no_grad():
+        alone, _ = networks.generator(g, mapped(inputs, lambda rows: rows[1:2]))
+    torch.testing.assert_close(alone, images[1:2].detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_sum_of_all_resolutions_does_not_grow():
+    with pytest.raises(ValueError, match=r"rgb: sum .* leave growth out"):
+        stylegan.StyleGANConfig(rgb="sum", growth={"start": 8})
+
+
+def test_a_plain_discriminator_with_a_norm_has_the_layers_of_dcgans():
+    """At equal width, on the way of images at full size."""
+    config = stylegan.StyleGANConfig(
+        discriminator="plain", discriminator_norm="batch", discriminator_width=4
+    )
+    own = stylegan.build(config, (3, 32, 32)).discriminator.layout
+    theirs = dcgan.DCGANConfig(width=4).build((3, 32, 32)).discriminator.layout
+    shapes = [tuple(shape) for name, shape in own if not name.startswith(SMALLER)]
+    assert sorted(shapes) == sorted(tuple(shape) for _, shape in theirs)
+
+
+def test_what_only_a_plain_discriminator_has_is_refused_of_another():
+    with pytest.raises(
+        ValueError, match=r"discriminator_norm is for discriminator: plain, not pro"
+    ):
+        stylegan.StyleGANConfig(discriminator_norm="batch")
 
 
 def test_a_plain_discriminator_is_a_dcgans_without_its_norm():
