@@ -7,6 +7,8 @@ the cache.
 
 import io
 import json
+import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +35,7 @@ LABELS = {
     "pixel-art": "hairColor",
     "planets": "surfaceVariant",
 }
+INTERVAL = 5.0  # seconds between lines on how far the drawing is
 NONE = "none"  # the class of avatars without a part
 
 
@@ -130,7 +133,7 @@ def draw_avatars(style: str, count: int, resolution: int) -> Drawn:
 
 
 def avatars_of(style: str, count: int, resolution: int) -> Iterator[Any]:
-    """Yield DiceBear's avatars of seeds 0 to `count`, not drawn yet.
+    """Yield DiceBear's avatars of seeds 0 to `count`, not drawn yet; log how far that is.
 
     Raises:
         DataError: the style is not in the public domain.
@@ -143,8 +146,12 @@ def avatars_of(style: str, count: int, resolution: int) -> Iterator[Any]:
     options: dict[str, object] = {"size": resolution}
     if "background" not in definition["colors"]:
         options["backgroundColor"] = list(BACKGROUNDS)
-    pen = dicebear.Style(definition)
+    pen, said = dicebear.Style(definition), time.monotonic()
     for seed in range(count):
+        if time.monotonic() - said >= INTERVAL:
+            said = time.monotonic()
+            log = logging.getLogger(__name__)  # warnings are shown without any set-up
+            log.warning("drawing avatars (%s), once: %d of %d", style, seed, count)
         yield dicebear.Avatar(pen, options | {"seed": str(seed)})
 
 

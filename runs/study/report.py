@@ -146,7 +146,12 @@ def report_on_store(
     ]
     order = {name: place for place, name in enumerate(BUILT_IN)}
     records.sort(key=lambda r: (r.seed, order.get(r.strategy, len(order)), r.strategy))
-    comparison = compare(records, metrics)
+    try:
+        comparison = compare(records, metrics)
+    except ConfigError as error:
+        raise ConfigError(
+            " ".join([str(error), *(f"warning: {note}." for note in notes)])
+        ) from None
     comparison = replace(comparison, warnings=(*notes, *comparison.warnings))
     about: dict[str, Any] = {
         "name": name or experiment,

@@ -27,6 +27,8 @@ REQUEST = re.compile(
     r"""(?:.*?: (?=Failed to))?["']*(.*?)["']*\)\)""",
     re.DOTALL,
 )
+# What it says of a server that was reached, and answers with an error.
+ANSWERED = re.compile(r"too many 5\d\d error responses|error code 5\d\d\b|\b5\d\d Server Error")
 NO_ADDRESS = ("InvalidUrlException", "NoSuchModuleError", "ArgumentError")
 
 
@@ -77,4 +79,6 @@ def warning_of(error: BaseException, what: str) -> str:
         return f"warning: MLflow's artifacts cannot be written, the {what} goes on: {reason}"
     if is_refused(error):
         return f"warning: MLflow refuses the record, the {what} goes on without it: {reason}"
+    if ANSWERED.search(str(error)):
+        return f"warning: MLflow's server answers with an error, the {what} goes on: {reason}"
     return f"warning: MLflow cannot be reached, the {what} goes on: {reason}"

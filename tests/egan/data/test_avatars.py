@@ -82,6 +82,17 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
 
 
 @pytest.mark.skipif(not INSTALLED, reason="the packages of the extra `avatars` are not installed")
+def test_a_long_drawing_tells_how_far_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(avatars, "INTERVAL", 0)
+    avatars.draw_avatars("critters", 2, 8)
+    assert caplog.messages[-1] == "drawing avatars (critters), once: 1 of 2"
+    caplog.clear()
+    monkeypatch.setattr(avatars, "INTERVAL", 60)
+    avatars.draw_avatars("critters", 2, 8)
+    assert caplog.messages == []
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the packages of the extra `avatars` are not installed")
 @pytest.mark.parametrize("style", sorted(avatars.LABELS))
 def test_every_style_draws_varied_and_labelled_avatars(style):
     source = open_source(AvatarsConfig(style=style, count=40, resolution=16))

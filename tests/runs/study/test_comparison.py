@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from runs.common.errors import ConfigError
+from runs.study import report
 from runs.study.comparison import answer, compare, results_csv, results_json, sentence
 from runs.study.mutation_plots import ancestry
 from runs.study.records import Record, from_store, pareto_front, thin_children
@@ -192,3 +193,15 @@ def test_of_several_runs_of_a_seed_the_one_that_counts_is_named():
     assert chosen.run_id == "old"
     assert "random seed 0 was run 2 times; run old (finished" in note and "run new (failed" in note
     assert from_store(runs[:1])[1] == []
+
+
+def test_several_runs_of_a_seed_are_named_although_none_was_scored(monkeypatch):
+    runs = [
+        StoredRun(run_id, "FINISHED", started, {"strategy": "random", "seed": "0"}, {}, {})
+        for started, run_id in enumerate(("old", "new"))
+    ]
+    monkeypatch.setattr(report, "stored_runs", lambda *_: runs)
+    monkeypatch.setattr(report, "fetch_picture", lambda *_: None)
+    with pytest.raises(ConfigError, match="none of the 1 runs has been scored") as raised:
+        report.report_on_store("experiment")
+    assert "warning: random seed 0 was run 2 times; run new" in str(raised.value)

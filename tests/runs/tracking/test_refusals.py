@@ -105,6 +105,19 @@ def test_what_is_refused_is_told_from_what_may_work_later(error, refused):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "heading"),
+    [
+        ("too many 500 error responses", "MLflow's server answers with an error"),
+        ("API request failed with error code 503 != 200", "MLflow's server answers with an error"),
+        ("500 Server Error: Internal Server Error", "MLflow's server answers with an error"),
+        ("port=5000): Connection refused", "MLflow cannot be reached"),
+    ],
+)
+def test_a_server_that_answers_with_an_error_was_reached(text, heading):
+    assert warning_of(MlflowException(text), "run").startswith(f"warning: {heading}, the run")
+
+
 def test_a_reason_holds_no_password():
     assert PASSWORD not in reason_of(RuntimeError(f"http://u:{PASSWORD}@h:1/api failed"))
 
