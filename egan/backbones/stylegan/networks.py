@@ -79,6 +79,11 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
         description="the image: of the last resolution's features, as published; sum: of all "
         "resolutions' images, as in StyleGAN2's skip generator",
     )
+    output: Literal["linear", "tanh"] = Field(
+        "linear",
+        description="of images: linear, as published; tanh: bounded, which a discriminator with a "
+        "norm needs, since it cannot see how far all values are from zero",
+    )
     constant: Literal["ones", "normal"] = Field(
         "ones", description="initial values of the learned input: ones, or normal random numbers"
     )
@@ -230,6 +235,7 @@ class Synthesis(nn.Module):
                 ModulatedUp(style, *sizes) if modulated else UpBlock(style, *sizes, batch)
             )
         self.to_rgb = ToRGB(config, channels, resolution, summed=config.rgb == "sum")
+        self.bounded = config.output == "tanh"
         self.again = config.checkpoint
 
     def forward(self, styles: Tensor, noise: list[Tensor], stage: Stage) -> Tensor:
@@ -241,11 +247,11 @@ class Synthesis(nn.Module):
             return run_block(self.blocks[str(side)], x, *own, again=self.again)
 
         images: Tensor = self.to_rgb(grow, stage)
-        return images
+        return images.tanh() if self.bounded else images
 
 
 class Generator(nn.Module):
-    """`Latents` to images (N, C, r, r) of any stage; linear at the end."""
+    """`Latents` to images (N, C, r, r) of any stage."""
 
     def __init__(
         self,

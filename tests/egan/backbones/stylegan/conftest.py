@@ -35,7 +35,7 @@ def plain_networks(style_config):
 
 @pytest.fixture
 def modulated_networks(style_config):
-    own = {"norm": "demodulation", "rgb": "sum", "discriminator": "plain"}
+    own = {"norm": "demodulation", "rgb": "sum", "output": "tanh", "discriminator": "plain"}
     config = style_config.model_copy(update=own | {"discriminator_norm": "batch"})
     return stylegan.build(config, (3, 32, 32))
 

@@ -339,6 +339,7 @@ def test_every_weight_of_modulated_networks_learns_and_an_image_is_its_rows(
     networks, g = modulated_networks, lively(modulated_networks.generator)
     inputs, params = networks.noise(4, stream), g.params.requires_grad_()
     images, _ = networks.generator(g, inputs)
+    assert images.abs().max() <= 1
     (gradient,) = torch.autograd.grad(images.square().sum(), params)
     parts = networks.generator.named(gradient)
     assert [name for name, part in parts.items() if not part.count_nonzero()] == []
