@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from runs.cli.endings import muted, plain_errors
+from runs.cli.endings import continued, muted, plain_errors
 from runs.cli.options import (
     asked_sampler,
     choice_of,
@@ -48,6 +48,7 @@ def reverse_option(command: Any) -> Any:
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder for the files [default: dissection, in the run's folder].")  # fmt: skip
 @muted
+@continued
 @plain_errors
 def dissect(
     run_dir: Path,
@@ -239,6 +240,7 @@ def _optimise(subject: Any, label: str, steps: int, asked: Any, progress: Any) -
 @choice_options
 @truncation_options
 @muted
+@continued
 @plain_errors
 def repair(run_dir: Path, seed: int, **options: Any) -> None:
     """Find units of a generator that make artefacts, and see what images are without them.

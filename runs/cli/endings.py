@@ -11,6 +11,7 @@ import click
 from runs.common.hints import hint
 
 FAILED, MISTAKE, STOPPED = 1, 2, 3
+INTERRUPTED = 128 + 2  # a shell's status of a program that Ctrl-C ended
 UNREAD = 128 + 13  # a shell's status of a program that SIGPIPE ended
 
 
@@ -108,6 +109,20 @@ def showing(command: Callable[..., Any]) -> Callable[..., Any]:
                 sys.exit(UNREAD)
             click.echo(f"{command.__name__} failed: {error}", err=True)
             sys.exit(FAILED)
+
+    return wrapped
+
+
+def continued(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say after Ctrl-C that the same command goes on from what it has kept; status 130."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo("stopped; give the same command again to go on", err=True)
+            sys.exit(INTERRUPTED)
 
     return wrapped
 

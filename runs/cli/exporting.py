@@ -34,7 +34,7 @@ def export(
     """
     from runs.export.exporting import export_onnx
 
-    needs_suffix(out, ".onnx")
+    needs_suffix(out, ".onnx", option="--onnx")
     choice = choice_of(snapshot, survivor, raw)
     for line in export_onnx(run_dir, out, choice, reverse, truncation, cutoff):
         click.echo(line)

@@ -178,7 +178,9 @@ def latent_options(command: Any) -> Any:
     return command
 
 
-def needs_suffix(out: Path, *suffixes: str) -> None:
+def needs_suffix(out: Path, *suffixes: str, option: str = "--out") -> None:
     """Refuse a file's name that says another format, before anything is computed."""
     if out.suffix.lower() not in suffixes:
-        raise click.UsageError(f"--out {out}: the file's name must end in {' or '.join(suffixes)}")
+        raise click.UsageError(
+            f"{option} {out}: the file's name must end in {' or '.join(suffixes)}"
+        )

@@ -28,7 +28,7 @@ def fill(page: Any, catalogue: Catalogue) -> None:
                 visible=isinstance(one.game, UnpairedGame),
             )  # fmt: skip
             with gr.Tabs():
-                with gr.Tab("Draw"):
+                with gr.Tab("Draw") as draw:
                     drawing = canvas(width, height, max(1, ALONE // max(height, width)))
                 with gr.Tab("Upload"):
                     upload = gr.File(label="An image", height=ALONE // 2, elem_id="upload")
@@ -39,6 +39,7 @@ def fill(page: Any, catalogue: Catalogue) -> None:
         with gr.Column(scale=2, min_width=480):
             frame = empty_stage(names)
     given = gr.State(None)  # the name and the content of a file
+    draw.select(lambda: None, None, given, **IN_TURN)  # no upload is shown beside the canvas
     drawing.input(_from_canvas, None, given, **IN_TURN)
     upload.upload(_from_file, upload, given, **IN_TURN)
 

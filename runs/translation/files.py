@@ -3,6 +3,7 @@
 import glob
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,15 +19,20 @@ from runs.common.errors import ConfigError
 
 WILD = "*?["
 TIFF = (".tif", ".tiff")
+WRITTEN = (".png", *TIFF)
 
 
 @dataclass(frozen=True)
 class Input:
-    """One image: its name relative to what was given, where it lies, and what reads its bytes."""
+    """One image: its name relative to what was given, where it lies, and what reads its bytes.
+
+    `file` is None where it is part of an archive.
+    """
 
     name: PurePosixPath
     where: str
     read: Callable[[], bytes]
+    file: Path | None = None
 
 
 def inputs_of(given: tuple[str, ...]) -> list[Input]:
@@ -52,9 +58,10 @@ def _inputs(text: str) -> Iterator[Input]:
     elif path.is_dir() or path.suffix.lower() == ".zip":
         tree = open_tree(path)
         for name in image_names(tree):
-            yield Input(PurePosixPath(name), f"{path}, {name}", lambda name=name: tree.read(name))  # type: ignore[misc]
+            file = path / name if path.is_dir() else None
+            yield Input(PurePosixPath(name), f"{path}, {name}", partial(tree.read, name), file)
     elif path.exists():
-        yield Input(PurePosixPath(path.name), str(path), path.read_bytes)
+        yield Input(PurePosixPath(path.name), str(path), path.read_bytes, path)
     else:
         raise ConfigError(f"{path}: no such file or folder")
 
@@ -88,17 +95,39 @@ def pixels_of(
     return pixels
 
 
-def place_of(image: Input, out: Path, single: bool) -> Path:
-    """Return where an image's translation goes: a file for one image, else a folder's PNG."""
-    if single and out.suffix.lower() in (".png", *TIFF):
-        return out
-    return out / image.name.with_suffix(".png")
+def places_of(images: list[Input], out: Path) -> list[Path]:
+    """Return where each image's translation goes: a file for one image, else a folder's PNG.
+
+    Raises:
+        ConfigError: `out` names a file of another format, or one for several images; or a
+            translation would take the place of an image that is given.
+    """
+    if not out.suffix or out.is_dir():
+        places = [out / image.name.with_suffix(".png") for image in images]
+    elif len(images) > 1:
+        raise ConfigError(f"--out {out}: {len(images)} images need a folder, and this names a file")
+    elif out.suffix.lower() not in WRITTEN:
+        raise ConfigError(
+            f"--out {out}: translations are written as {', '.join(WRITTEN)}; take one of these, or "
+            "a folder: a new one has no ending, or is made before"
+        )
+    else:
+        places = [out]
+    originals = {image.file.resolve() for image in images if image.file}
+    for place in places:
+        if place.resolve() in originals:
+            raise ConfigError(
+                f"--out {out}: {place} is one of the images to translate, and would be replaced; "
+                "take another place"
+            )
+    return places
 
 
 def write_picture(pixels: np.ndarray, path: Path) -> None:
     """Write an image (C, H, W), uint8 or uint16, as PNG or TIFF, as the file's name says.
 
     Raises:
+        ConfigError: there can be no file there.
         DataError: a TIFF of 16 bits with grey and opacity is asked for.
     """
     from PIL import Image
@@ -106,7 +135,10 @@ def write_picture(pixels: np.ndarray, path: Path) -> None:
     shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     kind = "TIFF" if path.suffix.lower() in TIFF else "PNG"
     deep = pixels.dtype == np.uint16 and len(pixels) > 1
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: cannot be written ({error.strerror})") from None
     with atomic_file(path) as temporary:
         if deep:
             (write_deep_tiff if kind == "TIFF" else write_deep_png)(pixels, temporary)

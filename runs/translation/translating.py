@@ -11,7 +11,7 @@ from egan.data.pixels import to_uint8
 from fitness.features import Progress
 from runs.common.errors import ConfigError
 from runs.sampling.translator import Translator
-from runs.translation.files import Input, inputs_of, pixels_of, place_of, write_picture
+from runs.translation.files import Input, inputs_of, pixels_of, places_of, write_picture
 from runs.translation.tiles import in_tiles
 
 DEEP = 16  # bits
@@ -60,12 +60,8 @@ def translate_files(
     """
     _check(translator, options)
     images = inputs_of(given)
-    single = len(images) == 1
-    if not single and out.suffix:
-        raise ConfigError(f"--out {out}: {len(images)} images need a folder, and this names a file")
     outcome, taken = Outcome(), dict[Path, str]()
-    for number, image in enumerate(images):
-        place = place_of(image, out, single)
+    for number, (image, place) in enumerate(zip(images, places_of(images, out), strict=True)):
         try:
             if place in taken:
                 raise DataError(

@@ -187,3 +187,14 @@ def test_a_bad_repair_gets_one_line(arguments, message, images_run, mistake, tmp
 
 def test_points_are_not_repaired(points_run, mistake):
     assert "the samples are points" in mistake("repair", points_run[0])
+
+
+@pytest.mark.parametrize("command", ["dissect", "repair"])
+def test_ctrl_c_says_that_the_same_command_goes_on(command, monkeypatch, invoke):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runs.cli.dissecting.asked_sampler", interrupted)
+    done = invoke(command, "a-run")
+    assert done.exit_code == 130
+    assert done.output == "stopped; give the same command again to go on\n"

@@ -130,6 +130,31 @@ def test_what_cannot_be_translated_is_one_line(letters, images, arguments, messa
     assert message in output and output.count("\n") == 1
 
 
+def test_no_original_is_replaced(letters, images, tmp_path):
+    (own := tmp_path / "own").mkdir()
+    shutil.copy(images / "0.png", own / "a.png")
+    before = (own / "a.png").read_bytes()
+    for given, out in ((own / "a.png", own / "a.png"), (own, own), (own / "a.png", own)):
+        assert "would be replaced" in translate(letters("true"), given, "--out", out, status=2)
+    assert (own / "a.png").read_bytes() == before
+    assert [path.name for path in own.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("x.jpg", "written as .png, .tif, .tiff"),
+        ("a-file/x.png", "cannot be written (File exists)"),
+        ("a-file", "cannot be written (File exists)"),
+    ],
+)
+def test_where_nothing_can_be_written_is_one_line(letters, images, tmp_path, out, message):
+    (tmp_path / "a-file").write_text("mine")
+    said = translate(letters("true"), images / "0.png", "--out", tmp_path / out, status=2)
+    assert message in said and said.count("\n") == 1
+    assert sorted(p.name for p in images.iterdir()) == ["0.png", "1.png", "2.png", "a-file"]
+
+
 def test_runs_of_noise_translate_nothing_and_translators_make_no_samples(letters, no_plots):
     with pytest.raises(ConfigError, match=r"translates images, and makes none from noise"):
         open_sampler(letters("true"))
