@@ -34,7 +34,7 @@ check: setup  ## formatting, lint, types
 unit: setup  ## tests of parts, in this process alone: about a minute on two cores
 	$(HERE) --hypothesis-profile=quick -m "not ($(OTHER) or whole or long)"
 
-test: check  ## check, unit, whole runs, then tests with processes, Ray and MLflow: about 10 minutes
+test: check  ## check, unit, whole runs, then tests with processes, Ray and MLflow: about 8 minutes
 	$(HERE) -m "not ($(OTHER) or long)"
 	$(PYTEST) -m "($(OTHER)) and not long"
 
