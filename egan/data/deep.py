@@ -155,10 +155,10 @@ def write_deep_tiff(pixels: np.ndarray, path: Path) -> None:
     start = 8 + len(bits)  # of the strip, after the header and the bits of each channel
     tags = [
         (256, width), (257, height), (258, 8), (259, 8), (262, 2), (273, start), (277, channels),
-        (278, height), (279, len(data)), (338, 2),
+        (278, height), (279, len(data)),
     ]  # fmt: skip
-    if channels == 3:
-        tags.pop()  # 338: the fourth channel is opacity, with which colours are not multiplied
+    if channels == 4:
+        tags.append((338, 2))  # the fourth is opacity, with which colours are not multiplied
     long = (256, 257, 273, 278, 279)  # of 32 bits; the others have 16
     table = b"".join(
         struct.pack("<HHII", tag, 4 if tag in long else 3, channels if tag == 258 else 1, value)

@@ -102,7 +102,7 @@ def seed_of(value: object) -> int:
 
 def has_styles(sampler: Sampler) -> bool:
     """Tell whether a sampler's generator has styles, which can be truncated and mixed."""
-    return isinstance(sampler.game.generators["generator"].module, Generator)
+    return isinstance(sampler.function.module, Generator)
 
 
 # ------------------------------------------------------------------------------------ latents

@@ -167,10 +167,11 @@ def changed_images(
     sampler: Sampler, changes: Sequence[Edit], rows: Rows, told: Tensor | None
 ) -> Tensor:
     """Return images with changes of several layers, float (N, C, H, W) in [-1, 1]."""
-    function = sampler.game.generators["generator"]
     with ExitStack() as hooks:
         for edit in changes:
-            hooks.enter_context(changed(function, edit.layer, partial(_applied, edit, sampler)))
+            hooks.enter_context(
+                changed(sampler.function, edit.layer, partial(_applied, edit, sampler))
+            )
         return torch.cat(list(sampler.floats(rows, told)))
 
 

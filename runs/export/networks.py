@@ -63,7 +63,7 @@ class Generating(nn.Module):
 
     def __init__(self, sampler: Sampler) -> None:
         super().__init__()
-        self.network = standing(sampler.game.generators["generator"], sampler.weights["generator"])
+        self.network = standing(sampler.function, sampler.weights["generator"])
         self.eval()
         self.sampler = sampler
 

@@ -36,7 +36,7 @@ class StyledGenerator:
         Raises:
             ConfigError: it has no styles, which `tool` needs.
         """
-        function = sampler.game.generators["generator"]
+        function = sampler.function
         if not isinstance(function.module, Generator):
             raise ConfigError(
                 f"{tool} needs a generator with styles (backbone.name: stylegan); this run's has "

@@ -69,7 +69,7 @@ def widths(resolution: int, width: int) -> list[int]:
     return [width * min(2**level, LARGEST_MULTIPLE) for level in range(halvings)]
 
 
-def layers_of(kind: Norm, channels: int) -> list[nn.Module]:
+def norm_layers(kind: Norm, channels: int) -> list[nn.Module]:
     """Return the layers of a norm: one, or none."""
     if kind == "batch":
         return [nn.BatchNorm2d(channels)]
@@ -108,7 +108,7 @@ class Generator(nn.Module):
         def norm(channels: int) -> list[nn.Module]:
             if told and not self.joined:
                 return [ConditionalNorm(config.generator_norm, channels)]
-            return layers_of(config.generator_norm, channels)
+            return norm_layers(config.generator_norm, channels)
 
         sizes = widths(resolution, config.width)[::-1]  # from 4 x 4 up
         layers: list[nn.Module] = []
@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for size, following in itertools.pairwise(sizes):
             layers += [Halving(size, following, config.bias)]
-            layers += [*layers_of(config.discriminator_norm, following)]
+            layers += [*norm_layers(config.discriminator_norm, following)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
         layers += [Closing(sizes[-1], outputs, config.bias)]
         self.layers = nn.Sequential(*layers)

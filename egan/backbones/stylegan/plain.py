@@ -6,7 +6,7 @@ In short trainings it serves StyleGAN's generator better than the published one:
 from torch import Tensor, nn
 
 from egan.backbones.dcgan.convolutions import Closing, Halving
-from egan.backbones.dcgan.networks import Norm, layers_of
+from egan.backbones.dcgan.networks import Norm, norm_layers
 from egan.backbones.networks import check_condition
 from egan.backbones.progressive.growth import LOWEST, Stage, doublings
 from egan.backbones.progressive.layers import downsample, leaky_relu
@@ -38,7 +38,7 @@ class PlainDiscriminator(nn.Module):
             {str(side): Halving(widths[side // 2], widths[side // 4], bias) for side in sides[1:]}
         )
         self.norms = nn.ModuleDict(
-            {str(side): nn.Sequential(*layers_of(norm, widths[side // 4])) for side in sides[1:]}
+            {str(side): nn.Sequential(*norm_layers(norm, widths[side // 4])) for side in sides[1:]}
         )
         self.verdict = Closing(widths[LOWEST], 1 + said + told, bias)
 
