@@ -37,8 +37,9 @@ def reverse_option(command: Any) -> Any:
     help="What says which class each pixel shows: parts (of avatars), colours, classes (of "
     "labelled data), or the import path of a torch module.",
 )
-@click.option("--count", default=1000, show_default=True, type=click.IntRange(2),
-              help="Number of images for thresholds, and again for scores.")  # fmt: skip
+@click.option("--count", type=click.IntRange(2),
+              help="Number of images for thresholds, and again for scores [default: 1000, or as "
+              "many as a translator has].")  # fmt: skip
 @click.option("--thresholds", "rule", default="ratio", show_default=True,
               type=click.Choice(["ratio", "quantile"]),
               help="How thresholds are chosen: by the information quality ratio, or the top 0.5 % "
@@ -54,7 +55,7 @@ def dissect(
     run_dir: Path,
     layer: str,
     segmenter: str,
-    count: int,
+    count: int | None,
     rule: str,
     out: Path | None,
     data_at: Path | None,

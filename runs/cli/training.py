@@ -160,7 +160,10 @@ def resume(
 
 
 def report(result: Any) -> None:
-    """Print where the run's results lie, and exit with status 3 if a signal stopped it."""
+    """Print where the run's results lie, and how to go on if they are not whole.
+
+    Exits with status 3 if a signal stopped the run, and with 1 if its end could not be saved.
+    """
     path = result.path
     if result.checksum:
         click.echo(f"\nstate at generation {result.generation}: checksum {result.checksum}")
@@ -174,6 +177,12 @@ def report(result: Any) -> None:
     if not result.finished:
         click.echo(f"\nstopped by {result.stopped_by}; go on with: {hint('resume', path)}")
         sys.exit(STOPPED)
+    if not result.saved:
+        raise click.ClickException(
+            f"the last snapshot could not be written, so the state at generation "
+            f"{result.generation} is not on the disk; to compute and write it again: "
+            f"{hint('resume', path)}"
+        )
 
 
 def mlflow_pages(path: Path) -> str:

@@ -27,6 +27,7 @@ from runs.dissection.subject import Subject
 from runs.tracking.attachments import log_files
 
 EXAMPLES = 64  # images that colours are taken of
+USUAL = 1000  # images of each of the two sets
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def dissect(
     subject: Subject,
     layer: str,
     segmenter: str,
-    count: int,
+    count: int | None,
     rule: str,
     out: Path | None = None,
     data_at: Path | None = None,
@@ -55,7 +56,7 @@ def dissect(
         subject: the generator.
         layer: the name of one, or all.
         segmenter: see `runs.dissection.segmenters`.
-        count: images of each of the two sets.
+        count: images of each of the two sets; None: `USUAL`, or as many as there are.
         rule: how thresholds are chosen: ratio or quantile.
         out: the folder for the files; None: `FOLDER` in the subject's.
         data_at: where the run's data lie now, if they have moved.
@@ -66,6 +67,8 @@ def dissect(
         RunBusy: another process dissects into the same folder.
     """
     most = subject.sampler.most
+    if count is None:
+        count = USUAL if most is None else min(USUAL, most)
     if most is not None and count > most:
         raise ConfigError(
             f"--count {count}: there are images for two sets of {most}, one to choose thresholds "

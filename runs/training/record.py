@@ -98,6 +98,13 @@ class Record:
                 "snapshots before it are intact",
             )
 
+    def picture_failed(self, error: OSError) -> None:
+        """Report a grid of samples that could not be written."""
+        self.report(
+            {"event": "picture-failed", "reason": str(error)},
+            f"warning: a picture of samples could not be written ({error}); the run goes on",
+        )
+
     def say(self, text: str) -> None:
         """Show a line that stays; it is not written down."""
         self._progress.message(text)

@@ -63,9 +63,11 @@ class SnapshotWriter:
             self._begin(held, checksum)
         return held.generation, checksum
 
-    def wait(self) -> None:
-        """Wait until the last snapshot is written."""
-        self._record.snapshot_failed(self._background.wait())
+    def wait(self) -> bool:
+        """Wait until the last snapshot is written; return whether it is."""
+        error = self._background.wait()
+        self._record.snapshot_failed(error)
+        return error is None
 
     def close(self) -> None:
         """End the thread, after the snapshot that it writes."""
@@ -80,9 +82,15 @@ class SnapshotWriter:
         folder, keep = info.folder, info.config.checkpoint.keep
         write_snapshot(folder.snapshots, exported, checksum, keep, info.identity.run)
         self._mirror.update()
-        if not info.pictures:
-            return
-        path = folder.samples / f"generation-{exported.generation:08d}.png"
+        if info.pictures:
+            try:
+                self._draw(exported)
+            except OSError as error:
+                self._record.picture_failed(error)
+
+    def _draw(self, exported: ExportedState) -> None:
+        info = self._info
+        path = info.folder.samples / f"generation-{exported.generation:08d}.png"
         if info.card.partner is not None:
             self._examples = self._examples or examples_of(info.config.data)
             translator = translator_of(info.config, info.card, exported)

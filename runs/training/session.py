@@ -54,13 +54,17 @@ from runs.training.watch import Watch
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended: where it lies, how far it came, and the checksum of its state there."""
+    """How a run ended: where it lies, how far it came, and the checksum of its state there.
+
+    `saved` says whether its last snapshot could be written.
+    """
 
     path: Path
     generation: int
     checksum: str
     finished: bool
     stopped_by: str | None = None
+    saved: bool = True
 
 
 class Session:
@@ -158,11 +162,11 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
         with stop.listen():
             progress.start(info.config, population.generation)
             generation, checksum = loop.run(population)
-            loop.writer.wait()
+            saved = loop.writer.wait()
         whole = generation >= info.config.generations or bool(watch.stopped)
         finished = whole and not (stop.abandoned or (watch.forked and stop.signal))
-        session.status = "FINISHED" if finished else "KILLED"
-        result = Result(info.folder.path, generation, checksum, finished, stop.signal)
+        session.status = "FINISHED" if finished and saved else "KILLED"
+        result = Result(info.folder.path, generation, checksum, finished, stop.signal, saved)
         return result, watch.best if watch.forked and finished else None
 
 

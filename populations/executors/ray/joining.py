@@ -95,7 +95,7 @@ def _asking(address: str, say: Say) -> Iterator[None]:
             yield
     except exceptions.AuthenticationError:
         raise ConnectionError(
-            f"the Ray cluster at {address!r} requires a token, and this user has none: copy "
+            f"the Ray cluster at {address!r} requires {_token_wanted()}: copy "
             "the head's ~/.ray/auth_token here, or set RAY_AUTH_TOKEN_PATH to a file with it"
         ) from None
     except (
@@ -142,6 +142,14 @@ def _short_lived() -> Iterator[None]:
         yield
     finally:
         os.environ[RECONNECT], worker.connect = patience, connect
+
+
+def _token_wanted() -> str:
+    """Return which token a cluster requires that refused this user's, if there is one."""
+    found = [name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if name in os.environ]
+    if not (found or TOKEN.exists()):
+        return "a token, and this user has none"
+    return f"another token than the one {f'of {found[0]}' if found else f'in {TOKEN}'}"
 
 
 def _give_token() -> None:

@@ -76,14 +76,23 @@ def test_what_is_no_head_is_told_soon(answer, listening, monkeypatch):
     assert time.monotonic() - begin < 5
 
 
-def test_a_token_that_is_refused_is_named(listening, monkeypatch, capfd):
+def test_a_token_that_is_refused_is_named(listening, monkeypatch, capfd, tmp_path):
     def client(address: str) -> None:
         os.write(2, b"[2026 W] gcs_client.cc:210: Failed to get cluster ID\n")
         raise ray.exceptions.AuthenticationError("Unauthenticated: RPC error: InvalidAuthToken")
 
     monkeypatch.setattr(joining._raylet, "GcsClient", client)
-    message = refused(listening(GRPC))
-    assert "requires a token" in message and "auth_token" in message
+    monkeypatch.setattr(joining, "TOKEN", tmp_path / "auth_token")
+    for name in joining.TOKEN_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    address = listening(GRPC)
+    message = refused(address)
+    assert "requires a token, and this user has none" in message and "auth_token" in message
+    (tmp_path / "auth_token").write_text("0" * 64)
+    assert f"requires another token than the one in {tmp_path / 'auth_token'}" in refused(address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "1" * 64)
+    message = refused(address)
+    assert "another token than the one of RAY_AUTH_TOKEN:" in message and "111" not in message
     assert capfd.readouterr().err == ""
 
 

@@ -171,7 +171,7 @@ def test_a_cluster_wants_its_token(by_hand, options, tmp_path):
     process = by_hand.run(*options, "--output", tmp_path / "run", RAY_AUTH_TOKEN_PATH=str(other))
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in stderr, stderr
-    assert "requires a token, and this user has none" in stderr
+    assert "requires another token than the one of RAY_AUTH_TOKEN_PATH" in stderr
     assert len(stderr.splitlines()) == 1
 
 

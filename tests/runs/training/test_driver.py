@@ -10,7 +10,6 @@ from populations.executors.local import LocalExecutor
 from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
 from runs.display.inspection import inspect_run
-from runs.display.progress import Silent
 from runs.store.snapshots import STATE, snapshots, verify
 from tests.runs.copies import checksum, events, kinds, record
 
@@ -105,24 +104,35 @@ def test_an_output_that_cannot_be_made_is_a_mistake(mistake, points_yaml, tmp_pa
 # ---------------------------------------------------------------- what goes wrong and costs little
 
 
-def test_a_full_disk_costs_the_snapshots_and_not_the_run(points_yaml, tmp_path, monkeypatch):
+def test_a_full_disk_costs_the_snapshots_and_not_the_run(
+    points_run, points_yaml, tmp_path, monkeypatch, invoke
+):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("runs.training.saving.write_snapshot", full)
-    said: list[str] = []
-
-    class Listener(Silent):
-        def message(self, text):
-            said.append(text)
-
-    result = evolve(load_config(points_yaml), tmp_path / "run", Listener())
-    assert result.finished and result.generation == 30
-    warnings = [text for text in said if "No space left" in text]
-    assert len(warnings) == 3
+    with monkeypatch.context() as patched:
+        patched.setattr("runs.training.saving.write_snapshot", full)
+        ended = invoke("train", points_yaml, "--output", tmp_path / "run")
+    assert ended.exit_code == 1 and checksum(ended.output) == points_run[1]
+    assert ended.output.count("No space left") == 3
     # That of the last snapshot, too, which no generation's line took.
     assert kinds(tmp_path / "run").count("snapshot-failed") == 3
     assert inspect_run(tmp_path / "run")["faults"] == {"snapshot-failed": 3}
+    assert "the state at generation 30 is not on the disk" in ended.output
+    again = invoke("resume", tmp_path / "run")
+    assert again.exit_code == 0 and checksum(again.output) == points_run[1]
+    assert snapshots(tmp_path / "run" / "snapshots")[0].generation == 30
+
+
+def test_a_picture_that_cannot_be_written_costs_no_snapshot(points_yaml, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("runs.training.saving.write_picture", full)
+    result = evolve(load_config(points_yaml), tmp_path / "run")
+    assert result.finished and result.saved
+    assert kinds(tmp_path / "run").count("picture-failed") == 3
+    assert {snapshot.generation for snapshot in snapshots(tmp_path / "run" / "snapshots")} >= {30}
 
 
 def test_what_befalls_the_workers_while_they_settle_is_in_the_journal(
