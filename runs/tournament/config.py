@@ -9,7 +9,6 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from fitness.suggestion import nearest
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
 from runs.common.formats import STAMP, format_of, upgraded, without_head
@@ -18,7 +17,8 @@ from runs.config.loading import changes_of, check_comparable, load_config, valid
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
 from runs.config.values import resolved
-from runs.tournament.genes import PRIORS, GeneConfig, Genes, Prior, check_keys, genes_of, prior
+from runs.tournament.genes import GeneConfig, Genes, Prior, check_keys, genes_of
+from runs.tournament.priors import built_in
 
 
 class ScheduleConfig(BaseModel, extra="forbid", frozen=True):
@@ -120,9 +120,9 @@ class TournamentConfig(BaseModel, extra="forbid", frozen=True):
         "judgements together; null: as many as one run of the base takes",
     )
     genes: dict[str, GeneConfig] = Field(
-        default_factory=lambda: dict(prior("near")),
-        description="the settings in which islands differ, by key; or the built-in priors near or"
-        " wide",
+        {},
+        description="the settings in which islands differ, by key; or the built-in priors near, "
+        "which is the default, or wide",
     )
     schedule: ScheduleConfig = ScheduleConfig()
     judge: JudgeConfig = JudgeConfig()
@@ -254,9 +254,9 @@ def tournament_of(values: Mapping[str, Any], base: RunConfig, source: str) -> To
         ConfigError: see `load_tournament`.
     """
     whole = {**values, "base": base.model_dump(mode="json")}
-    genes = whole.get("genes")
+    genes = whole.get("genes", "near")
     if isinstance(genes, str):
-        whole["genes"] = _shipped(genes)
+        whole["genes"] = built_in(genes, base)
     elif isinstance(genes, Mapping):
         whole["genes"] = resolved(genes)
     check_comparable(base, f"the tournament {source}")
@@ -264,16 +264,6 @@ def tournament_of(values: Mapping[str, Any], base: RunConfig, source: str) -> To
     tournament = Tournament(config, base)
     tournament.check()
     return tournament
-
-
-def _shipped(name: str) -> dict[str, Any]:
-    """Return a built-in prior as in a tournament's file."""
-    if name not in PRIORS:
-        raise ConfigError(
-            f"genes: no prior {str(name)!r}{nearest(name, PRIORS)} Priors: {', '.join(PRIORS)}; or "
-            "a mapping of keys, such as {optimizer.learning_rate: {log: 0.3}}"
-        )
-    return PRIORS[name]
 
 
 def validate_base(base: Any, folder: Path) -> RunConfig:

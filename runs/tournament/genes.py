@@ -106,30 +106,6 @@ class GeneConfig(BaseModel, extra="forbid", frozen=True, populate_by_name=True):
 
 
 Prior = Mapping[str, GeneConfig]
-_B1 = {"low": 0.0, "high": 0.95}
-
-# `near`: around the config's settings, which are thought to be about right. `wide`: they may be far
-# off. The spreads of `wide` are those of docs/tournaments.md.
-NEAR: dict[str, dict[str, Any]] = {
-    "optimizer.learning_rate": {"log": 0.15, "start": 0.5},
-    "optimizer.discriminator_learning_rate": {"log": 0.15, "start": 0.5},
-    "optimizer.betas.0": {"linear": 0.05, "start": 0.15, **_B1},
-    "discriminator.r1": {"log": 0.3, "start": 1.0},
-}
-WIDE: dict[str, dict[str, Any]] = {
-    "optimizer.learning_rate": {"log": 0.3, "start": 1.0},
-    "optimizer.discriminator_learning_rate": {"log": 0.3, "start": 1.0},
-    "optimizer.betas.0": {"linear": 0.1, "start": 0.33, **_B1},
-    "discriminator.r1": {"log": 0.6, "start": 1.0, "from": [0.0, 0.01, 0.1, 1.0], "redraw": 0.15},
-    "discriminator.r2": {"log": 0.6, "start": 1.0, "from": [0.0, 0.01, 0.1, 1.0], "redraw": 0.15},
-}
-PRIORS = {"near": NEAR, "wide": WIDE}
-
-
-def prior(name: str) -> Prior:
-    """Return a built-in prior."""
-    return {key: GeneConfig.model_validate(values) for key, values in PRIORS[name].items()}
-
 
 # ------------------------------------------------------------------------------- genes of a config
 

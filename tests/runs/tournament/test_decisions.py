@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from runs.config.loading import load_config
 from runs.tournament.config import Tournament, TournamentConfig
 from runs.tournament.decisions import Judged, decide, first_standing, seed_of
-from runs.tournament.genes import prior
+from runs.tournament.priors import wide
 from runs.tournament.schedule import plan_of
 
 BASE = load_config("gaussians25-bad")
 
 
 def make(count=8, **values):
-    config = TournamentConfig(base={}, count=count, genes=prior("wide"), **values)
+    config = TournamentConfig(base={}, count=count, genes=wide(BASE), **values)
     tournament = Tournament(config, BASE)
     return tournament, plan_of(config, BASE)
 

@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 
 from runs.common.errors import ConfigError
-from runs.config.loading import load_config, validate
+from runs.config.loading import load_config
 from runs.tournament.genes import (
     GeneConfig,
     check_keys,
     first_genes,
     genes_of,
     next_genes,
-    prior,
-    with_genes,
 )
 
 
@@ -76,18 +74,6 @@ def test_a_choice_is_drawn_anew_now_and_then_and_zero_is_left_by_a_new_draw_alon
     steps = [next_genes(gene, given, given, source) for _ in range(4000)]
     assert np.mean([s["m"] == "b" for s in steps]) == pytest.approx(0.15 / 2, abs=0.02)
     assert np.mean([s["r"] > 0 for s in steps]) == pytest.approx(0.2 / 2, abs=0.02)
-
-
-@pytest.mark.parametrize("name", ["near", "wide"])
-@pytest.mark.parametrize("preset", ["gaussians25-bad", "digits"])
-def test_shipped_priors_fit_shipped_presets(name, preset):
-    base = load_config(preset)
-    given = genes_of(base, prior(name))
-    assert given["optimizer.discriminator_learning_rate"] == base.optimizer.learning_rate
-    for genes in first_genes(prior(name), given, 8, stream()):
-        config = validate(with_genes(base.model_dump(mode="json"), genes), "island")
-        assert config.optimizer.betas == (genes["optimizer.betas.0"], base.optimizer.betas[1])
-        assert config.discriminator.r1 == genes["discriminator.r1"]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from runs.config.loading import load_config
 from runs.store.lines import seal
 from runs.tournament.config import Tournament, TournamentConfig
 from runs.tournament.decisions import Judged, decide, first_standing
-from runs.tournament.genes import prior
+from runs.tournament.priors import wide
 from runs.tournament.record import Line, append, check, read_lines
 from runs.tournament.schedule import plan_of
 
 BASE = load_config("gaussians25-bad")
-TOURNAMENT = Tournament(TournamentConfig(base={}, count=4, genes=prior("wide")), BASE)
+TOURNAMENT = Tournament(TournamentConfig(base={}, count=4, genes=wide(BASE)), BASE)
 PLAN = plan_of(TOURNAMENT.config, BASE)
 
 

@@ -1,5 +1,8 @@
 """Runs with a crossover, and with an adaptive choice of mutations; they resume to the bit."""
 
+import os
+import signal
+
 import pytest
 
 from populations.bandit import choose, improvement
@@ -10,7 +13,7 @@ from runs.sampling.opening import Choice, open_sampler
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, Scoring, read_journal
 from runs.study.records import read_record
-from tests.runs.copies import record
+from tests.runs.copies import checksum, kinds, record
 
 CROSSING = ("population.crossover=distillation", "fitness.name=iegan", "fitness.gamma=0.05")
 
@@ -55,6 +58,44 @@ def test_a_run_that_was_stopped_before_crosses_to_the_same_bits(crossed, points_
     again = resume(first.path, 30)
     assert again.checksum == crossed.checksum
     assert record(first.path) == record(crossed.path)
+
+
+def test_a_run_that_is_killed_crosses_to_the_same_bits(
+    crossed, points_yaml, start, until_lines, invoke, tmp_path
+):
+    folder, given = tmp_path / "run", (*CROSSING, "population.survivors=2")
+    options = [part for override in given for part in ("--set", override)]
+    process = start("train", points_yaml, *options, "--output", folder, PAUSE="0.05")
+    until_lines(process, folder, 17)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = invoke("resume", folder)
+    assert kinds(folder) == ["resumed"], done.output
+    assert checksum(done.output) == crossed.checksum
+    assert record(folder) == record(crossed.path)
+
+
+@pytest.mark.long
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_children_are_crossed_to_the_same_bits_on_any_number_of_workers(run, tmp_path):
+    given = (*CROSSING, "generations=6", "backbone.width=8", "tracking.enabled=false")
+    options = ("train", "digits", *(part for override in given for part in ("--set", override)))
+    placements = {
+        "local": ("--executor", "local"),
+        "one": ("--executor", "ray", "--workers", "1"),
+        "two": ("--executor", "ray", "--workers", "2"),
+    }
+    ends = {
+        name: run(*options, *placement, "--output", tmp_path / name)
+        for name, placement in placements.items()
+    }
+    assert all(done.returncode == 0 for done in ends.values()), [d.stderr for d in ends.values()]
+    assert "2 Ray worker(s)" in ends["two"].stdout
+    assert len({checksum(done.stdout) for done in ends.values()}) == 1
+    assert record(tmp_path / "one") == record(tmp_path / "two") == record(tmp_path / "local")
+    crossings = [entry for entry in entries(tmp_path / "two") if entry.jobs[-1].parents]
+    assert len(crossings) == 6
 
 
 @pytest.mark.parametrize(
