@@ -218,7 +218,7 @@ def choose_scoring(choices: Choices, facts: Facts, machine: Machine, generations
 
 def _space(facts: Facts, machine: Machine) -> tuple[str, str]:
     if facts.classes > 1 and facts.count >= LABELLED:
-        return "classifier", "learns from the labels before the run begins, about a minute"
+        return "classifier", "learns from the labels before the run begins, once"
     lack = "there are too few labels" if facts.classes > 1 else "there are no labels"
     if facts.channels == 3 and machine.spaces:
         return machine.spaces[0], f"{lack} to learn a space from"

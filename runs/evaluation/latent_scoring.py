@@ -93,7 +93,8 @@ class LatentScoring:
             )
         if self._labels is None:
             weights = self._weights if self._space == SPACE else None  # another space's
-            return Attributes(SPACE, [self._open(SPACE, self._real, weights)])
+            space = self._open(SPACE, self._real, weights)
+            return Attributes(space.name, [space])
         if not isinstance(self._config, AvatarsConfig):
             raise ValueError("--labels: only data.source=avatars has labels to choose from")
         drawn = recalled(self._config)  # once for all labels
@@ -103,7 +104,7 @@ class LatentScoring:
             )
             for label in self._labels
         ]
-        return Attributes(".".join((SPACE, *self._labels)), spaces)
+        return Attributes(".".join((spaces[0].name, *self._labels)), spaces)
 
     def _open(
         self, space: str, real: ImageSource | Statistics | None, weights: Path | None

@@ -15,7 +15,7 @@ from egan.data import ImageSource
 from egan.files import saving_tensors
 from fitness.digest import digest
 from fitness.features import SPACES, FeatureSpace, Progress, WeightsError
-from fitness.features.classifier import RECIPE, ClassifierSpace, check_labelled
+from fitness.features.classifier import NAMES, ClassifierSpace, check_labelled, recipe_for
 from fitness.features.module import ModuleSpace
 from fitness.features.pixels import PixelSpace
 from fitness.features.stacked import StackedSpace
@@ -44,7 +44,7 @@ def open_space(
         ValueError: no such space, or it needs what the real side does not have.
     """
     labelled, layers = None, None
-    if name == "classifier" and weights is None and isinstance(real, ImageSource):
+    if name in NAMES and weights is None and isinstance(real, ImageSource):
         layers = real.layers
         labelled = _labelled(layers or real)
     space = feature_space(
@@ -96,7 +96,7 @@ def feature_space(
         return inception_space(weights, device=device)
     if name == "efficientnet-lite0":
         return efficientnet_space(device)
-    if name == "classifier":
+    if name in NAMES:
         if weights is not None:
             return load_classifier(weights, device)
         need = "labelled images to learn from; for unlabelled ones take 'inception'"
@@ -129,7 +129,8 @@ def classifier_space(
         ValueError: the images or labels are not of the required form, or too few.
     """
     check_labelled(images, labels)
-    name = f"classifier-{digest('classifier', RECIPE, seed, images, labels)[:16]}.safetensors"
+    recipe = recipe_for(len(images)).number
+    name = f"classifier-{digest('classifier', recipe, seed, images, labels)[:16]}.safetensors"
     space = recall(name, lambda path: load_classifier(path, device))
     if space is None:
         space = ClassifierSpace.trained(images, labels, seed=seed, device=device, progress=progress)

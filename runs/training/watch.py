@@ -34,6 +34,7 @@ class Watch:
         self._config = config
         self._alarms = alarms
         self._best: dict[str, float] = {}  # the best finite value of each metric, by short name
+        self._spaces: set[str] = set()  # the feature spaces that these values are of
         self._since_best = 0
         self._seen: set[int] = set()
         self.best: int | None = None
@@ -53,6 +54,9 @@ class Watch:
         deciding metric says of it: a few good images repeated can have a good FID.
         """
         self._seen.add(generation)
+        spaces = {MetricName.parse(name).space for name in values}
+        if spaces != self._spaces:  # values of two spaces are not compared
+            self._spaces, self._best = spaces, {}
         short = short_values(values)
         alarm = self._alarm(short)
         action, alarm = self._answer(alarm) if alarm else (None, "")

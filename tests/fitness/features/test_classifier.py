@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from fitness.features import classifier as module
 from fitness.features.classifier import ClassifierSpace, SmallClassifier, train_classifier
 
 
@@ -26,6 +27,30 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(digits):
         ClassifierSpace.trained(images, labels, seed=seed).identity for seed in (0, 0, 1)
     )
     assert one == again != other
+
+
+def test_a_large_set_is_learnt_in_fewer_steps_and_its_space_has_another_name(digits, monkeypatch):
+    images, labels = digits
+    monkeypatch.setattr(module, "LARGE", len(images) - 1)
+    monkeypatch.setattr(module, "STEPS", 40)
+    done: list[int] = []
+    short = ClassifierSpace.trained(
+        images, labels, progress=lambda stage, step, steps: done.append(steps)
+    )
+    assert done == [40] * 40
+    assert short.name == "classifier-short" and short.accuracy > 0.8
+    again = ClassifierSpace.restored(*short.state())
+    assert (again.name, again.identity) == (short.name, short.identity)
+    assert torch.equal(again(images), short(images))
+
+
+def test_a_large_set_that_needs_more_steps_gets_them(digits, monkeypatch):
+    images, labels = digits[0][:300], digits[1][:300]
+    full = ClassifierSpace.trained(images, labels)
+    monkeypatch.setattr(module, "LARGE", 299)
+    monkeypatch.setattr(module, "STEPS", 2)
+    again = ClassifierSpace.trained(images, labels)
+    assert (again.name, again.identity) == ("classifier", full.identity)
 
 
 @pytest.mark.parametrize(

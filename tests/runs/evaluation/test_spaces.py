@@ -70,6 +70,18 @@ def test_a_cached_classifier_is_taken_without_training(digits, cache):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_another_recipe_is_cached_apart(digits, cache, monkeypatch):
+    images, labels = digits[0][:300], digits[1][:300]
+    first = classifier_space(images, labels)
+    monkeypatch.setattr("fitness.features.classifier.LARGE", 299)
+    monkeypatch.setattr("fitness.features.classifier.STEPS", 5)
+    monkeypatch.setattr("fitness.features.classifier.ENOUGH", 0)
+    short = classifier_space(images, labels)
+    assert (first.name, short.name) == ("classifier", "classifier-short")
+    (file,) = (path for path in cache.iterdir() if load_classifier(path).name == short.name)
+    assert feature_space(short.name, weights=file).identity == short.identity
+
+
 def test_a_full_disk_costs_the_cached_file_alone(digits, cache, monkeypatch, caplog):
     def full(*arguments):
         raise SafetensorError("No space left on device")

@@ -49,6 +49,15 @@ def test_without_patience_nothing_stops():
     assert watch.stopped is None
 
 
+def test_values_of_another_feature_space_are_not_compared():
+    """As after a change of the space's recipe while a run was stopped."""
+    watch = Watch(configured(collapse={"action": "stop"}))
+    other = {"fid-classifier-short-100": 9.0, "coverage-classifier-short-100": 0.1}
+    found = verdicts(watch, [scored(5, 0.8), other, other])
+    assert [verdict.best for verdict in found] == [True, True, False]
+    assert watch.best == 20 and watch.stopped is None
+
+
 @pytest.mark.parametrize("action", ["warn", "stop", "fork"])
 def test_a_collapse_raises_the_alarm(action):
     watch = Watch(configured(collapse={"action": action}))
