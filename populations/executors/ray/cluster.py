@@ -154,7 +154,19 @@ def get(reference: Any) -> Any:
 
 def is_ready(reference: Any) -> bool:
     """Return whether a call has ended, with a result or an error."""
-    return bool(ray.wait([reference], timeout=0)[0])
+    return bool(first_ready([reference], 0))
+
+
+def first_ready(references: Sequence[Any], seconds: float) -> list[Any]:
+    """Return the first of the references that is ready, if any is in time.
+
+    Raises:
+        WorkerLost: the connection to Ray is broken, so its process on this machine has died.
+    """
+    try:
+        return list(ray.wait(list(references), num_returns=1, timeout=seconds)[0])
+    except OSError as error:
+        raise died_here() from error
 
 
 def is_loss(error: BaseException) -> bool:
@@ -237,6 +249,16 @@ def dead_here() -> list[str]:
     return [name for kind, name in VITAL.items() if kind in dead]
 
 
+def died_here() -> WorkerLost:
+    """Return the error that Ray has died on this machine."""
+    which = " and ".join(dead_here()) or "the raylet"
+    return WorkerLost(
+        f"Ray's process on this machine, {which}, has died: it was killed, perhaps for want of "
+        "memory, or it crashed. Where you started Ray yourself, start it again; to go on without "
+        "Ray, give --executor local"
+    )
+
+
 class Head:
     """Watches the cluster's head from a thread of its own, since a lost head answers no call."""
 
@@ -259,12 +281,7 @@ class Head:
             WorkerLost: it has not for too long, or Ray has died on this machine.
         """
         if self.lost_here:
-            which = " and ".join(dead_here()) or "the raylet"
-            raise WorkerLost(
-                f"Ray's process on this machine, {which}, has died: it was killed, perhaps for "
-                "want of memory, or it crashed. Where you started Ray yourself, start it again; to "
-                "go on without Ray, give --executor local"
-            )
+            raise died_here()
         now = time.monotonic()
         silent = now - self._answered
         if silent <= HEAD_PATIENCE:
@@ -287,9 +304,9 @@ class Head:
         while True:
             self.check()
             left = end - time.monotonic()
-            ready, _ = ray.wait(list(references), num_returns=1, timeout=max(0.0, min(LOOK, left)))
+            ready = first_ready(references, max(0.0, min(LOOK, left)))
             if ready or left <= LOOK:
-                return list(ready)
+                return ready
 
     def is_gone(self, node: str) -> bool:
         """Return whether a node has gone away, as far as the head knows now."""

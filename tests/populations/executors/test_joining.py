@@ -12,12 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from populations.executors.base import PlacementConfig
+from populations.executors.base import PlacementConfig, WorkerLost
 from populations.messages import tell
 
 ray = pytest.importorskip("ray")
 from populations.executors.ray import joining
-from populations.executors.ray.cluster import dead_here
+from populations.executors.ray.cluster import dead_here, is_ready
 from populations.executors.ray.joining import connect
 
 pytestmark = pytest.mark.ray
@@ -172,6 +172,17 @@ def test_the_death_of_what_ray_needs_here_is_seen(dead, told, monkeypatch):
     node = SimpleNamespace(dead_processes=lambda: [(kind, None) for kind in dead])
     monkeypatch.setattr(joining.worker, "_global_node", node)
     assert dead_here() == told
+
+
+def test_a_broken_connection_to_ray_here_is_a_loss_with_its_cause(monkeypatch):
+    def broken(references: list[object], **options: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    node = SimpleNamespace(dead_processes=lambda: [("raylet", None)])
+    monkeypatch.setattr(joining.worker, "_global_node", node)
+    monkeypatch.setattr(ray, "wait", broken)
+    with pytest.raises(WorkerLost, match="the raylet, has died: it was killed"):
+        is_ready(object())
 
 
 NOBODY = """
