@@ -3,7 +3,9 @@
 Written from the paper (arXiv 1803.00657) and a description of its public code: one child after the
 other, each from a copy of the parent's weights and optimiser; fresh noise for each child; the
 discriminator judges the same reals again for each child; Fd by a gradient with a graph behind it;
-the best mu are kept; the discriminator trains on their evaluation images.
+the best mu are kept; the discriminator trains on their evaluation images. While a generator is
+varied, the discriminator's weights get no gradient, and its last layer is a linear one: so it takes
+no more time than the authors' own program (docs/performance.md).
 """
 
 import copy
@@ -13,15 +15,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from egan.backbones.dcgan.convolutions import Closing
 from egan.mutations import heuristic, least_squares, minimax
 
 MUTATIONS = (minimax, heuristic, least_squares)
+
+
+class Last(nn.Linear):
+    """The logit of the last features (N, C, 4, 4), (N, 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
 
 
 def library_layers(layers: nn.Sequential) -> nn.Sequential:
     """Return the same layers as published code has them: the library's own, none of ours."""
 
     def plain(layer: nn.Module) -> nn.Module:
+        if isinstance(layer, Closing):
+            return Last(layer.weight[0].numel(), layer.out_channels, layer.bias is not None)
         for kind in (nn.Conv2d, nn.ConvTranspose2d):
             if isinstance(layer, kind):
                 bias = layer.bias is not None
@@ -44,7 +56,8 @@ class Plain(nn.Module):
             self.layers = library_layers(function.module.layers)
         self.layers.to_empty(device=device)
         weights = function.initialise(torch.Generator().manual_seed(seed))
-        self.load_state_dict(function.named(weights.params) | dict(weights.buffers))
+        own, given = self.state_dict(), function.named(weights.params) | dict(weights.buffers)
+        self.load_state_dict({name: given[name].view_as(own[name]) for name in own})
         self.convolves = any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +104,9 @@ class SequentialEGAN:
         self.generator.load_state_dict(parent[0])
         self.optimizer_g.load_state_dict(copy.deepcopy(parent[1]))
         self.optimizer_g.zero_grad()
+        self.discriminator.requires_grad_(False)
         mutation(self.discriminator(self.generator(self.z(batch)))).backward()
+        self.discriminator.requires_grad_(True)
         self.optimizer_g.step()
 
     def evaluate(self, reals: Tensor, count: int) -> tuple[float, Tensor]:
