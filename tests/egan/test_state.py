@@ -1,12 +1,14 @@
 """The state as a value: its checksum sees every bit, and its tensors rebuild it."""
 
 from dataclasses import replace
+from math import isqrt
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from egan import state as module
 from egan.state import EvolutionState, Genome, Moments, Network, Weights, checksum, unpack
 
 
@@ -43,6 +45,19 @@ def test_a_checksum_is_16_hex_digits_and_a_function_of_the_value():
     assert len(CHECKSUM) == 16 and int(CHECKSUM, 16) >= 0
     assert checksum(state_of()) == CHECKSUM
     assert checksum(state_of(seed=1)) != CHECKSUM
+
+
+@pytest.mark.parametrize("size", [1, 2, 35, 36, 37, 1000, 70_001])
+@pytest.mark.parametrize("block", [1, 64, module.BLOCK])
+def test_hashes_are_those_of_torch(monkeypatch, size, block):
+    monkeypatch.setattr(module, "BLOCK", block)
+    vector = torch.randn(size, generator=torch.Generator().manual_seed(size))
+    vector[0], vector[size // 2] = float("nan"), -float("inf")
+    columns = isqrt(size)
+    grid = torch.nn.functional.pad(vector, (0, -size % columns)).view(-1, columns)
+    across, down = module._hashes_of_blocks(vector.numpy(), columns)
+    assert torch.equal(across, torch.hash_tensor(grid, dim=0))
+    assert torch.equal(down, torch.hash_tensor(grid, dim=1))
 
 
 @given(st.data())
