@@ -66,9 +66,9 @@ class Entry:
             Score(tuple(map(_maybe, values)), _text(failures.get(str(place))))
             for place, values in enumerate(value["scores"])
         )
-        lengths = {len(score.values) for score in scores}
-        known = range(USUAL, len(OBJECTIVES) + 1)
-        if len(scores) != len(jobs) or not any(lengths <= {0, count} for count in known):
+        lengths = {len(each.values) for each in scores if each.values or each.failure is None}
+        known = {0, *range(USUAL, len(OBJECTIVES) + 1)}
+        if len(scores) != len(jobs) or len(lengths) > 1 or not lengths <= known:
             raise ValueError(f"{USUAL} or {len(OBJECTIVES)} scores of each job are needed, or none")
         survivors = tuple(jobs[_count(place)] for place in value["survivors"])
         if not survivors:

@@ -154,6 +154,8 @@ def test_any_bytes_are_read_as_damage(tmp_path_factory, content):
     "value",
     [
         *({}, {"scoring": None}, {"generation": 0}, simple(0).to_json() | {"scores": []}),
+        simple(0).to_json() | {"scores": [[], [0.5, 1.0]], "failures": {}},
+        simple(0).to_json() | {"scores": [[0.5, 1.0, 0.0], [0.5, 1.0]]},
         *({"event": "x", "time": 0.0}, {"event": "x", "generation": "3", "time": 0.0}),
         {"after": 3, "time": 0.0, "events": [1]},
     ],
@@ -162,6 +164,14 @@ def test_a_sealed_line_that_is_no_entry_is_damage(tmp_path, value):
     (tmp_path / "j").write_text(seal(value))
     (item,) = read_journal(tmp_path / "j")
     assert isinstance(item, Damage)
+
+
+@pytest.mark.parametrize("scores", [[[], []], [[], [0.5, 1.0]], [[None, None], [0.5, 1.0, 2.0]]])
+def test_a_failed_child_may_have_fewer_values_than_the_others(tmp_path, scores):
+    line = simple(0).to_json() | {"scores": scores}  # the first child failed
+    (tmp_path / "j").write_text(seal(line))
+    (item,) = read_journal(tmp_path / "j")
+    assert isinstance(item, Entry) == (scores[0] != [None, None])
 
 
 def test_a_reader_follows_a_growing_journal_without_reading_a_line_twice(tmp_path):
