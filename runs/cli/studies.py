@@ -52,6 +52,9 @@ def show(result: Any) -> None:
 @click.argument("subject", metavar="STUDY_DIR|EXPERIMENT")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME",
               help="A metric to compare; the first one decides; repeatable.")  # fmt: skip
+@click.option("--control", metavar="STRATEGY",
+              help="Compare each other strategy with this one [default: the study's, else every "
+              "two].")  # fmt: skip
 @click.option("--study", "name", help="Name of a study of the experiment [default: the newest].")
 @click.option(
     "--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else MLflow's default]."
@@ -61,7 +64,12 @@ def show(result: Any) -> None:
 @showing
 @plain_errors
 def compare(
-    subject: str, metrics: tuple[str, ...], name: str | None, store: str | None, output: Path | None
+    subject: str,
+    metrics: tuple[str, ...],
+    control: str | None,
+    name: str | None,
+    store: str | None,
+    output: Path | None,
 ) -> None:
     """Compare the runs of a study or of an MLflow experiment.
 
@@ -70,6 +78,6 @@ def compare(
     from runs.study.report import render, report_on_folder, report_on_store
 
     if (Path(subject) / "study.yaml").is_file():
-        render(report_on_folder(subject, metrics, output))
+        render(report_on_folder(subject, metrics, output, control))
     else:
-        render(report_on_store(subject, metrics, name, output, store))
+        render(report_on_store(subject, metrics, name, output, store, control))

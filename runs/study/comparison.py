@@ -42,7 +42,7 @@ class MetricComparison:
         higher_is_better: which way is up.
         results: the values, by strategy and seed; NaN: broken.
         summaries: by strategy.
-        pairs: every two strategies.
+        pairs: every two strategies, or the control with each other one.
         budgets: medians at equal budgets, one for each axis.
     """
 
@@ -63,11 +63,15 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Strategies compared on every metric; the first metric answers the question."""
+    """Strategies compared on every metric; the first metric answers the question.
+
+    With a `control` each of the others is compared with it, and they are not with each other.
+    """
 
     metrics: tuple[MetricComparison, ...]
     records: tuple[Record, ...]
     warnings: tuple[str, ...]
+    control: str | None = None
 
     @property
     def strategies(self) -> list[str]:
@@ -75,18 +79,24 @@ class Comparison:
         return list(dict.fromkeys(record.strategy for record in self.records))
 
 
-def compare(records: Sequence[Record], metrics: Sequence[str] = ()) -> Comparison:
+def compare(
+    records: Sequence[Record], metrics: Sequence[str] = (), control: str | None = None
+) -> Comparison:
     """Compare the strategies of some runs.
 
     Args:
         records: the runs.
         metrics: short or full names; by default all that the runs were scored by.
+        control: the strategy that each other one is compared with; None: every two are compared.
 
     Raises:
-        ConfigError: there is nothing to compare, or no run has such a metric.
+        ConfigError: there is nothing to compare, or no run has such a metric or strategy.
     """
     if not records:
         raise ConfigError("there are no runs to compare")
+    strategies = dict.fromkeys(record.strategy for record in records)
+    if control is not None and control not in strategies:
+        raise ConfigError(f"control: {nearest_name(control, strategies, 'strategy')}")
     known = list(dict.fromkeys(n for r in records for p in r.points for n in p.values))
     if not known:
         failed = sum(record.status == "failed" for record in records)
@@ -94,8 +104,8 @@ def compare(records: Sequence[Record], metrics: Sequence[str] = ()) -> Compariso
             f"none of the {len(records)} runs has been scored yet ({failed} failed); a comparison "
             "needs `evaluation.every`, and runs that came that far"
         )
-    compared = tuple(_compare_metric(records, name) for name in _chosen(metrics, known))
-    return Comparison(compared, tuple(records), tuple(_warnings(records, compared)))
+    compared = tuple(_compare_metric(records, name, control) for name in _chosen(metrics, known))
+    return Comparison(compared, tuple(records), tuple(_warnings(records, compared)), control)
 
 
 def _chosen(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -112,7 +122,9 @@ def _chosen(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
     return list(chosen)
 
 
-def _compare_metric(records: Sequence[Record], metric: str) -> MetricComparison:
+def _compare_metric(
+    records: Sequence[Record], metric: str, control: str | None
+) -> MetricComparison:
     up = METRICS[MetricName.parse(metric).metric].higher_is_better
     results = results_of(records, metric)
     sign = 1 if up else -1  # the statistics take larger values for better ones
@@ -122,7 +134,8 @@ def _compare_metric(records: Sequence[Record], metric: str) -> MetricComparison:
     }
     summaries = {name: _turned(summarise(list(v.values())), up) for name, v in oriented.items()}
     budgets = tuple(filter(None, (_equal_budget(records, metric, axis) for axis in AXES)))
-    return MetricComparison(metric, up, results, summaries, compare_all(oriented), budgets)
+    pairs = compare_all(oriented, control)
+    return MetricComparison(metric, up, results, summaries, pairs, budgets)
 
 
 def results_of(
@@ -254,7 +267,10 @@ def answer(comparison: Comparison) -> list[str]:
         listed = ", ".join(f"{name} {metric.summaries[name].median:.4g}" for name in metric.ranking)
         way = "higher" if metric.higher_is_better else "lower"
         sentences.append(f"By the median of {metric.metric} ({way} is better): {listed}.")
-        sentences.append(_about_the_best(best, metric))
+        if comparison.control is None:
+            sentences.append(_about_the_best(best, metric))
+        elif parts := _against_others(comparison.control, metric):
+            sentences.append(f"{comparison.control} is {parts}.")
         if metric.pairs and all(pair.detectable is None for pair in metric.pairs):
             sentences.append(
                 "With so few seeds no difference, however large, could have been found: this is a "
@@ -285,29 +301,31 @@ def _about_evolution(comparison: Comparison, metric: MetricComparison) -> list[s
     """Say whether evolution beats its controls, and what it cost."""
     if "evolution" not in metric.summaries:
         return []
-    pairs = [p for p in metric.pairs if "evolution" in (p.one, p.other) and p.p is not None]
-    won = [_rival(p) for p in pairs if p.differs() and _a_of_evolution(p) > 0.5]
-    lost = [_rival(p) for p in pairs if p.differs() and _a_of_evolution(p) < 0.5]
-    open_ = [_rival(p) for p in pairs if not p.differs()]
-    parts = []
-    if won:
-        parts.append(f"better than {', '.join(won)}")
-    if lost:
-        parts.append(f"worse than {', '.join(lost)}")
-    if open_:
-        parts.append(f"not found to differ from {', '.join(open_)}")
-    said = [f"Does evolution help? Evolution is {'; '.join(parts)}."] if parts else []
+    said = []
+    if comparison.control != "evolution" and (parts := _against_others("evolution", metric)):
+        said.append(f"Does evolution help? Evolution is {parts}.")
     price = _price(comparison)
     return said + ([price] if price else [])
 
 
-def _rival(pair: Pair) -> str:
-    return pair.other if pair.one == "evolution" else pair.one
-
-
-def _a_of_evolution(pair: Pair) -> float:
-    assert pair.effect is not None
-    return pair.effect if pair.one == "evolution" else 1 - pair.effect
+def _against_others(name: str, metric: MetricComparison) -> str:
+    """Return what a strategy is better and worse than; nothing if it was not compared."""
+    found: dict[str, list[str]] = {
+        "better than": [],
+        "worse than": [],
+        "not found to differ from": [],
+    }
+    for pair in metric.pairs:
+        if name not in (pair.one, pair.other) or pair.effect is None or pair.p is None:
+            continue
+        better = (pair.effect > 0.5) == (pair.one == name)
+        how = (
+            ("better than" if better else "worse than")
+            if pair.differs()
+            else "not found to differ from"
+        )
+        found[how].append(pair.other if pair.one == name else pair.one)
+    return "; ".join(f"{how} {', '.join(others)}" for how, others in found.items() if others)
 
 
 def _price(comparison: Comparison) -> str | None:

@@ -77,7 +77,10 @@ class Report:
 
 
 def report_on_folder(
-    path: str | Path, metrics: Sequence[str] = (), output: Path | None = None
+    path: str | Path,
+    metrics: Sequence[str] = (),
+    output: Path | None = None,
+    control: str | None = None,
 ) -> Report:
     """Compare the runs of a study's folder, and write the report there or into `output`.
 
@@ -86,6 +89,7 @@ def report_on_folder(
         metrics: short or full names; by default the study's, else all.
         output: another folder for the report; by default the study's, or where other metrics are
             named, one inside it.
+        control: the strategy that each other one is compared with; by default the study's.
 
     Raises:
         ConfigError: no study lies there, it has not been scored, or no run has such a metric.
@@ -93,7 +97,9 @@ def report_on_folder(
     folder = StudyFolder(Path(path))
     study = folder.load()
     records = [_record(folder, name, seed) for name, seed in study.trials]
-    comparison = compare(records, metrics or study.config.metrics or ())
+    comparison = compare(
+        records, metrics or study.config.metrics or (), control or study.config.control
+    )
     signals = _signals(comparison, study.config.draws)
     about = {
         "name": study.name,
@@ -114,6 +120,7 @@ def report_on_store(
     study: str | None = None,
     output: Path | None = None,
     uri: str | None = None,
+    control: str | None = None,
 ) -> Report:
     """Compare the runs of an MLflow experiment, from the store alone.
 
@@ -126,6 +133,7 @@ def report_on_store(
         study: only runs of the study of this name; by default of the newest one there.
         output: the report's folder; by default `outputs/compare-<experiment>`.
         uri: the store; by default MLFLOW_TRACKING_URI, else MLflow's own.
+        control: the strategy that each other one is compared with; None: every two are compared.
 
     Raises:
         ConfigError: no such experiment, or nothing in it can be compared.
@@ -147,7 +155,7 @@ def report_on_store(
     order = {name: place for place, name in enumerate(BUILT_IN)}
     records.sort(key=lambda r: (r.seed, order.get(r.strategy, len(order)), r.strategy))
     try:
-        comparison = compare(records, metrics)
+        comparison = compare(records, metrics, control)
     except ConfigError as error:
         raise ConfigError(
             " ".join([str(error), *(f"warning: {note}." for note in notes)])
@@ -266,6 +274,7 @@ def _page(
         metrics=[_metric_rows(metric) for metric in comparison.metrics],
         classes=class_tables(comparison),
         strategies=comparison.strategies,
+        control=comparison.control,
         pictures=[_picture(name, path) for name, path in pictures.items()],
         runs=[_run_row(record, comparison.metrics[0].metric) for record in comparison.records],
         first=comparison.metrics[0].metric,

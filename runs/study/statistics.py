@@ -99,7 +99,7 @@ class Pair:
         paired: whether the seeds were the same, so that Wilcoxon's test was used.
         n: how many seeds each has (the smaller number, where they differ).
         p: the test's two-sided p; None where there is nothing to test.
-        holm: p after Holm's correction over all pairs.
+        holm: p after Holm's correction over all pairs that are tested.
         effect: A, the chance that a run of `one` is better than a run of `other`.
         detectable: the smallest A that would have been found with power 0.8; None if none would.
     """
@@ -119,13 +119,16 @@ class Pair:
 
 
 def compare_all(
-    results: Mapping[str, Mapping[int, float]], alpha: float = ALPHA
+    results: Mapping[str, Mapping[int, float]], control: str | None = None, alpha: float = ALPHA
 ) -> tuple[Pair, ...]:
-    """Compare every two strategies by their results, `results[strategy][seed]`.
+    """Compare strategies by their results, `results[strategy][seed]`: every two, or with a control.
 
     The detectable effect is reckoned at alpha over the number of pairs: Holm's hardest step.
     """
-    names = list(combinations(results, 2))
+    if control is None:
+        names = list(combinations(results, 2))
+    else:
+        names = [(control, other) for other in results if other != control]
     tested = [_test(results[one], results[other]) for one, other in names]
     corrected = holm([p for _, p, _ in tested])
     pairs = []

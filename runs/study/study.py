@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from egan.schedule import Schedule
+from fitness.metrics.names import nearest_name
 from runs.common.errors import ConfigError
 from runs.common.formats import STAMP
 from runs.config.loading import check_comparable, validate
@@ -50,6 +51,11 @@ class StudyConfig(BaseModel):
     metrics: tuple[str, ...] | None = Field(
         None, description="metrics to compare, the deciding one first; default: those of the base"
     )
+    control: Name | None = Field(
+        None,
+        description="the strategy that each other one is compared with; null: every two are "
+        "compared, which takes more seeds",
+    )
     draws: int = Field(
         16,
         ge=2,
@@ -77,6 +83,12 @@ class StudyConfig(BaseModel):
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"needs at least one seed and no duplicates, not {list(seeds)}")
         return seeds
+
+    @model_validator(mode="after")
+    def _control_is_one(self) -> "StudyConfig":
+        if self.control is not None and self.control not in self.strategies:
+            raise ValueError(f"control: {nearest_name(self.control, self.strategies, 'strategy')}")
+        return self
 
     @field_validator("strategies")
     @classmethod

@@ -117,6 +117,25 @@ def test_the_answer_says_whether_evolution_helps_and_its_price(record):
     assert "3 times the generator steps" in said
 
 
+def test_with_a_control_each_other_strategy_is_compared_with_it_alone(record):
+    values = {"tuned": 100, "mine": 50, "blind": 0, "same": 50}
+    runs = [record(name, s, value + s) for s in range(8) for name, value in values.items()]
+    compared = compare(runs, control="mine")
+    (metric,) = compared.metrics
+    assert [(p.one, p.other) for p in metric.pairs] == [
+        ("mine", "tuned"), ("mine", "blind"), ("mine", "same"),
+    ]  # fmt: skip
+    p = 2 / 2**8
+    assert [pair.holm for pair in metric.pairs] == [pytest.approx(n) for n in (3 * p, 3 * p, 1)]
+    every = {frozenset((q.one, q.other)): q.holm for q in compare(runs).metrics[0].pairs}
+    assert every[frozenset(("mine", "blind"))] == pytest.approx(6 * p)
+    said = " ".join(answer(compared))
+    assert "mine is better than blind; worse than tuned; not found to differ from same." in said
+    assert "tuned is" not in said
+    with pytest.raises(ConfigError, match="did you mean 'blind'"):
+        compare(runs, control="blnd")
+
+
 def test_one_strategy_has_nothing_to_be_compared_with(record):
     said = " ".join(answer(compare([record("a", 0, 1.0)])))
     assert "No other strategy has results" in said

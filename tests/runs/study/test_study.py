@@ -157,6 +157,10 @@ def test_the_studies_of_the_package_are_valid(name):
         ({"metrics": ["fid"]}, "not among evaluation.metrics"),
         ({"metrics": ["modus"]}, "did you mean 'modes'"),
         ({"base": "gausians8"}, "did you mean 'gaussians8'"),
+        (
+            {"control": "evolutoin"},
+            "control: unknown strategy 'evolutoin'; did you mean 'evolution'",
+        ),
     ],
 )
 def test_a_mistake_is_named(changed, keys, said):

@@ -190,3 +190,5 @@ def test_the_same_runs_give_the_same_results_file(folder, report, tmp_path):
     report_on_folder(folder.path, output=tmp_path)
     for name in ("results.csv", "results.json", "selection.json"):
         assert (tmp_path / name).read_bytes() == (report.page.parent / name).read_bytes()
+    page = report_on_folder(folder.path, output=tmp_path, control="random").page.read_text("utf-8")
+    assert "Every strategy with the control, random" in page and "Every pair" not in page
