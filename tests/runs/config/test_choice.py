@@ -47,7 +47,8 @@ def values(*arguments, **given):
         (facts(), CPU, {"evaluation.every": None, "evaluation.space": "pixels"}),
         (facts(), GPU, {"evaluation.space": "inception", "generations": 50_000}),
         (facts(channels=1), GPU, {"evaluation.every": None}),
-        (facts(), Machine(64), {"execution.threads": 4}),
+        (facts(), Machine(64), {"execution.threads": 4, "execution.precision": "nothing"}),
+        (facts(), GPU, {"execution.precision": "tf32"}),
     ],
 )
 def test_the_choice(data, machine, wanted):
