@@ -56,6 +56,7 @@ def descents(
         }
     fixed = context.game.fixed_loss(genes, inputs, fakes, verdicts, context.stage)
     shared = None if fixed is None else torch.autograd.grad(fixed, params, retain_graph=True)
+    size = None if shared is None else _norm(shared)
     found: list[Descent] = []
     for mutation in mutations:
         try:
@@ -67,16 +68,17 @@ def descents(
             found.append(f"{type(error).__name__}: {error}")
             continue
         ratio = None
-        if fixed is not None and shared is not None:
+        if fixed is not None and shared is not None and size is not None:
             loss = loss + fixed
-            ratio = _norm(gradients) / _norm(shared)
+            ratio = _norm(gradients) / size
             gradients = tuple(own + common for own, common in zip(gradients, shared, strict=True))
         found.append((loss.detach(), gradients, ratio))
     return found, buffers
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(torch.cat(list(gradients)), dtype=torch.float64)
+    whole = gradients[0] if len(gradients) == 1 else torch.cat(list(gradients))
+    norm: Tensor = torch.linalg.vector_norm(whole, dtype=torch.float64)
     return norm
 
 
