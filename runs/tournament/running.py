@@ -279,7 +279,7 @@ class _Run:
             "generation": generation,
             "checksum": answers[best].judged.checksum,
             "chosen": best,
-            "verdict": {n: finite_or_none(a.judged.fitness) for n, a in answers.items()},
+            "verdict": {n: finite_or_none(answers[n].judged.fitness) for n in candidates},
             "metrics": {n: finite_or_none(v) for n, v in answers[best].metrics.items()},
             "genes": winner.genes,
             "spent": {"steps": lines[-1].spent, "rounds": len(lines)},

@@ -12,6 +12,7 @@ from runs.store.folder import RunFolder
 from runs.store.journal import Entry, read_journal
 from runs.store.snapshots import newest, snapshots
 from runs.tournament.islands import TournamentFolder
+from tests.runs.training.test_cluster import cluster_by_hand
 
 COMPARED = ("decisions.jsonl", "result.json", "winner.yaml", "tournament.yaml")
 
@@ -83,3 +84,28 @@ def _strike(process, blow, folder, rng) -> None:
             process.send_signal(signal.SIGKILL)
         else:
             process.send_signal(signal.SIGKILL if blow == "main" else signal.SIGTERM)
+
+
+@pytest.mark.long
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_on_a_cluster_it_ends_in_the_same_bits_and_files_after_a_kill(start, config, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    text = config.read_text().replace("steps: 3000", "steps: 1500")
+    config.write_text(text.replace("{executor: local}", "{executor: ray, ship_code: true}"))
+    said = end(start("tournament", config, "--output", whole))
+    assert "core(s)" in said and "winner:" in said, said
+    with cluster_by_hand() as cluster:
+        process = cluster.run("tournament", config, "--output", broken)
+        deadline = time.monotonic() + 300
+        while not (broken / "decisions.jsonl").is_file():
+            assert process.poll() is None and time.monotonic() < deadline, end(process)
+            time.sleep(0.1)
+        process.kill()
+        end(process)
+        assert not (broken / "result.json").is_file()
+        said = end(cluster.run("tournament", config, "--output", broken))
+    assert "on the Ray cluster, 1 worker(s) each" in said and "winner:" in said, said
+    for name in COMPARED:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    assert courses(TournamentFolder(broken)) == courses(TournamentFolder(whole))

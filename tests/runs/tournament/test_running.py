@@ -102,7 +102,7 @@ def test_the_last_ones_rates_fall_to_the_end_of_the_stage(whole):
 
 
 class Stopping(OneProcess):
-    """Stops before its n-th request, counted over all of them."""
+    """Stops before its n-th request, counted over all of them; the last answer comes first."""
 
     left = 10**9
 
@@ -112,7 +112,7 @@ class Stopping(OneProcess):
             Stopping.left -= 1
             if Stopping.left < 0:
                 raise Stopped("SIGTERM")
-            answers |= super().work([request], watcher)
+            answers = super().work([request], watcher) | answers
         return answers
 
 

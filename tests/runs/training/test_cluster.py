@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -145,8 +146,8 @@ def free_port() -> int:
                 return int(port)
 
 
-@pytest.fixture(scope="module")
-def by_hand() -> Iterator[ByHand]:
+@contextmanager
+def cluster_by_hand() -> Iterator[ByHand]:
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a socket's path must be short
     made = None
     try:
@@ -156,6 +157,12 @@ def by_hand() -> Iterator[ByHand]:
         if made:
             made.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> Iterator[ByHand]:
+    with cluster_by_hand() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
