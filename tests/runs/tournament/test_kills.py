@@ -89,10 +89,9 @@ def _strike(process, blow, folder, rng) -> None:
 @pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(900)
-def test_on_a_cluster_it_ends_in_the_same_bits_and_files_after_a_kill(start, config, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    text = config.read_text().replace("steps: 3000", "steps: 1500")
-    config.write_text(text.replace("{executor: local}", "{executor: ray, ship_code: true}"))
+def test_on_a_cluster_it_ends_in_the_same_bits_and_files_after_a_kill(start, tiny_text, tmp_path):
+    whole, broken, config = tmp_path / "whole", tmp_path / "broken", tmp_path / "tiny.yaml"
+    config.write_text(tiny_text.replace("{executor: local}", "{executor: ray, ship_code: true}"))
     said = end(start("tournament", config, "--output", whole))
     assert "core(s)" in said and "winner:" in said, said
     with cluster_by_hand() as cluster:

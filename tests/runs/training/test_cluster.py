@@ -78,7 +78,7 @@ def test_the_manifest_has_what_kuberay_asks_for():
 
 
 class ByHand:
-    """A head and a second node, each with one CPU, started by the recipe."""
+    """A head and a second node, each with one CPU, which the recipe starts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,8 +89,6 @@ class ByHand:
         token = {"RAY_AUTH_TOKEN_PATH": str(folder / "token"), "RAY_PORT": str(self.port)}
         here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._environment = clean | token | {"PATH": here, "RAY_TMPDIR": str(folder)}
-        self.start("head")
-        self.start("worker")
 
     def start(self, role: str) -> None:
         done = subprocess.run(
@@ -149,13 +147,13 @@ def free_port() -> int:
 @contextmanager
 def cluster_by_hand() -> Iterator[ByHand]:
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a socket's path must be short
-    made = None
+    made = ByHand(folder)
     try:
-        made = ByHand(folder)
+        made.start("head")
+        made.start("worker")
         yield made
     finally:
-        if made:
-            made.stop()
+        made.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
