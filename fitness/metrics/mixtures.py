@@ -9,7 +9,6 @@ divergence compares the samples' nearest modes with the modes' true weights.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
 
 SAMPLES = 2500
 DEVIATIONS = 3.0
@@ -95,6 +94,8 @@ def overlap(
 
     Args and errors are those of `mixture_scores`.
     """
+    from scipy.stats import chi2  # takes most of a second to import
+
     mixture_scores(samples, centres, deviation, weights)  # which refuses what does not fit
     samples, centres = np.asarray(samples, np.float64), np.asarray(centres, np.float64)
     modes, dimension = centres.shape
