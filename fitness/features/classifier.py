@@ -120,7 +120,8 @@ def train_classifier(
     report = None if progress is None else partial(progress, TRAINING)
     steps = STEPS if recipe is SHORT else EPOCHS * (len(rest) // min(recipe.batch, len(rest)))
     _fit(network, images, labels, rest, generator, recipe, steps, report)
-    return network, float((predicted(network, images[held]) == labels[held]).double().mean())
+    found = torch.cat([predicted(network, images[part]) for part in torch.split(held, CHUNK)])
+    return network, float((found == labels[held]).double().mean())
 
 
 def fitted_classifier(

@@ -1,10 +1,10 @@
 """A feature space by its name, with the files and the labelled data that it needs."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -59,8 +59,9 @@ def open_space(
 def _labelled(source: ImageSource) -> tuple[Tensor, Tensor] | None:
     if source.labels is None:
         return None
-    # Copies, for torch takes no read-only memory map.
-    return torch.from_numpy(np.array(source.images)), torch.from_numpy(np.array(source.labels))
+    with warnings.catch_warnings():  # of read-only memory, such as a map: nothing writes to it
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(source.images), torch.from_numpy(source.labels)
 
 
 def feature_space(

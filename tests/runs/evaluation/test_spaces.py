@@ -4,15 +4,18 @@ import importlib.util
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from egan.data import ImageSource
 from fitness.features import WeightsError
 from fitness.features.classifier import ClassifierSpace
 from fitness.features.efficientnet import PACKAGES
 from runs.evaluation.spaces import (
+    _labelled,
     classifier_space,
     feature_space,
     load_classifier,
@@ -189,3 +192,11 @@ def test_the_real_efficientnet_knows_a_flower():
     features, logits = feature_space("efficientnet-lite0").features_and_logits(flower)
     assert features.shape == (1, 1280)
     assert logits.argmax() == 985  # ImageNet's "daisy"
+
+
+def test_a_mapped_set_is_not_copied_into_memory(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((50, 1, 8, 8), np.uint8))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    source = ImageSource("mapped", mapped, np.arange(50) % 2)
+    found = _labelled(source)
+    assert found is not None and found[0].data_ptr() == mapped.ctypes.data
