@@ -39,14 +39,15 @@ def train(preset: str, folder: str, *settings: str, generations: int = 3) -> lis
 def commands(folder: str) -> dict[str, list[str]]:
     """Return the commands by name; later ones use the runs of earlier ones."""
     cifar = "data.source=array", f"data.path={folder}/images.npy"
-    small = "fitness.batch=32"
+    small, large = "fitness.batch=32", "population.batch=128"
     return {
         "python and torch alone": [sys.executable, "-c", "import torch"],
         "train gaussians25": train("gaussians25", f"{folder}/g"),
         "train digits": train("digits", f"{folder}/d"),
         "train stylegan2-quick": train("stylegan2-quick", f"{folder}/s"),
-        "- backbone.checkpoint=true": train(
-            "stylegan2-quick", f"{folder}/s2", "backbone.checkpoint=true"
+        "- population.batch=128": train("stylegan2-quick", f"{folder}/s1", large),
+        "- and backbone.checkpoint=true": train(
+            "stylegan2-quick", f"{folder}/s2", large, "backbone.checkpoint=true"
         ),
         "train pix2pix-emoji": train("pix2pix-emoji", f"{folder}/p"),
         "train paper-cifar10": train("paper-cifar10", f"{folder}/c", *cifar),
