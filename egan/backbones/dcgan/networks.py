@@ -37,7 +37,9 @@ class DCGANConfig(Backbone, extra="forbid", frozen=True):
     generator_norm: Norm = "batch"
     discriminator_norm: Norm = "batch"
     bias: bool = Field(
-        False, description="whether convolutions have biases; the published DCGAN has none"
+        False,
+        description="whether convolutions have biases; the published DCGAN has none, and a "
+        "discriminator_norm of none learns badly without",
     )
     condition: Literal["projection", "concat"] | None = Field(
         None, description="how networks use the condition (data.condition); null: projection"
