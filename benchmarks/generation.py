@@ -1,7 +1,8 @@
 """Seconds per generation: python benchmarks/generation.py [--device cuda] [--json FILE].
 
 Programs take turns of a generation, or of several short ones, so that a machine that slows down
-slows all of them. Each has a process of its own, for ours also sets the C library's allocator:
+slows all of them; one thread's seconds are those of the CPU. Each has a process of its own, for
+ours also sets the C library's allocator:
 
     sequential   a faithful sequential E-GAN loop (benchmarks/sequential.py), float32
     default      the same on CUDA as torch runs it by default: convolutions in TF32
@@ -175,14 +176,19 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def timed(task: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of a task and its work on the device, not of what was due before."""
+    """Return the seconds of a task and its work on the device, not of what was due before.
+
+    One thread's are CPU seconds, so that other work on the machine counts little.
+    """
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    now = time.process_time if alone else time.perf_counter
     if device.type == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = now()
     task()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now() - start
 
 
 def flops(task: Callable[[], object]) -> float:
