@@ -13,6 +13,7 @@ from torch import Tensor
 
 from egan.data.condition import Conditions, marginal_of
 from egan.data.gaussians import GaussianMixture
+from egan.data.mapped import rows_of
 from egan.data.opening import SampleSource, Source
 from egan.data.pair_draws import PairDraws
 from egan.data.pairs import PairSource
@@ -74,7 +75,7 @@ class Draws:
         """
         if isinstance(self.source, GaussianMixture):
             return torch.from_numpy(self._points(self.source, generation, purpose)[0])
-        images = self.source.images[self.indices(generation, purpose)]  # a copy
+        images = rows_of(self.source.images, self.indices(generation, purpose))  # a copy
         if self.source.flip:
             stream = numpy_stream(self.seed, generation, purpose, _FLIPS)
             mirrored = stream.random(len(images)) < 0.5

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from egan.data import ImageSource, detect_source, open_source
 from egan.data.config import DigitsConfig, ImagesConfig
+from egan.data.mapped import rows_of
 from fitness.statistics import Statistics
 from runs.common.errors import ConfigError
 from runs.evaluation.mistakes import user_mistakes
@@ -95,4 +96,4 @@ def reals_of(source: ImageSource, count: int) -> Iterator[Tensor]:
 def batches_of(images: np.ndarray, chosen: np.ndarray) -> Iterator[Tensor]:
     """Yield the chosen ones of images (N, C, H, W) in batches."""
     for start in range(0, len(chosen), BATCH):
-        yield torch.from_numpy(images[chosen[start : start + BATCH]])
+        yield torch.from_numpy(rows_of(images, chosen[start : start + BATCH]))
