@@ -1,19 +1,16 @@
-"""Which strategy is better, and how sure that is: tables, tests and plain sentences."""
+"""Which strategy is better, and how sure that is: medians, tests and warnings."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fitness.metrics.names import METRICS, MetricName, nearest_name
 from runs.common.errors import ConfigError
-from runs.store.budgets import AXES, COUNTED
+from runs.store.budgets import AXES
 from runs.study.records import Record
-from runs.study.statistics import ALPHA, POWER, Pair, Summary, compare_all, seeds_needed, summarise
+from runs.study.statistics import ALPHA, Pair, Summary, compare_all, seeds_needed, summarise
 
 Results = dict[str, dict[int, float]]  # by strategy, then seed
 
@@ -235,182 +232,3 @@ def _too_few(metric: MetricComparison) -> str | None:
         f"p <= {ALPHA:g} after Holm's correction. At least {seeds_needed(len(pairs))} seeds are "
         "needed."
     )
-
-
-# ---------------------------------------------------------------------------------------- sentences
-
-
-def sentence(pair: Pair, metric: MetricComparison) -> str:
-    """Return a pair's result as a person says it."""
-    names = f"{pair.one} against {pair.other}"
-    if pair.p is None or pair.effect is None or pair.holm is None:
-        return f"{names}: nothing to compare, one of them has no result."
-    seeds = f"{pair.n} seed{'' if pair.n == 1 else 's'}"
-    found = f"A = {pair.effect:.2f}, p = {pair.holm:.2g}"
-    if pair.differs():
-        better, worse = (pair.one, pair.other) if pair.effect > 0.5 else (pair.other, pair.one)
-        return f"{names}: {better} is better than {worse} with {seeds} ({found})."
-    if pair.detectable is None:
-        could = "with so few, no difference, however large, could have been found"
-    else:
-        could = f"a difference of A >= {math.ceil(pair.detectable * 100) / 100:.2f} would have been"
-        could += f" seen ({POWER:.0%} of the time)"
-    return f"{names}: no difference found with {seeds} ({found}); {could}."
-
-
-def answer(comparison: Comparison) -> list[str]:
-    """Return the answer to "which strategy is better, and does evolution help": a few sentences."""
-    metric = comparison.metrics[0]
-    sentences = []
-    if metric.ranking:
-        best = metric.ranking[0]
-        listed = ", ".join(f"{name} {metric.summaries[name].median:.4g}" for name in metric.ranking)
-        way = "higher" if metric.higher_is_better else "lower"
-        sentences.append(f"By the median of {metric.metric} ({way} is better): {listed}.")
-        if comparison.control is None:
-            sentences.append(_about_the_best(best, metric))
-        elif parts := _against_others(comparison.control, metric):
-            sentences.append(f"{comparison.control} is {parts}.")
-        if metric.pairs and all(pair.detectable is None for pair in metric.pairs):
-            sentences.append(
-                "With so few seeds no difference, however large, could have been found: this is a "
-                "first look, not a result."
-            )
-    sentences += _about_evolution(comparison, metric)
-    return sentences
-
-
-def _about_the_best(best: str, metric: MetricComparison) -> str:
-    pairs = [p for p in metric.pairs if best in (p.one, p.other) and p.p is not None]
-    rivals = [pair.other if pair.one == best else pair.one for pair in pairs]
-    beaten = [rival for pair, rival in zip(pairs, rivals, strict=True) if pair.differs()]
-    if not pairs:
-        return "No other strategy has results, so there is nothing to compare it with."
-    if len(beaten) == len(pairs):
-        return f"{best} is better than every other strategy, beyond chance."
-    rest = [rival for rival in rivals if rival not in beaten]
-    if not beaten:
-        return f"No difference between {best} and {', '.join(rest)} was found beyond chance."
-    return (
-        f"{best} is better than {', '.join(beaten)} beyond chance; between {best} and "
-        f"{', '.join(rest)} no difference was found."
-    )
-
-
-def _about_evolution(comparison: Comparison, metric: MetricComparison) -> list[str]:
-    """Say whether evolution beats its controls, and what it cost."""
-    if "evolution" not in metric.summaries:
-        return []
-    said = []
-    if comparison.control != "evolution" and (parts := _against_others("evolution", metric)):
-        said.append(f"Does evolution help? Evolution is {parts}.")
-    price = _price(comparison)
-    return said + ([price] if price else [])
-
-
-def _against_others(name: str, metric: MetricComparison) -> str:
-    """Return what a strategy is better and worse than; nothing if it was not compared."""
-    found: dict[str, list[str]] = {
-        "better than": [],
-        "worse than": [],
-        "not found to differ from": [],
-    }
-    for pair in metric.pairs:
-        if name not in (pair.one, pair.other) or pair.effect is None or pair.p is None:
-            continue
-        better = (pair.effect > 0.5) == (pair.one == name)
-        how = (
-            ("better than" if better else "worse than")
-            if pair.differs()
-            else "not found to differ from"
-        )
-        found[how].append(pair.other if pair.one == name else pair.one)
-    return "; ".join(f"{how} {', '.join(others)}" for how, others in found.items() if others)
-
-
-def _price(comparison: Comparison) -> str | None:
-    """Return what evolution spends in a generation, next to its cheapest control."""
-    spent: dict[str, dict[str, float]] = {}
-    for name in comparison.strategies:
-        ends = [r.points[-1] for r in comparison.records if r.strategy == name and r.points]
-        if ends:
-            spent[name] = {
-                axis: float(np.median([p.spent[axis] / p.generation for p in ends]))
-                for axis in ("generator_steps", "seconds")
-            }
-    controls = [name for name in spent if name != "evolution"]
-    if "evolution" not in spent or not controls:
-        return None
-    cheapest = min(controls, key=lambda name: spent[name]["seconds"])
-    ratio = {
-        axis: spent["evolution"][axis] / max(spent[cheapest][axis], 1e-12)
-        for axis in ("generator_steps", "seconds")
-    }
-    return (
-        f"A generation of evolution takes {ratio['generator_steps']:.3g} times the generator steps "
-        f"and {ratio['seconds']:.2g} times the time of one of {cheapest}."
-    )
-
-
-# -------------------------------------------------------------------------------------------- files
-
-
-def results_json(comparison: Comparison, study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return everything that a study's config and seeds decide, as JSON values; NaN is null.
-
-    Times are not among it, so that two goes of one study give the same file.
-    """
-    return {
-        "study": dict(study),
-        "warnings": list(comparison.warnings),
-        "metrics": [_metric_json(metric) for metric in comparison.metrics],
-        "runs": [_record_json(record) for record in comparison.records],
-    }
-
-
-def _metric_json(metric: MetricComparison) -> dict[str, Any]:
-    return {
-        "metric": metric.metric,
-        "better": "higher" if metric.higher_is_better else "lower",
-        "strategies": {
-            name: asdict(summary)
-            | {"values": {str(seed): number(v) for seed, v in metric.results[name].items()}}
-            for name, summary in metric.summaries.items()
-        },
-        "pairs": [asdict(pair) | {"sentence": sentence(pair, metric)} for pair in metric.pairs],
-        "equal_budgets": [asdict(b) for b in metric.budgets if b.axis in COUNTED],
-    }
-
-
-def _record_json(record: Record) -> dict[str, Any]:
-    return {
-        "strategy": record.strategy,
-        "seed": record.seed,
-        "status": record.status,
-        "error": record.error,
-        "scorings": [
-            {axis: number(point.spent[axis]) for axis in COUNTED}
-            | {"values": {name: number(value) for name, value in point.values.items()}}
-            for point in record.points
-        ],
-    }
-
-
-def results_csv(comparison: Comparison) -> str:
-    """Return a row per run: what it spent, and its last scoring."""
-    names = list(dict.fromkeys(n for r in comparison.records for p in r.points for n in p.values))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["strategy", "seed", "status", *COUNTED, *names, "error"])
-    for record in comparison.records:
-        last = record.points[-1] if record.points else None
-        spent = [f"{last.spent[axis]:.0f}" for axis in COUNTED] if last else [""] * len(COUNTED)
-        values = [repr(last.values[n]) if last and n in last.values else "" for n in names]
-        error = record.error or ""
-        writer.writerow([record.strategy, record.seed, record.status, *spent, *values, error])
-    return text.getvalue()
-
-
-def number(value: float | None) -> float | None:
-    """Return a number as JSON has it: null for what is not finite."""
-    return value if value is not None and math.isfinite(value) else None

@@ -21,19 +21,13 @@ from runs.common.files import write_json, write_text
 from runs.common.formats import STAMP
 from runs.common.hints import hint
 from runs.study.class_tables import class_tables
-from runs.study.comparison import (
-    Comparison,
-    MetricComparison,
-    answer,
-    compare,
-    results_csv,
-    results_json,
-    sentence,
-)
+from runs.study.comparison import Comparison, MetricComparison, compare
 from runs.study.folder import StudyFolder
 from runs.study.records import Record, from_store, read_record
 from runs.study.report_plots import Signals, draw_all
+from runs.study.results import results_csv, results_json
 from runs.study.selection_signal import GenerationSignal, selection_signal, signal_json
+from runs.study.sentences import answer, sentence
 from runs.study.statistics import ALPHA
 from runs.study.strategies import BUILT_IN
 from runs.study.study import Study

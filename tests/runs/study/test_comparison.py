@@ -10,10 +10,12 @@ import pytest
 
 from runs.common.errors import ConfigError
 from runs.study import report
-from runs.study.comparison import answer, compare, results_csv, results_json, sentence
+from runs.study.comparison import compare
 from runs.study.mutation_plots import ancestry
 from runs.study.records import Record, from_store, pareto_front, thin_children
 from runs.study.report_plots import draw_all
+from runs.study.results import results_csv, results_json
+from runs.study.sentences import answer, sentence
 from runs.tracking.query import StoredRun
 
 METRIC = "high-quality-pixels-100"
