@@ -60,6 +60,11 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
             "its class a method build_conditional"
         )
 
+    @property
+    def advice(self) -> str | None:
+        """A line on settings that are known to train badly; None: they are not."""
+        return None
+
     def batches(self, batch: int) -> Mapping[str, int]:
         """Return a run's batch sizes by the keys that set them; `batch` is population.batch."""
         return {"population.batch": batch}

@@ -225,6 +225,7 @@ def _prepare(
     for advice in (
         precision_advice(config.execution, config.backbone.name),
         misfit(config.discriminator.loss, config.population.mutations),
+        config.backbone.advice,
     ):
         if advice:
             progress.message(f"note: {advice}")

@@ -45,6 +45,16 @@ class DCGANConfig(Backbone, extra="forbid", frozen=True):
         None, description="how networks use the condition (data.condition); null: projection"
     )
 
+    @property
+    def advice(self) -> str | None:
+        """A line on a discriminator with neither norm nor biases: see docs/training.md."""
+        if self.bias or self.discriminator_norm != "none":
+            return None
+        return (
+            "backbone.discriminator_norm: none learns badly without biases, for a grey image then "
+            "has the logit 0 whatever D's weights are; set backbone.bias=true"
+        )
+
     def build(self, shape: tuple[int, ...]) -> Networks:
         """Return the networks for samples of `shape`; see `build` below."""
         return build(self, shape)

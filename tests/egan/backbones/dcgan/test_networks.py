@@ -125,3 +125,15 @@ def test_buffers_begin_as_batch_normalisations_own():
 def test_impossible_settings_are_refused(values):
     with pytest.raises(ValidationError):
         DCGANConfig(**values)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_a_discriminator_with_neither_norm_nor_biases_gets_advice(norm, bias):
+    config = DCGANConfig(width=4, discriminator_norm=norm, bias=bias)
+    d = config.build((3, 8, 8)).discriminator
+    weights = d.initialise(torch.Generator().manual_seed(0))
+    logits, _ = d(weights, torch.zeros(2, 3, 8, 8))
+    assert (config.advice is not None) == (norm == "none" and not bias)
+    if config.advice:
+        assert "backbone.bias=true" in config.advice and not logits.any()
