@@ -54,7 +54,7 @@ def show(result: Any) -> None:
               help="A metric to compare; the first one decides; repeatable.")  # fmt: skip
 @click.option("--control", metavar="STRATEGY",
               help="Compare each other strategy with this one [default: the study's, else every "
-              "two].")  # fmt: skip
+              "two]. The report is then in a folder of its own, inside the study's.")  # fmt: skip
 @click.option("--study", "name", help="Name of a study of the experiment [default: the newest].")
 @click.option(
     "--store", help="MLflow's store [default: MLFLOW_TRACKING_URI, else MLflow's default]."

@@ -81,8 +81,8 @@ def report_on_folder(
     Args:
         path: the study's folder.
         metrics: short or full names; by default the study's, else all.
-        output: another folder for the report; by default the study's, or where other metrics are
-            named, one inside it.
+        output: another folder for the report; by default the study's, or where metrics or a control
+            are named, one inside it.
         control: the strategy that each other one is compared with; by default the study's.
 
     Raises:
@@ -103,8 +103,9 @@ def report_on_folder(
     }
     files = {"study.yaml": study.to_yaml()}
     command = hint("study", folder.path)
-    # Other metrics than the study's must not take the place of its own results.
-    place = folder.path / f"compare-{'-'.join(metrics)}" if metrics else folder.path
+    # Other metrics or another control than the study's must not take the place of its own results.
+    named = [*metrics, *([] if control is None else ["with", control])]
+    place = folder.path / "-".join(["compare", *named]) if named else folder.path
     return _write(comparison, signals, about, files, output or place, command, _shown(study))
 
 
@@ -161,7 +162,7 @@ def report_on_store(
         "strategies": comparison.strategies,
         "seeds": sorted({record.seed for record in records}),
     }
-    command = hint("compare", experiment, study=study)
+    command = hint("compare", experiment, study=study, control=control)
     configs = {
         run.tags["strategy"]: "\n".join(f"{k}: {v}" for k, v in sorted(run.params.items()))
         for run in chosen

@@ -101,6 +101,9 @@ def run_trial(folder: StudyFolder, strategy: str, seed: int, execution: dict[str
         return FAILED
     if not result.finished and not reporter.exhausted:
         return STOPPED
+    if not result.saved:
+        write_outcome(path, "failed", "the last snapshot could not be written", "OSError")
+        return FAILED
     write_outcome(path, "finished", generation=result.generation, checksum=result.checksum)
     return DONE
 

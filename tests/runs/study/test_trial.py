@@ -102,6 +102,22 @@ def test_a_run_that_breaks_says_how(folder, monkeypatch, capsys):
     assert read_outcome(path) == outcome
 
 
+def test_a_run_whose_last_snapshot_is_lost_is_tried_again(folder, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    study = StudyFolder(tmp_path / "study")
+    with study.lock():
+        study.keep(folder.load())
+    path = study.run("random", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr("runs.training.saving.write_snapshot", full)
+        assert run_trial(study, "random", 0, HERE) == FAILED
+    assert "the last snapshot could not be written" in read_outcome(path)["error"]
+    assert run_trial(study, "random", 0, HERE) == DONE
+    assert read_outcome(path) == read_outcome(folder.run("random", 0))
+
+
 def test_a_run_stops_when_its_seconds_are_spent(folder, tmp_path):
     text = folder.config.read_text(encoding="utf-8")
     text = text.replace("generations: 20\nscorings", "seconds: 0.05\nscorings")
@@ -190,5 +206,13 @@ def test_the_same_runs_give_the_same_results_file(folder, report, tmp_path):
     report_on_folder(folder.path, output=tmp_path)
     for name in ("results.csv", "results.json", "selection.json"):
         assert (tmp_path / name).read_bytes() == (report.page.parent / name).read_bytes()
-    page = report_on_folder(folder.path, output=tmp_path, control="random").page.read_text("utf-8")
+
+
+@pytest.mark.process
+def test_another_control_leaves_the_studys_own_report_as_it_is(folder, report):
+    before = report.page.read_bytes()
+    other = report_on_folder(folder.path, control="random").page
+    page = other.read_text("utf-8")
     assert "Every strategy with the control, random" in page and "Every pair" not in page
+    assert other.parent == folder.path / "compare-with-random"
+    assert report.page.read_bytes() == before
