@@ -48,6 +48,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     source = open_reals(arguments.data, None, arguments.resolution, None)
+    if source.labels is None or len(source.images) < 2 * COUNT:
+        sys.exit(f"{arguments.data}: at least {2 * COUNT:,} images with labels are needed")
     images, labels = (torch.from_numpy(array[:]) for array in (source.images, source.labels))
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator)

@@ -5,6 +5,7 @@ memory, which includes about 300 MiB of Python and torch; CPU seconds are those 
 command. This process imports nothing large, for a child's peak begins with its parent's size.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -82,16 +83,27 @@ def measured(command: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure the commands that are named, or all; earlier ones that they need are given, too."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = list(commands(""))
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which [default: all]; name the run that evaluate or translate needs, too: {known}",
+    )
+    names = parser.parse_args().names or known
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"unknown names {unknown}; known: {known}")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", IMAGES, f"{folder}/images.npy"], check=True)
         Path(folder, "images").mkdir()
         subprocess.run([sys.executable, "-c", DRAWINGS, f"{folder}/images"], check=True)
         for name, command in commands(folder).items():
-            if sys.argv[1:] and name not in sys.argv[1:]:
-                continue
-            peak, seconds = measured(command)
-            print(f"{name:34} {peak:7.0f} MiB {seconds:7.1f} s of CPU", flush=True)
+            if name in names:
+                peak, seconds = measured(command)
+                print(f"{name:34} {peak:7.0f} MiB {seconds:7.1f} s of CPU", flush=True)
 
 
 if __name__ == "__main__":

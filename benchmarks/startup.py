@@ -4,6 +4,7 @@ CPU seconds are those of a command and of all processes that it starts, Ray's to
 they say more than the seconds on the clock, and on one core they are the least that it can take.
 """
 
+import argparse
 import ctypes
 import os
 import resource
@@ -29,8 +30,6 @@ COMMANDS = {
     "one generation of digits, in process": [*TRAIN, "--executor", "local"],
     "one generation of digits, 1 Ray worker": [*TRAIN, "--workers", "1"],
 }
-
-
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -49,6 +48,9 @@ def measured(command: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     """Time each command three times, after one that does not count."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as folder:
         for name, command in COMMANDS.items():
