@@ -38,8 +38,8 @@ def reverse_option(command: Any) -> Any:
     "labelled data), or the import path of a torch module.",
 )
 @click.option("--count", type=click.IntRange(2),
-              help="Number of images for thresholds, and again for scores [default: 1000, or as "
-              "many as a translator has].")  # fmt: skip
+              help="Number of images for thresholds, and again for scores [default: 1000, or "
+              "as many as a translator has, if these are fewer].")  # fmt: skip
 @click.option("--thresholds", "rule", default="ratio", show_default=True,
               type=click.Choice(["ratio", "quantile"]),
               help="How thresholds are chosen: by the information quality ratio, or the top 0.5 % "
