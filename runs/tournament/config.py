@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from egan.backbones import TranslationBackbone
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
 from runs.common.formats import STAMP, format_of, upgraded, without_head
@@ -253,6 +254,11 @@ def tournament_of(values: Mapping[str, Any], base: RunConfig, source: str) -> To
     Raises:
         ConfigError: see `load_tournament`.
     """
+    if isinstance(base.backbone, TranslationBackbone):
+        raise ConfigError(
+            f"the tournament {source}: backbone.name: {base.backbone.name} translates images, and "
+            "islands are judged by samples that generators make from noise; take another base"
+        )
     whole = {**values, "base": base.model_dump(mode="json")}
     genes = whole.get("genes", "near")
     if isinstance(genes, str):

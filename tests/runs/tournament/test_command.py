@@ -74,3 +74,9 @@ def test_the_commands_that_end_a_tournament_are_whole(capsys, tmp_path):
               "metrics": {}, "spent": {"steps": 9}}  # fmt: skip
     show(SimpleNamespace(path=tmp_path, winner=tmp_path / "a b", finished=True, values=values))
     assert hint("sample", tmp_path / "a b", out="grid.png") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("genes", ["near", "wide"])
+def test_a_translator_is_no_base_of_a_tournament(mistake, genes, tmp_path):
+    said = mistake("tournament", "pix2pix-emoji", "--set", f"genes={genes}", "--output", tmp_path)
+    assert "backbone.name: unet translates images" in said and said.count("\n") == 1
