@@ -1,5 +1,6 @@
 """How long until something happens: python benchmarks/startup.py. Medians of whole processes.
 
+Of a run, also the seconds until it shows its first generation; plots, and the end of Ray, follow.
 CPU seconds are those of a command and of all processes that it starts, Ray's too: on a busy machine
 they say more than the seconds on the clock, and on one core they are the least that it can take.
 """
@@ -33,17 +34,30 @@ COMMANDS = {
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Return the seconds of a command, and the CPU seconds of it and all of its descendants."""
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Return the seconds of a command to its first generation, or end, and to its end; and of CPU.
+
+    The CPU seconds are those of it and all of its descendants.
+    """
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
+    first = None
+    with subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if first is None and line.startswith("generation 1/"):
+                first = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
     seconds = time.perf_counter() - start
     try:
         while True:  # what the command left behind is ours to wait for
             os.wait()
     except ChildProcessError:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, sum(after[:2]) - sum(before[:2])  # user and system
+    return first or seconds, seconds, sum(after[:2]) - sum(before[:2])  # user and system
 
 
 def main() -> None:
@@ -60,8 +74,10 @@ def main() -> None:
                     ["--output", f"{folder}/{abs(hash(name))}-{run}"] if "train" in command else []
                 )
                 times.append(measured([*command, *extra]))
-            clock, cpu = (statistics.median(column) for column in zip(*times[1:], strict=True))
-            print(f"{name:<40} {clock:6.2f} s {cpu:6.2f} s of CPU", flush=True)
+            columns = zip(*times[1:], strict=True)
+            first, clock, cpu = map(statistics.median, columns)
+            shown = f"first generation {first:.2f} s, " if first < clock else ""
+            print(f"{name:<40} {shown}{clock:.2f} s, {cpu:.2f} s of CPU", flush=True)
 
 
 if __name__ == "__main__":
