@@ -146,7 +146,7 @@ def _short_lived() -> Iterator[None]:
 
 def _token_wanted() -> str:
     """Return which token a cluster requires that refused this user's, if there is one."""
-    found = [name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if name in os.environ]
+    found = sorted(TOKEN_NAMES & os.environ.keys())  # the token itself first, as Ray takes them
     if not (found or TOKEN.exists()):
         return "a token, and this user has none"
     return f"another token than the one {f'of {found[0]}' if found else f'in {TOKEN}'}"
