@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from fitness.metrics.names import NEAREST
-from fitness.metrics.tiles import TILE, distance_tiles
+from fitness.metrics.tiles import (
+    ROUNDING,
+    TILE,
+    distance_tiles,
+    distance_tiles_within,
+    squared_norms,
+)
 from fitness.statistics import check_features
 
 
@@ -33,16 +39,26 @@ class PRDC:
 
 
 def radii(features: Tensor, nearest: int = NEAREST, tile: int = TILE) -> Tensor:
-    """Squared distance (N,) of each row to its `nearest`-th neighbour, itself not counted."""
+    """Squared distance (N,) of each row to its `nearest`-th neighbour, itself not counted.
+
+    It is rounded up, so that a row at the same distance is not left out for its rounding.
+    """
     wanted = nearest + 1  # each row is its own nearest, at distance 0
     best = torch.full(
         (len(features), wanted), torch.inf, dtype=torch.float64, device=features.device
     )
-    for rows, _, squared in distance_tiles(features, features, tile):
+
+    def compare(rows: slice, squared: Tensor) -> None:
         least = squared.topk(min(wanted, squared.shape[1]), dim=1, largest=False).values
         both = torch.cat([best[rows], least], dim=1)
         best[rows] = both.topk(wanted, dim=1, largest=False).values
-    return best.amax(dim=1)
+
+    for rows, columns, squared in distance_tiles_within(features, tile):
+        compare(rows, squared)
+        if columns != rows:
+            compare(columns, squared.T)
+    farthest = best.amax(dim=1)
+    return farthest + ROUNDING * (squared_norms(features) + farthest)
 
 
 def precision_recall_density_coverage(

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitness.metrics.prdc import PRDC, precision_recall_density_coverage
-from fitness.metrics.tiles import distance_tiles
+from fitness.metrics.tiles import STRIP, distance_tiles, distance_tiles_within
 
 
 def draw(count, dimension=4, seed=0, shift=0.0):
@@ -52,11 +52,13 @@ def test_all_four_follow_the_papers_whatever_the_tiles(n, m, k, tile, shift, see
     assert vars(found) == pytest.approx(vars(brute_force(real, fake, k)))
 
 
-def test_identical_sets_score_ideal():
-    same = draw(200)
-    found = precision_recall_density_coverage(same, same)
+@pytest.mark.parametrize("dimension", [2, 300])
+def test_a_set_in_another_order_scores_ideal(dimension):
+    same = draw(STRIP + 200, dimension)
+    found = precision_recall_density_coverage(same, same.flip(0), tile=STRIP + 70)
     assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
-    assert found.density == pytest.approx(1.2)  # k neighbours and the image itself, over k = 5
+    # k neighbours and the image itself, over k = 5. The farthest is on the edge of the ball.
+    assert found.density == pytest.approx(1.2, abs=1e-9)
 
 
 def test_sets_far_apart_score_nothing():
@@ -73,6 +75,18 @@ def test_rows_repeated_are_at_distance_zero_exactly():
     rows = draw(30, 2048) * 100
     ((_, _, squared),) = distance_tiles(rows.float(), rows.flip(0).float())
     assert torch.equal(squared == 0, torch.eye(30).flip(0).bool())
+
+
+@pytest.mark.parametrize("tile", [1000, STRIP + 20, 50])
+def test_distances_within_a_set_are_half_of_all(tile):
+    rows = draw(2 * STRIP + 40, 20)
+    found = torch.full((len(rows), len(rows)), torch.nan, dtype=torch.float64)
+    for left, right, squared in distance_tiles_within(rows, tile):
+        assert right.start >= left.start
+        found[left, right] = squared
+    mirrored = torch.where(found.isnan(), found.T, found)
+    expected = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
+    assert torch.allclose(mirrored, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_memory_does_not_grow_with_the_number_of_pairs(largest_tensor):
