@@ -12,6 +12,7 @@ from torch import Tensor
 
 # Beyond this a float64 covariance takes over half a GiB, and its eigenvalues minutes.
 LARGEST_DIMENSION = 8192
+STRIP = 256  # rows of a covariance that are updated at a time
 
 
 def check_features(features: Tensor) -> None:
@@ -20,6 +21,8 @@ def check_features(features: Tensor) -> None:
     Raises:
         ValueError: says how many images are affected.
     """
+    if not features.numel() or torch.stack(torch.aminmax(features)).isfinite().all():
+        return  # both extremes are NaN if any number is
     parts = torch.split(features, 1024)  # in parts, for the check's own temporaries
     bad = sum(int((~torch.isfinite(part)).any(dim=1).sum()) for part in parts)
     if bad:
@@ -137,7 +140,8 @@ class RunningStatistics:
     """Mean and covariance of features that come in batches, in float64, on the features' device.
 
     Batches merge by Chan, Golub & LeVeque's (1979) pairwise update, which does not cancel as a
-    running sum of squares does. Memory: D x D numbers, whatever the number of images.
+    running sum of squares does. Memory: D x D numbers, whatever the number of images. `scatter` has
+    values on and above the diagonal alone, which is half of the work.
 
     Raises:
         ValueError: the dimension is too large for a covariance.
@@ -166,9 +170,12 @@ class RunningStatistics:
         centred = batch - mean
         delta = mean - self.mean
         total = self.count + size
-        # M2 = M2_a + M2_b + delta delta^T n_a n_b / (n_a + n_b)
-        self.scatter.addmm_(centred.T, centred)
-        self.scatter.addr_(delta, delta, alpha=self.count * size / total)
+        # M2 = M2_a + M2_b + delta delta^T n_a n_b / (n_a + n_b): one more row is the last term
+        between = delta * (self.count * size / total) ** 0.5
+        rows = torch.cat([centred, between[None]])
+        for start in range(0, len(self.mean), STRIP):
+            strip = rows[:, start : start + STRIP]
+            self.scatter[start : start + STRIP, start:].addmm_(strip.T, rows[:, start:])
         self.mean += delta * (size / total)
         self.count = total
 
@@ -180,7 +187,9 @@ class RunningStatistics:
         """
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 images; {self.count} arrived")
-        covariance = (self.scatter / (self.count - 1)).cpu().numpy()
+        upper = self.scatter.triu()
+        scatter = upper + upper.triu(1).T
+        covariance = (scatter / (self.count - 1)).cpu().numpy()
         return Statistics(
             self.mean.cpu().numpy().copy(), covariance, space, identity, self.count, shape
         )

@@ -37,7 +37,8 @@ def test_memory_does_not_grow_with_the_number_of_images(largest_tensor):
         for _ in range(100):
             running.update(torch.ones(30, 20))
     assert running.count == 3000
-    assert largest.size <= max(20 * 20, 30 * 20)
+    # The covariance, or a batch and one row more.
+    assert largest.size <= max(20 * 20, 31 * 20)
 
 
 def test_features_that_are_not_finite_are_counted_and_refused():
