@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba, arXiv 1412.6980, algorithm 1) as a pure function on flat vectors.
 
 The order of operations is that of `torch.optim.Adam`, bit for bit, so published settings carry
-over. A child inherits its parent's moments; nothing is updated in place.
+over. A child inherits its parent's moments; no argument is changed.
 """
 
 from collections.abc import Mapping
@@ -124,9 +124,10 @@ def adam(
         v_hat = v if late.second is None else v / late.second
         direction = (learning_rate * m_hat).div_(v_hat.sqrt().add_(eps))
         return params - direction, Moments(m, v, t)
-    denominator = (v.sqrt() / sqrt(1 - beta2**t)).add_(eps)  # sqrt(v_hat) + eps
+    denominator = v.sqrt().div_(sqrt(1 - beta2**t)).add_(eps)  # sqrt(v_hat) + eps
     step_size = learning_rate / (1 - beta1**t)
-    return torch.addcdiv(params, m, denominator, value=-step_size), Moments(m, v, t)
+    found = torch.addcdiv(params, m, denominator, value=-step_size, out=denominator)
+    return found, Moments(m, v, t)
 
 
 def descended(
