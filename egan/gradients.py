@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn.functional import softplus
 
 from egan.augment import Draws, Kind, augmented, certainty
@@ -18,6 +19,8 @@ from egan.games.game import Batch, Buffers, Genes, Samples, Verdict
 from egan.mutations import Mutation, takes_reals
 from egan.state import Weights
 from fitness.scores import diversity, quality, spread
+
+ROW = 4096  # numbers whose squares are added in float32
 
 Critics = Mapping[str, Weights]
 # A loss () and gradients (P,) of each network, or why there is none; and, where there is a fixed
@@ -77,8 +80,16 @@ def descents(
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    whole = gradients[0] if len(gradients) == 1 else torch.cat(list(gradients))
-    norm: Tensor = torch.linalg.vector_norm(whole, dtype=torch.float64)
+    """Return the norm of all gradients together, (), in float64.
+
+    A large vector in float64 would take longer than all its other uses: rows are short enough.
+    """
+    parts = []
+    for gradient in gradients:
+        rows = len(gradient) // ROW
+        inside, rest = gradient[: rows * ROW], gradient[rows * ROW :]
+        parts += [vector_norm(inside.reshape(rows, ROW), dim=1), rest]
+    norm: Tensor = vector_norm(torch.cat(parts), dtype=torch.float64)
     return norm
 
 
