@@ -207,15 +207,26 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
 
     @model_validator(mode="after")
     def _something_is_descended(self) -> "GameConfig":
-        if "no_adversary" in self.population.mutations and not (
-            isinstance(self.data, PairBase) and (self.game.l1 or not self.data.aligned)
-        ):
+        if "no_adversary" in self.population.mutations and not self._has_l1():
             raise ValueError(
                 "population.mutations: no_adversary leaves the critics out, and nothing else is "
                 "descended here: it is the control of translation, beside game.l1 or game.cycle; "
                 "take another mutation"
             )
         return self
+
+    @model_validator(mode="after")
+    def _there_are_gradients_to_add(self) -> "GameConfig":
+        if not (self.game.gradient_ratio or self.game.ac_weight or self._has_l1()):
+            raise ValueError(
+                "game.gradient_ratio is false, but children descend the adversarial loss alone; "
+                "leave it out"
+            )
+        return self
+
+    def _has_l1(self) -> bool:
+        """Tell whether children descend the distance of translations to what they should be."""
+        return isinstance(self.data, PairBase) and bool(self.game.l1 or not self.data.aligned)
 
     @model_validator(mode="after")
     def _something_is_reconstructed(self) -> "GameConfig":

@@ -282,6 +282,7 @@ class Engine:
             found, buffers = self._run(
                 gradients.descents, context, start, critics, inputs, reals, changes,
                 mutations=mutations, augment=config.discriminator.augment,
+                ratio=config.game.gradient_ratio,
             )  # fmt: skip
         settings = config.optimizer.at(context.shown)
         late = {

@@ -24,7 +24,7 @@ ROW = 4096  # numbers whose squares are added in float32
 
 Critics = Mapping[str, Weights]
 # A loss () and gradients (P,) of each network, or why there is none; and, where there is a fixed
-# loss, the norm of the adversarial gradient divided by that of the fixed one's, ().
+# loss that is differentiated apart, the norm of the adversarial gradient divided by its one's, ().
 Descent = tuple[Tensor, Sequence[Tensor], Tensor | None] | str
 
 
@@ -37,12 +37,14 @@ def descents(
     changes: Draws | None,
     mutations: Sequence[Mutation],
     augment: Kind = "none",
+    ratio: bool = True,
 ) -> tuple[list[Descent], Buffers]:
     """Return each mutation's loss and gradients, and the parent's buffers after the call.
 
     Siblings share the fakes, the critics' forward passes and the gradient of the game's fixed loss;
-    a mutation adds one vector-Jacobian product. `reals` is empty where nothing asks for them.
-    Critics see all images after the `changes` of an augmentation.
+    a mutation adds one vector-Jacobian product. Without `ratio` that is of the sum of its loss and
+    the fixed one. `reals` is empty where nothing asks for them. Critics see all images after the
+    `changes` of an augmentation.
     """
     genes = {role: _leaf(weights) for role, weights in parent.items()}
     params = [weights.params for weights in genes.values()]
@@ -58,24 +60,27 @@ def descents(
             for role, judge in judges.items()
         }
     fixed = context.game.fixed_loss(genes, inputs, fakes, verdicts, context.stage)
-    shared = None if fixed is None else torch.autograd.grad(fixed, params, retain_graph=True)
+    shared = None
+    if ratio and fixed is not None:
+        shared = torch.autograd.grad(fixed, params, retain_graph=True)
     size = None if shared is None else _norm(shared)
     found: list[Descent] = []
     for mutation in mutations:
         try:
             loss = _adversarial(mutation, logits, logits_real)
-            gradients = torch.autograd.grad(loss, params, retain_graph=True)
+            total = loss if fixed is None else loss + fixed
+            descended = total if shared is None else loss
+            gradients = torch.autograd.grad(descended, params, retain_graph=True)
         except torch.OutOfMemoryError:
             raise  # the device's fault, not the child's: another worker would have made it
         except Exception as error:  # a user's mutation may raise anything; it fails its child
             found.append(f"{type(error).__name__}: {error}")
             continue
-        ratio = None
-        if fixed is not None and shared is not None and size is not None:
-            loss = loss + fixed
-            ratio = _norm(gradients) / size
+        relation = None
+        if shared is not None and size is not None:
+            relation = _norm(gradients) / size
             gradients = tuple(own + common for own, common in zip(gradients, shared, strict=True))
-        found.append((loss.detach(), gradients, ratio))
+        found.append((total.detach(), gradients, relation))
     return found, buffers
 
 

@@ -23,3 +23,9 @@ class GameRules(TranslationRules, extra="forbid", frozen=True):
         "which carries no information, to each sample's own; helps with few data; "
         "needs data.condition",
     )
+    gradient_ratio: bool = Field(
+        True,
+        description="record the ratio of the adversarial gradient to that of the fixed losses, for "
+        "which both are differentiated apart; false: their sum is differentiated, which is "
+        "faster under one mutation, and gives other bits",
+    )

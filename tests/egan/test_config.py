@@ -111,3 +111,12 @@ def test_without_the_adversary_something_else_must_be_descended():
     for values in (PLAYABLE, {**pairs, "game": {"l1": 0}}):
         with pytest.raises(ValidationError, match="no_adversary leaves the critics out, and"):
             GameConfig(**values, **alone)
+
+
+def test_a_sum_of_losses_needs_more_than_one():
+    summed = {"game": {"gradient_ratio": False}}
+    pairs = {"data": {"source": "glyphs"}, "backbone": {"name": "unet"}}
+    assert not GameConfig(**pairs, **summed).game.gradient_ratio
+    for values in ({**PLAYABLE, **summed}, {**pairs, "game": {"l1": 0, "gradient_ratio": False}}):
+        with pytest.raises(ValidationError, match="descend the adversarial loss alone; leave it"):
+            GameConfig(**values)

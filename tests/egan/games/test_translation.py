@@ -111,6 +111,30 @@ def test_a_child_descends_its_mutation_and_the_games_own_losses(aligned, network
 
 
 @pytest.mark.parametrize(("aligned", "network", "channels", "losses"), CASES)
+def test_the_sum_of_losses_is_descended_at_once_where_no_ratio_is_recorded(
+    aligned, network, channels, losses
+):
+    one = engine(aligned, network, channels, game={"gradient_ratio": False})
+    state = one.initial_state()
+    a, b, seeds = drawn(one, Purpose.TRAIN_DATA, Purpose.TRAIN_NOISE, 2)
+    children = one.vary(state, JOBS)
+    for child in children:
+        genes = {r: grad(network.weights) for r, network in state.parents[0].networks.items()}
+        total = sum(losses(one, state, genes, a, b, seeds, MUTATIONS[child.job.operator]))
+        expected = torch.autograd.grad(total, [own.params for own in genes.values()])
+        (alone,) = one.vary(state, [child.job])
+        for role, x in zip(genes, expected, strict=True):
+            moment = child.networks[role].moments.first  # (1 - beta1) g after one step
+            assert (moment - x / 2).norm() < 1e-5 * x.norm()
+            assert torch.equal(moment, alone.networks[role].moments.first)
+        assert not child.report
+    apart = engine(aligned, network, channels).vary(state, JOBS)
+    for child, other in zip(children, apart, strict=True):
+        for role, network in child.networks.items():  # another order of sums
+            assert not torch.equal(network.moments.first, other.networks[role].moments.first)
+
+
+@pytest.mark.parametrize(("aligned", "network", "channels", "losses"), CASES)
 def test_a_score_is_of_patches_all_critics_and_the_held_out_reconstruction(
     aligned, network, channels, losses
 ):
@@ -186,8 +210,9 @@ def test_a_swapped_fake_is_in_the_pool_and_an_old_one_is_seen():
     assert pool.flatten().tolist() == [10, 11]  # nothing in place
 
 
-def test_the_pool_is_state_replicas_agree_on_it_and_a_restored_one_goes_on():
-    rules = {"pool": 3}
+@pytest.mark.parametrize("ratio", [True, False])
+def test_the_pool_is_state_replicas_agree_on_it_and_a_restored_one_goes_on(ratio):
+    rules = {"pool": 3, "gradient_ratio": ratio}
     one, two = (EngineReplica(engine(False, "resnet", (2, 2), game=rules)) for _ in range(2))
     survivors, sums = None, []
     for generation in range(4):
@@ -205,7 +230,7 @@ def test_the_pool_is_state_replicas_agree_on_it_and_a_restored_one_goes_on():
     assert checksum(again) == checksum(state)
     emptied = replace(state, pools={name: pool * 0 for name, pool in state.pools.items()})
     assert checksum(emptied) != checksum(state)
-    assert first.training[RATIO] > 0
+    assert first.training[RATIO] > 0 if ratio else RATIO not in first.training
     three = EngineReplica(engine(False, "resnet", (2, 2), game=rules))
     three.restore(export_state(again), [])
     assert three.step(4, survivors, JOBS).checksum == one.step(4, survivors, JOBS).checksum
