@@ -226,6 +226,23 @@ class DownBlock(nn.Module):
         return leaky_relu(self.conv_down(blur(x) if self.blurred else x))
 
 
+class ResidualDown(DownBlock):
+    """The same, and a 1 x 1 convolution past it: StyleGAN2's, 1912.04958, figure 7c.
+
+    Both halves of the sum are divided by sqrt(2), so that it is as large as they are.
+    """
+
+    def __init__(self, config: ProgressiveConfig, side: int, blurred: bool) -> None:
+        super().__init__(config, side, blurred)
+        sizes = config.channels(side), config.channels(side // 2)
+        self.skip = EqualConv2d(*sizes, 1, gain=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, r, r) as (N, C', r / 2, r / 2)."""
+        past: Tensor = self.skip(downsample(blur(x) if self.blurred else x))
+        return (super().forward(x) + past) / sqrt(2)
+
+
 class Embedding(nn.Module):
     """A condition (N, size) as a vector (N, width) of mean square 1, then `layers` layers."""
 
@@ -275,7 +292,8 @@ class Verdict(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, r, r) of any stage to logits (N,): 23,087,249 parameters for 1024 px colour.
 
-    ProGAN's; StyleGAN's differs by the filter before each downsampling (`blurred`).
+    ProGAN's; StyleGAN's differs by the filter before each downsampling (`blurred`), and StyleGAN2's
+    by what goes past each block, too (`residual`).
     """
 
     def __init__(
@@ -286,16 +304,16 @@ class Discriminator(nn.Module):
         blurred: bool,
         told: int = 0,
         said: int = 0,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         sides = doublings(LOWEST, resolution)
+        block = ResidualDown if residual else DownBlock
         self.resolution = resolution
         self.from_rgb = nn.ModuleDict(
             {str(side): EqualConv2d(channels, config.channels(side), 1) for side in sides}
         )
-        self.blocks = nn.ModuleDict(
-            {str(side): DownBlock(config, side, blurred) for side in sides[1:]}
-        )
+        self.blocks = nn.ModuleDict({str(side): block(config, side, blurred) for side in sides[1:]})
         self.verdict = Verdict(config, told, said)
         self.again = config.checkpoint
 

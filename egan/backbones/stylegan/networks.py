@@ -87,9 +87,10 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     constant: Literal["ones", "normal"] = Field(
         "ones", description="initial values of the learned input: ones, or normal random numbers"
     )
-    discriminator: Literal["progressive", "plain"] = Field(
+    discriminator: Literal["progressive", "plain", "residual"] = Field(
         "progressive",
-        description="progressive: as published; plain: DCGAN's strided convolutions",
+        description="progressive: as published; residual: as in StyleGAN2; plain: DCGAN's strided "
+        "convolutions",
     )
     discriminator_norm: Norm = Field("none", description="of the plain discriminator")
     discriminator_width: int | None = Field(
@@ -139,8 +140,8 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
         }
 
     def check_batch(self, key: str, batch: int) -> None:
-        """Refuse a batch that the published discriminator cannot judge; a plain one takes any."""
-        if self.discriminator == "progressive":
+        """Refuse a batch that does not divide into groups; a plain discriminator takes any."""
+        if self.discriminator != "plain":
             super().check_batch(key, batch)
 
     @property
@@ -329,7 +330,7 @@ def build(
     channels, resolution, _ = shape
     size = conditions.size if conditions else 0
     told, said = (0, size) if classify else (size, 0)
-    plain = config.discriminator == "plain"
+    plain, residual = (config.discriminator == kind for kind in ("plain", "residual"))
     return StyleNetworks(
         generator=NetworkFunction(
             lambda: Generator(config, channels, resolution, conditions), initialise
@@ -342,7 +343,8 @@ def build(
         )
         if plain
         else NetworkFunction(
-            lambda: Discriminator(config, channels, resolution, True, told, said), initialise
+            lambda: Discriminator(config, channels, resolution, True, told, said, residual),
+            initialise,
         ),
         latent=config.latent,
         prior="normal",

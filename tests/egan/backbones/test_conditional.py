@@ -36,6 +36,10 @@ BACKBONES = {
     "r3gan": (R3GANConfig(latent=5, width=8, blocks=1, group=4), (1, 16, 16)),
     "progan": (ProGANConfig(**SMALL), (1, 16, 16)),
     "stylegan": (StyleGANConfig(style=5, mapping_layers=2, **SMALL), (1, 16, 16)),
+    "stylegan, residual": (
+        StyleGANConfig(style=5, mapping_layers=2, discriminator="residual", **SMALL),
+        (1, 16, 16),
+    ),
 }
 
 

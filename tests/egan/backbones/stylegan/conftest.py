@@ -40,9 +40,15 @@ def modulated_networks(style_config):
     return stylegan.build(config, (3, 32, 32))
 
 
-@pytest.fixture(params=["stylegan", "progan", "plain"])
+@pytest.fixture
+def residual_networks(style_config):
+    own = {"norm": "demodulation", "discriminator": "residual"}
+    return stylegan.build(style_config.model_copy(update=own), (3, 32, 32))
+
+
+@pytest.fixture(params=["stylegan", "progan", "plain", "residual"])
 def networks(request):
-    kind = {"stylegan": "style", "progan": "pro", "plain": "plain"}[request.param]
+    kind = {"stylegan": "style", "progan": "pro"}.get(request.param, request.param)
     return request.getfixturevalue(f"{kind}_networks")
 
 

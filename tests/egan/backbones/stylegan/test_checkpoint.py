@@ -17,6 +17,11 @@ from populations.individual import Job
 MUTATIONS = ("minimax", "heuristic", "least_squares")
 IMAGES = np.random.default_rng(5).integers(0, 256, (60, 1, 32, 32), np.uint8)
 STYLES = {"style": 5, "mapping_layers": 2}
+OWN = {
+    "stylegan": {"name": "stylegan", **STYLES},
+    "progan": {"name": "progan"},
+    "residual": {"name": "stylegan", **STYLES, "discriminator": "residual"},
+}
 SMALL = {"latent": 6, "fmap_base": 64, "fmap_max": 8, "stddev_group": 2}
 # 8 px, then fading into 16 px from generation 1 on, then 32 px.
 GROWTH = {"start": 8, "training_kimg": 0.016, "transition_kimg": 0.048}
@@ -26,13 +31,7 @@ def engine_of(name: str, again: bool, precision: str = "float32", **backbone) ->
     config = GameConfig(
         seed=4,
         data={"source": "digits"},
-        backbone={
-            "name": name,
-            **SMALL,
-            **(STYLES if name == "stylegan" else {}),
-            "checkpoint": again,
-            **backbone,
-        },
+        backbone={**OWN[name], **SMALL, "checkpoint": again, **backbone},
         population={"batch": 8, "survivors": 2, "mutations": MUTATIONS},
         fitness={"batch": 12},
         discriminator={"updates": 2, "r1": 1.0, "r2": 0.5},
@@ -56,7 +55,7 @@ def played(engine: Engine, generations: int) -> list:
     return record
 
 
-@pytest.mark.parametrize("name", ["stylegan", "progan"])
+@pytest.mark.parametrize("name", ["stylegan", "progan", "residual"])
 @pytest.mark.parametrize(
     ("growth", "precision", "generations"),
     [(None, "float32", 1), (GROWTH, "float32", 2), (GROWTH, "bfloat16", 2)],

@@ -388,5 +388,6 @@ def test_a_plain_discriminator_grows_from_eight_pixels_and_takes_any_batch():
     with pytest.raises(ValueError, match=r"growth.start is 4, .* take growth.start: 8"):
         stylegan.StyleGANConfig(discriminator="plain", growth={"start": 4})
     stylegan.StyleGANConfig(discriminator="plain").check_batch("population.batch", 7)
-    with pytest.raises(ValueError, match=r"population.batch: 7 does not divide"):
-        stylegan.StyleGANConfig().check_batch("population.batch", 7)
+    for grouped in ("progressive", "residual"):
+        with pytest.raises(ValueError, match=r"population.batch: 7 does not divide"):
+            stylegan.StyleGANConfig(discriminator=grouped).check_batch("population.batch", 7)
