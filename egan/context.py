@@ -84,6 +84,15 @@ class Context:
         stream = self.stream(Purpose.AUGMENT, *index)
         return send(draw(self.batch, config.strength, stream), self.device)
 
+    def directions(self, steps: int, step: int) -> Tensor | None:
+        """Draw what a regularisation takes in one of a generation's `steps`; None: it has none."""
+        taken = self.generation * steps + step
+        shape = self.game.directions(taken, self.batch, self.stage)
+        if shape is None:
+            return None
+        drawn = torch.randn(shape, generator=self.stream(Purpose.DIRECTIONS, step))
+        return send(drawn, self.device)
+
     def stream(self, purpose: Purpose, *index: int) -> torch.Generator:
         """Return the random stream of a purpose in this generation."""
         return torch_stream(self.draws.seed, self.generation, purpose, *index)

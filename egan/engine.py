@@ -277,12 +277,12 @@ class Engine:
             )  # fmt: skip
             found = [descent] * len(ordered)
         else:
-            mutations = tuple(self._mutations[job.operator] for job in ordered)
             changes = context.changes(config.discriminator, 0, step)
+            along = context.directions(config.population.steps, step)
             found, buffers = self._run(
-                gradients.descents, context, start, critics, inputs, reals, changes,
-                mutations=mutations, augment=config.discriminator.augment,
-                ratio=config.game.gradient_ratio,
+                gradients.descents, context, start, critics, inputs, reals, changes, along,
+                mutations=tuple(self._mutations[job.operator] for job in ordered),
+                augment=config.discriminator.augment, ratio=config.game.gradient_ratio,
             )  # fmt: skip
         settings = config.optimizer.at(context.shown)
         late = {

@@ -35,16 +35,18 @@ def descents(
     inputs: Batch,
     reals: Batch,
     changes: Draws | None,
+    directions: Tensor | None,
     mutations: Sequence[Mutation],
     augment: Kind = "none",
     ratio: bool = True,
 ) -> tuple[list[Descent], Buffers]:
     """Return each mutation's loss and gradients, and the parent's buffers after the call.
 
-    Siblings share the fakes, the critics' forward passes and the gradient of the game's fixed loss;
-    a mutation adds one vector-Jacobian product. Without `ratio` that is of the sum of its loss and
-    the fixed one. `reals` is empty where nothing asks for them. Critics see all images after the
-    `changes` of an augmentation.
+    Siblings share the fakes, the critics' forward passes and the gradient of the game's fixed loss,
+    to which a regularisation is added where `directions` for it are given; a mutation adds one
+    vector-Jacobian product. Without `ratio` that is of the sum of its loss and the fixed one.
+    `reals` is empty where nothing asks for them. Critics see all images after the `changes` of an
+    augmentation.
     """
     genes = {role: _leaf(weights) for role, weights in parent.items()}
     params = [weights.params for weights in genes.values()]
@@ -60,6 +62,11 @@ def descents(
             for role, judge in judges.items()
         }
     fixed = context.game.fixed_loss(genes, inputs, fakes, verdicts, context.stage)
+    if directions is not None:
+        smooth, buffers = context.game.regularisation(
+            genes, inputs, directions, buffers, context.stage
+        )
+        fixed = smooth if fixed is None else fixed + smooth
     shared = None
     if ratio and fixed is not None:
         shared = torch.autograd.grad(fixed, params, retain_graph=True)

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     POOL = 13
     MIXTURE = 14
     AUGMENT = 15
+    DIRECTIONS = 16
 
 
 def torch_stream(seed: int, generation: int, purpose: Purpose, *index: int) -> torch.Generator:

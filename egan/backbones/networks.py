@@ -3,15 +3,16 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
 from egan.backbones.function import NetworkFunction
-from egan.backbones.progressive.growth import GrowthSchedule
+from egan.backbones.progressive.growth import GrowthSchedule, Stage
 from egan.data.condition import Conditions
+from egan.state import Weights
 
 Prior = Literal["normal", "uniform"]
 
@@ -105,6 +106,21 @@ class Networks:
     def growth(self, batch: int) -> GrowthSchedule | None:
         """Return the schedule of growing networks, or None; see `egan.games.Game.growth`."""
         return None
+
+    def directions(self, step: int, count: int, stage: Stage | None) -> tuple[int, ...] | None:
+        """Return None: nothing is regularised; see `egan.games.Game.directions`."""
+        return None
+
+    def regularisation(
+        self,
+        weights: Weights,
+        noise: Any,
+        condition: Tensor | None,
+        directions: Tensor,
+        stage: Stage | None,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return a loss () of the generator's own, and the buffers that it changes."""
+        raise NotImplementedError
 
 
 def check_condition(condition: Tensor | None, places: int) -> None:

@@ -116,6 +116,25 @@ class Game(Protocol):
         which `verdicts` are the critics', by role. Siblings share its gradient.
         """
 
+    def directions(self, step: int, count: int, stage: Stage | None) -> tuple[int, ...] | None:
+        """Return the shape of the normal numbers that `regularisation` takes in a generator's step.
+
+        None: the step has none. `step` counts the steps of the whole run, `count` fakes each.
+        """
+
+    def regularisation(
+        self,
+        genes: Genes,
+        inputs: Batch,
+        directions: Tensor,
+        buffers: Buffers,
+        stage: Stage | None = None,
+    ) -> tuple[Tensor, Buffers]:
+        """Return a loss () that every child descends besides, and the buffers with its own state.
+
+        It is of the generators alone, such as path length regularisation; siblings share it.
+        """
+
     def critic_loss(
         self,
         role: str,
@@ -143,6 +162,21 @@ class GameDefaults:
     ) -> Batch:
         """Return nothing: fakes take nothing from the data at large."""
         return {}
+
+    def directions(self, step: int, count: int, stage: Stage | None) -> tuple[int, ...] | None:
+        """Return None: no generator is regularised."""
+        return None
+
+    def regularisation(
+        self,
+        genes: Genes,
+        inputs: Batch,
+        directions: Tensor,
+        buffers: Buffers,
+        stage: Stage | None = None,
+    ) -> tuple[Tensor, Buffers]:
+        """Not asked for, as there are no directions."""
+        raise NotImplementedError
 
     def critic_loss(
         self,

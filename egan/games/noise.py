@@ -82,6 +82,26 @@ class NoiseGame(GameDefaults):
         """Return None: a child descends its mutation's loss alone."""
         return None
 
+    def directions(self, step: int, count: int, stage: Stage | None) -> tuple[int, ...] | None:
+        """Return what the generator's own regularisation takes; see `Game.directions`."""
+        return self.networks.directions(step, count, stage)
+
+    def regularisation(
+        self,
+        genes: Genes,
+        inputs: Batch,
+        directions: Tensor,
+        buffers: Buffers,
+        stage: Stage | None = None,
+    ) -> tuple[Tensor, Buffers]:
+        """Return the generator's own regularisation, and its buffers with the state of that."""
+        condition = inputs.get("condition")
+        assert condition is None or isinstance(condition, Tensor)
+        loss, changed = self.networks.regularisation(
+            genes["generator"], inputs["noise"], condition, directions, stage
+        )
+        return loss, {"generator": {**buffers["generator"], **changed}}
+
     def reconstruction(self, genes: Genes, inputs: Batch, fakes: Samples) -> Tensor | None:
         """Return None: nothing says what a fake should be."""
         return None

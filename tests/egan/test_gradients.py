@@ -26,6 +26,13 @@ GROWING = {"start": 8, "training_kimg": 0.016, "transition_kimg": 0.016}  # 2 + 
 BACKBONES = {
     "dcgan": {"name": "dcgan", "width": 8},
     "stylegan": {"name": "stylegan", **SMALL, **STYLES},
+    "stylegan, smoothed": {
+        "name": "stylegan",
+        **SMALL,
+        **STYLES,
+        "path_weight": 2.0,
+        "path_every": 2,
+    },
     "stylegan, growing": {"name": "stylegan", **SMALL, **STYLES, "growth": GROWING},
     "progan": {"name": "progan", **SMALL},
 }
@@ -64,8 +71,11 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
     )
     with fake:
         for context in map(engine.context, PLAYED.get(backbone, (0,))):
+            directions = context.directions(1, 0)
+            if directions is not None:
+                directions = fake.from_tensor(directions.to("meta"))
             descents, buffers = gradients.descents(
-                context, parent, critics, inputs, {}, changes, mutations, "ada"
+                context, parent, critics, inputs, {}, changes, directions, mutations, "ada"
             )
             fakes = gradients.fakes(context, parent, inputs)
             slope = gradients.gradients_on_reals(context, critics, fakes)

@@ -35,6 +35,17 @@ class Latents:
         )
 
 
+def draw_latents(count: int, latent: int, mixing: float, generator: torch.Generator) -> Latents:
+    """Draw `count` rows on the CPU; each mixes two latents with probability `mixing`."""
+    z = torch.randn(count, latent, generator=generator)
+    seeds = torch.randint(2**62, (count,), generator=generator)
+    if not mixing:
+        return Latents(z, seeds)
+    z2 = torch.randn(count, latent, generator=generator)
+    place, mixed = torch.rand(2, count, generator=generator)
+    return Latents(z, seeds, z2, torch.where(mixed < mixing, place, 1.0))
+
+
 # ----------------------------------------------------------------------------------- styles in W
 
 

@@ -46,13 +46,16 @@ from egan.backbones.stylegan.blocks import FirstBlock, ModulatedFirst, Modulated
 from egan.backbones.stylegan.latents import (
     Latents,
     crossover_layer,
+    draw_latents,
     every_layer,
     layers,
     mix,
 )
 from egan.backbones.stylegan.noise import noise_images
+from egan.backbones.stylegan.path_length import path_penalty
 from egan.backbones.stylegan.plain import FIRST, PlainDiscriminator
 from egan.data.condition import Conditions
+from egan.state import Weights
 
 
 class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
@@ -98,6 +101,16 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
         ge=1,
         description="of the plain discriminator: channels after its first layer, doubled by each "
         "following one up to eight times as many; null: as many as the generator has",
+    )
+    path_weight: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of StyleGAN2's path length regularisation, published as 2: a step in W "
+        "shall change all images equally; 0: none",
+    )
+    path_every: int = Field(
+        4, ge=1, description="compute that in every n-th step of G only, with n times its weight"
     )
 
     @model_validator(mode="after")
@@ -251,8 +264,10 @@ class Synthesis(nn.Module):
         return images.tanh() if self.bounded else images
 
 
-class Generator(nn.Module):
+class Generator(Layer):
     """`Latents` to images (N, C, r, r) of any stage."""
+
+    path_length: Tensor | None  # the running mean, where there is path length regularisation
 
     def __init__(
         self,
@@ -265,13 +280,24 @@ class Generator(nn.Module):
         self.resolution = resolution
         self.mapping = Mapping(config, conditions)
         self.synthesis = Synthesis(config, channels, resolution)
+        self.register_buffer("path_length", torch.empty(()) if config.path_weight else None)
+
+    def reset(self, generator: torch.Generator) -> None:
+        """The running mean of path lengths starts at zero, as published."""
+        if self.path_length is not None:
+            nn.init.zeros_(self.path_length)
 
     def forward(
-        self, latents: Latents, condition: Tensor | None = None, stage: Stage | None = None
+        self,
+        latents: Latents,
+        condition: Tensor | None = None,
+        offsets: Tensor | None = None,
+        stage: Stage | None = None,
     ) -> Tensor:
         """Return images; `condition` (N, size) is for networks that take one.
 
         In training, styles mix and the mean of w is tracked; otherwise each image has one style.
+        `offsets` (N, layers, style) are added to the styles.
 
         Raises:
             ValueError: as for `check_stage`.
@@ -285,6 +311,8 @@ class Generator(nn.Module):
             if latents.z2 is not None and latents.crossover is not None:
                 second = every_layer(self.mapping(latents.z2, condition), count)
                 styles = mix(styles, second, crossover_layer(latents.crossover, count))
+        if offsets is not None:
+            styles = styles + offsets
         noise = noise_images(latents.seeds, stage.resolution)
         images: Tensor = self.synthesis(styles, noise, stage)
         return images
@@ -293,26 +321,43 @@ class Generator(nn.Module):
 # ------------------------------------------------------------------------------- for the engine
 
 
-def draw_latents(count: int, config: StyleGANConfig, generator: torch.Generator) -> Latents:
-    """Draw `count` rows on the CPU; each mixes two latents with probability `config.mixing`."""
-    z = torch.randn(count, config.latent, generator=generator)
-    seeds = torch.randint(2**62, (count,), generator=generator)
-    if not config.mixing:
-        return Latents(z, seeds)
-    z2 = torch.randn(count, config.latent, generator=generator)
-    place, mixed = torch.rand(2, count, generator=generator)
-    return Latents(z, seeds, z2, torch.where(mixed < config.mixing, place, 1.0))
-
-
 @dataclass(frozen=True)
 class StyleNetworks(ProgressiveNetworks):
-    """Networks whose generator takes `Latents`."""
+    """Networks whose generator takes `Latents` and makes images of `channels`."""
 
     config: StyleGANConfig
+    channels: int
 
     def noise(self, count: int, generator: torch.Generator) -> Latents:
         """Return `count` rows of latents, drawn on the CPU."""
-        return draw_latents(count, self.config, generator)
+        return draw_latents(count, self.config.latent, self.config.mixing, generator)
+
+    def directions(self, step: int, count: int, stage: Stage | None) -> tuple[int, ...] | None:
+        """Return the shape of the directions of path lengths, in the steps that compute them.
+
+        They are those of half the batch, as in the published code.
+        """
+        if not self.config.path_weight or step % self.config.path_every:
+            return None
+        side = check_stage(stage, self.resolution).resolution
+        return max(1, count // 2), self.channels, side, side
+
+    def regularisation(
+        self,
+        weights: Weights,
+        latents: Latents,
+        condition: Tensor | None,
+        directions: Tensor,
+        stage: Stage | None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted path length penalty (), and the running mean as a buffer."""
+        styles = len(directions), layers(directions.shape[-1]), self.config.style
+        offsets = torch.zeros(styles, device=directions.device, requires_grad=True)
+        latents = latents[: len(directions)]
+        condition = None if condition is None else condition[: len(directions)]
+        images, _ = self.generator(weights, latents, condition, offsets, stage=stage)
+        penalty, mean = path_penalty(images, offsets, directions, weights.buffers["path_length"])
+        return self.config.path_weight * self.config.path_every * penalty, {"path_length": mean}
 
 
 def build(
@@ -350,4 +395,5 @@ def build(
         prior="normal",
         config=config,
         resolution=resolution,
+        channels=channels,
     )

@@ -83,6 +83,9 @@ class PairGame:
     def fixed_loss(self, genes, inputs, fakes, verdicts, stage=None):
         return (fakes["again"] - inputs["a"]).abs().mean()
 
+    def directions(self, step, count, stage):
+        return None
+
     def critic_loss(self, role, real, verdict_real, inputs, verdict_fake):
         return None
 

@@ -20,7 +20,12 @@ STYLES = {"style": 5, "mapping_layers": 2}
 OWN = {
     "stylegan": {"name": "stylegan", **STYLES},
     "progan": {"name": "progan"},
-    "residual": {"name": "stylegan", **STYLES, "discriminator": "residual"},
+    "residual": {
+        "name": "stylegan",
+        **STYLES,
+        "discriminator": "residual",
+        "path_weight": 2.0,
+    },
 }
 SMALL = {"latent": 6, "fmap_base": 64, "fmap_max": 8, "stddev_group": 2}
 # 8 px, then fading into 16 px from generation 1 on, then 32 px.

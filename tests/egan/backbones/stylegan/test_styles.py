@@ -13,6 +13,10 @@ from egan.determinism import send
 from egan.state import Weights
 
 
+def draw(count, config, stream):
+    return latent_rows.draw_latents(count, config.latent, config.mixing, stream)
+
+
 @pytest.fixture
 def generator(style_networks):
     return style_networks.generator
@@ -47,7 +51,7 @@ def test_mixing_takes_the_second_style_from_the_crossover_on():
 
 
 def test_crossovers_are_uniform_over_the_layers_of_the_stage(style_config):
-    latents = stylegan.draw_latents(40_000, style_config, torch.Generator().manual_seed(0))
+    latents = draw(40_000, style_config, torch.Generator().manual_seed(0))
     for count in (2, 8):
         layer = latent_rows.crossover_layer(latents.crossover, count)
         share = np.bincount(layer.numpy(), minlength=count + 1) / len(layer)
@@ -57,7 +61,7 @@ def test_crossovers_are_uniform_over_the_layers_of_the_stage(style_config):
 
 
 def test_without_mixing_no_second_latent_is_drawn(stream):
-    latents = stylegan.draw_latents(4, stylegan.StyleGANConfig(mixing=0), stream)
+    latents = draw(4, stylegan.StyleGANConfig(mixing=0), stream)
     assert latents.z2 is None
     assert latents.crossover is None
     assert len(latents[1:3]) == 2
@@ -80,7 +84,7 @@ def test_in_training_an_image_mixes_the_styles_of_its_two_latents(generator, liv
 
 
 def test_out_of_training_each_image_has_one_style(generator, lively, stream, style_config):
-    weights, latents = lively(generator), stylegan.draw_latents(4, style_config, stream)
+    weights, latents = lively(generator), draw(4, style_config, stream)
     images, buffers = generator(weights, latents, training=False)
     alone = latent_rows.Latents(latents.z, latents.seeds)
     assert torch.equal(images, generator(weights, alone, training=False)[0])
@@ -88,7 +92,7 @@ def test_out_of_training_each_image_has_one_style(generator, lively, stream, sty
 
 
 def test_training_tracks_the_mean_of_w(generator, lively, stream, style_config):
-    weights, latents = lively(generator), stylegan.draw_latents(16, style_config, stream)
+    weights, latents = lively(generator), draw(16, style_config, stream)
     _, buffers = generator(weights, latents)
     mean = map_latents(generator, weights, latents.z).double().mean(0)
     torch.testing.assert_close(buffers["mapping.mean"].double(), 0.005 * mean)
@@ -124,7 +128,7 @@ def test_styles_that_do_not_fit_the_stage_are_refused(generator, stream):
 
 
 def test_an_image_depends_on_its_own_row_alone(generator, lively, stream, style_config):
-    weights, latents = lively(generator), stylegan.draw_latents(6, style_config, stream)
+    weights, latents = lively(generator), draw(6, style_config, stream)
     together, _ = generator(weights, latents)
     apart = torch.cat([generator(weights, latents[row : row + 2])[0] for row in (0, 2, 4)])
     torch.testing.assert_close(together, apart)
@@ -133,7 +137,7 @@ def test_an_image_depends_on_its_own_row_alone(generator, lively, stream, style_
 def test_the_seed_changes_the_noise_and_only_where_noise_has_weight(
     generator, lively, stream, style_config
 ):
-    latents = stylegan.draw_latents(4, style_config, stream)
+    latents = draw(4, style_config, stream)
     other = latent_rows.Latents(latents.z, latents.seeds + 1)
     weights = lively(generator)
     images, noisy = (generator(weights, x, training=False)[0] for x in (latents, other))
@@ -144,7 +148,7 @@ def test_the_seed_changes_the_noise_and_only_where_noise_has_weight(
 
 
 def test_latents_move_and_slice_together(style_config, stream):
-    latents = stylegan.draw_latents(5, style_config, stream)
+    latents = draw(5, style_config, stream)
     part = send(latents[1:4], torch.device("meta"))
     assert len(part) == 3
     assert {t.device.type for t in (part.z, part.seeds, part.z2, part.crossover)} == {"meta"}
