@@ -3,10 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
-# In this process: no other process is started, neither Ray nor MLflow is used (tests/guard.py).
-OTHER := process or ray or mlflow
-HERE = OMP_NUM_THREADS=1 $(PYTEST)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE  # compiled once, not by each of the many processes that tests start
 
 .DEFAULT_GOAL := help
@@ -31,15 +28,17 @@ check: setup  ## formatting, lint, types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 
+# Units start no other process, and use neither Ray nor MLflow (tests/guard.py).
 unit: setup  ## tests of parts, in this process alone: about a minute on two cores
-	$(HERE) --hypothesis-profile=quick -m "not ($(OTHER) or whole or long)"
+	$(PYTEST) --numprocesses auto --maxprocesses 4 --hypothesis-profile=quick \
+	  -m "not (process or ray or mlflow or whole or long)"
 
-test: check  ## check, unit, whole runs, then tests with processes, Ray and MLflow: about 8 minutes
-	$(HERE) -m "not ($(OTHER) or long)"
-	$(PYTEST) -m "($(OTHER)) and not long"
+# More workers than cores: tests of processes, Ray and MLflow mostly wait.
+test: check  ## check, unit, whole runs, tests with processes, Ray and MLflow: about 7 minutes
+	$(PYTEST) --numprocesses 3 -m "not long"
 
 test-all: test  ## test, then what takes long: tens of minutes
-	$(PYTEST) -m long
+	$(PYTEST) --numprocesses auto --maxprocesses 4 -m long
 
 bench: setup  ## time generations, workers, the driver and start-up: an hour or more on two cores
 	$(BIN)/python benchmarks/generation.py
