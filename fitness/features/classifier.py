@@ -22,9 +22,8 @@ from fitness.training import initialised, one_thread
 
 LARGE = 20_000  # for more images than these, `SHORT` is tried
 ENOUGH = 0.8  # where it is less accurate than this, `FULL` follows
-EPOCHS = 4  # of `FULL`
+EPOCHS = 4  # times through the images, where a recipe has no number of steps
 LEAST_STEPS = 300  # of `fitted_classifier`: a few hundred images are shown more than EPOCHS times
-STEPS = 800  # of `SHORT`
 CHUNK = 128  # images that are classified at once
 TRAINING = "training the classifier space"  # the stage's name for a progress callback
 HELD_OUT = 0.05  # share of the images on which the accuracy is measured
@@ -40,6 +39,7 @@ class Recipe:
         batch: images of a step.
         rate: the first learning rate; it falls to zero in a line.
         layout: of the weights while they are trained.
+        steps: of the training; None: `EPOCHS` times through the images.
     """
 
     number: int
@@ -47,11 +47,12 @@ class Recipe:
     batch: int
     rate: float
     layout: torch.memory_format
+    steps: int | None = None
 
 
 FULL = Recipe(2, "classifier", 128, 2e-3, torch.contiguous_format)
 # A set of 60,000 images would take four times as long by `FULL`. Channels-last is faster.
-SHORT = Recipe(3, "classifier-short", 64, 8e-3, torch.channels_last)
+SHORT = Recipe(3, "classifier-short", 64, 8e-3, torch.channels_last, steps=800)
 RECIPES = {recipe.number: recipe for recipe in (FULL, SHORT)}
 NAMES = tuple(recipe.name for recipe in RECIPES.values())
 
@@ -118,7 +119,7 @@ def train_classifier(
     held = order[: max(1, int(HELD_OUT * len(images)))]
     rest = order[len(held) :]
     report = None if progress is None else partial(progress, TRAINING)
-    steps = STEPS if recipe is SHORT else EPOCHS * (len(rest) // min(recipe.batch, len(rest)))
+    steps = recipe.steps or EPOCHS * (len(rest) // min(recipe.batch, len(rest)))
     _fit(network, images, labels, rest, generator, recipe, steps, report)
     found = torch.cat([predicted(network, images[part]) for part in torch.split(held, CHUNK)])
     return network, float((found == labels[held]).double().mean())

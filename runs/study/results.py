@@ -21,6 +21,7 @@ def results_json(comparison: Comparison, study: Mapping[str, Any]) -> dict[str, 
     return {
         "study": dict(study),
         "warnings": list(comparison.warnings),
+        "control": comparison.control,  # that the others are compared with; null: every two are
         "metrics": [_metric_json(metric) for metric in comparison.metrics],
         "runs": [_record_json(record) for record in comparison.records],
     }

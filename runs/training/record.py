@@ -94,15 +94,16 @@ class Record:
         if error is not None:
             self.report(
                 {"event": "snapshot-failed", "reason": str(error)},
-                f"warning: a snapshot could not be written ({error}); the run goes on, and the "
-                "snapshots before it are intact",
+                f"warning: a snapshot could not be written ({error}); it does not stop the "
+                "run, and the snapshots before it are intact",
             )
 
     def picture_failed(self, error: OSError) -> None:
         """Report a grid of samples that could not be written."""
         self.report(
             {"event": "picture-failed", "reason": str(error)},
-            f"warning: a picture of samples could not be written ({error}); the run goes on",
+            f"warning: a picture of samples could not be written ({error}); it does not stop the "
+            "run",
         )
 
     def say(self, text: str) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,7 +34,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(digits):
 def test_a_large_set_is_learnt_in_fewer_steps_and_its_space_has_another_name(digits, monkeypatch):
     images, labels = digits
     monkeypatch.setattr(module, "LARGE", len(images) - 1)
-    monkeypatch.setattr(module, "STEPS", 40)
+    monkeypatch.setattr(module, "SHORT", replace(module.SHORT, steps=40))
     done: list[int] = []
     short = ClassifierSpace.trained(
         images, labels, progress=lambda stage, step, steps: done.append(steps)
@@ -48,7 +50,7 @@ def test_a_large_set_that_needs_more_steps_gets_them(digits, monkeypatch):
     images, labels = digits[0][:300], digits[1][:300]
     full = ClassifierSpace.trained(images, labels)
     monkeypatch.setattr(module, "LARGE", 299)
-    monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(module, "SHORT", replace(module.SHORT, steps=2))
     again = ClassifierSpace.trained(images, labels)
     assert (again.name, again.identity) == ("classifier", full.identity)
 

@@ -59,6 +59,7 @@ def test_a_run_that_diverged_is_the_worst_and_a_crash_is_left_out(record):
     ]
     compared = compare(runs)
     (metric,) = compared.metrics
+    assert results_json(compared, {})["control"] is None
     assert metric.summaries["a"].broken == 1 and metric.summaries["a"].median == 0.5
     assert metric.results["c"] == {0: 0.3}
     said = " ".join(compared.warnings)
@@ -123,6 +124,7 @@ def test_with_a_control_each_other_strategy_is_compared_with_it_alone(record):
     values = {"tuned": 100, "mine": 50, "blind": 0, "same": 50}
     runs = [record(name, s, value + s) for s in range(8) for name, value in values.items()]
     compared = compare(runs, control="mine")
+    assert results_json(compared, {})["control"] == "mine"
     (metric,) = compared.metrics
     assert [(p.one, p.other) for p in metric.pairs] == [
         ("mine", "tuned"), ("mine", "blind"), ("mine", "same"),
