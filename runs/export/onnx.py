@@ -61,9 +61,10 @@ def write_onnx(network: Exportable, path: Path, about: dict[str, object]) -> flo
     return found
 
 
-def _export(network: Exportable, path: Path, about: dict[str, object]) -> None:
+def free_axes(network: Exportable) -> tuple[dict[int, Dim], ...]:
+    """Return the axes of each input whose size is free, by number, for `torch.export`."""
     rows = Dim("samples", min=1, max=2**20)
-    axes = tuple(
+    return tuple(
         {0: rows}
         | {
             axis: factor * Dim(f"{'hw'[axis - 2]}", min=2, max=LONGEST_SIDE // factor)
@@ -71,6 +72,9 @@ def _export(network: Exportable, path: Path, about: dict[str, object]) -> None:
         }
         for name in network.example
     )
+
+
+def _export(network: Exportable, path: Path, about: dict[str, object]) -> None:
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -78,7 +82,7 @@ def _export(network: Exportable, path: Path, about: dict[str, object]) -> None:
                 tuple(network.example.values()),
                 input_names=list(network.example),
                 output_names=[network.output],
-                dynamic_shapes=(axes,),
+                dynamic_shapes=(free_axes(network),),
                 dynamo=True,
                 verbose=False,
             )

@@ -87,7 +87,7 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Tensor | None, noise: list[Tensor], styles: Tensor) -> Tensor:
         """Return the features at 4 x 4 for noise of two layers and styles (N, 2, style)."""
-        x = self.first(self.constant(len(styles)), noise[0], styles[:, 0])
+        x = self.first(self.constant(styles.shape[0]), noise[0], styles[:, 0])
         features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
         return features
 
@@ -158,7 +158,7 @@ class ModulatedFirst(nn.Module):
 
     def forward(self, x: Tensor | None, noise: list[Tensor], styles: Tensor) -> Tensor:
         """Return the features at 4 x 4; the first noise and style of the two are not used."""
-        features: Tensor = self.second(self.constant(len(styles)), noise[1], styles[:, 1])
+        features: Tensor = self.second(self.constant(styles.shape[0]), noise[1], styles[:, 1])
         return features
 
 

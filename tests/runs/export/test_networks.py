@@ -13,7 +13,7 @@ from egan.data.condition import ConditionCard, Conditions
 from egan.data.pairs import Partner
 from egan.games import GameRules, build_game
 from runs.export.networks import exportable_sampler, exportable_translator
-from runs.export.onnx import PACKAGES, TOLERANCE, write_onnx
+from runs.export.onnx import PACKAGES, TOLERANCE, free_axes, write_onnx
 from runs.sampling.sampler import Sampler
 from runs.sampling.translator import with_shapes
 
@@ -35,6 +35,10 @@ GENERATORS = {
     "stylegan-truncated": ({"name": "stylegan", **STYLES}, (3, 16, 16)),
     "stylegan-early": ({"name": "stylegan", **STYLES}, (3, 16, 16)),
     "stylegan-classes": ({"name": "stylegan", **STYLES}, (3, 16, 16)),
+    "stylegan-modulated": (
+        {"name": "stylegan", **STYLES, "norm": "demodulation", "rgb": "sum", "path_weight": 2},
+        (3, 16, 16),
+    ),
 }  # fmt: skip
 TRANSLATORS = {
     "unet": {"name": "unet", "width": 2, "downs": 5},
@@ -90,6 +94,20 @@ def test_a_module_with_its_weights_computes_what_the_run_does(kind):
             made = network.module(*inputs.values())
         assert made.shape == wanted.shape and wanted.std() > 0.01
         assert torch.allclose(made, wanted, atol=1e-5)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("kind", ["dcgan-classes", "stylegan", "stylegan-modulated", "resnet"])
+def test_any_number_of_samples_can_be_asked_of_what_is_exported(kind):
+    """What the exporter traces: `write_onnx` needs packages that are not always installed."""
+    network = network_of(kind)
+    with torch.no_grad():
+        example = tuple(network.example.values())
+        program = torch.export.export(
+            network.module, example, dynamic_shapes=(free_axes(network),), strict=False
+        ).module()
+        for inputs, wanted in network.checks:
+            assert torch.allclose(program(*inputs.values()), wanted, atol=1e-5)
 
 
 @with_onnx
