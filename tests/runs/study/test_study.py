@@ -1,5 +1,7 @@
 """Studies as configurations: what they mean, and what they refuse."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -10,6 +12,8 @@ from runs.store.journal import Entry
 from runs.studies import study_names
 from runs.study.folder import StudyFolder
 from runs.study.loading import load_study, parse_study
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "tournament-fashion.yaml"
 
 
 @pytest.fixture
@@ -134,6 +138,14 @@ def test_a_study_reads_back_what_it_writes(study, tmp_path):
 @pytest.mark.parametrize("name", study_names())
 def test_the_studies_of_the_package_are_valid(name):
     assert load_study(name).trials
+
+
+def test_the_example_of_a_study_is_valid_on_data_that_are_there(tmp_path):
+    values = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    values["set"]["data"] = {"source": "digits"}
+    study = parse_study(yaml.safe_dump(values), EXAMPLE.name, tmp_path)
+    assert study.configs.keys() == load_study("tournament-digits").configs.keys()
+    assert len(study.trials) == 25
 
 
 @pytest.mark.parametrize(
