@@ -217,7 +217,8 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
 
     @model_validator(mode="after")
     def _there_are_gradients_to_add(self) -> "GameConfig":
-        if not (self.game.gradient_ratio or self.game.ac_weight or self._has_l1()):
+        added = self.game.ac_weight or getattr(self.backbone, "path_weight", 0) or self._has_l1()
+        if not (self.game.gradient_ratio or added):
             raise ValueError(
                 "game.gradient_ratio is false, but children descend the adversarial loss alone; "
                 "leave it out"

@@ -116,7 +116,9 @@ def test_without_the_adversary_something_else_must_be_descended():
 def test_a_sum_of_losses_needs_more_than_one():
     summed = {"game": {"gradient_ratio": False}}
     pairs = {"data": {"source": "glyphs"}, "backbone": {"name": "unet"}}
-    assert not GameConfig(**pairs, **summed).game.gradient_ratio
+    styles = {**PLAYABLE, "backbone": {"name": "stylegan", "path_weight": 2}}
+    for values in (pairs, styles):
+        assert not GameConfig(**values, **summed).game.gradient_ratio
     for values in ({**PLAYABLE, **summed}, {**pairs, "game": {"l1": 0, "gradient_ratio": False}}):
         with pytest.raises(ValidationError, match="descend the adversarial loss alone; leave it"):
             GameConfig(**values)
