@@ -45,6 +45,15 @@ def test_a_signal_at_the_very_end_changes_no_status(name, status, late):
     assert (done.returncode, done.stdout) == (status, "done\n"), done.stderr
 
 
+@pytest.fixture
+def _no_handler():
+    """Another test of this process may have left one of Ray's."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_no_handler")
 def test_a_command_that_a_signal_ends_removes_its_temporary_file(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     with (
@@ -58,6 +67,7 @@ def test_a_command_that_a_signal_ends_removes_its_temporary_file(tmp_path):
     assert not list(tmp_path.iterdir()) and signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.usefixtures("_no_handler")
 def test_a_second_signal_ends_a_command_at_once():
     with pytest.raises(SystemExit), tidy_end():
         try:

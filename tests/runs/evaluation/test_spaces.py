@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 from egan.data import ImageSource
 from fitness.features import WeightsError
-from fitness.features.classifier import ClassifierSpace
+from fitness.features.classifier import SHORT, ClassifierSpace
 from fitness.features.efficientnet import PACKAGES
 from runs.evaluation.spaces import (
     _labelled,
@@ -77,7 +78,7 @@ def test_another_recipe_is_cached_apart(digits, cache, monkeypatch):
     images, labels = digits[0][:300], digits[1][:300]
     first = classifier_space(images, labels)
     monkeypatch.setattr("fitness.features.classifier.LARGE", 299)
-    monkeypatch.setattr("fitness.features.classifier.STEPS", 5)
+    monkeypatch.setattr("fitness.features.classifier.SHORT", replace(SHORT, steps=5))
     monkeypatch.setattr("fitness.features.classifier.ENOUGH", 0)
     short = classifier_space(images, labels)
     assert (first.name, short.name) == ("classifier", "classifier-short")
