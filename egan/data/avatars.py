@@ -1,6 +1,6 @@
 """Avatars drawn by DiceBear, as many as wanted, with a part or a colour of each as its label.
 
-The packages dicebear-core, dicebear-styles and resvg-py draw them (`pip install '.[avatars]'`),
+The packages dicebear-core, dicebear-styles and resvg-py draw them (`pip install -e '.[avatars]'`),
 from styles under CC0 1.0 alone. They are drawn once, two or three milliseconds each, and kept in
 the cache.
 """
