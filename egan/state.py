@@ -220,7 +220,8 @@ def _hashes_of_blocks(flat: np.ndarray, columns: int) -> list[Tensor]:
     for start in range(0, len(flat), step):
         block = flat[start : start + step]
         block = np.pad(block, (0, -len(block) % columns)) if len(block) % columns else block
-        bits = block.astype(np.float64).view(np.uint64).reshape(-1, columns)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other
+            bits = block.astype(np.float64).view(np.uint64).reshape(-1, columns)
         across ^= np.bitwise_xor.reduce(bits, axis=0)
         down.append(np.bitwise_xor.reduce(bits, axis=1))
     return [torch.from_numpy(across), torch.from_numpy(np.concatenate(down))]

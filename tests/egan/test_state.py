@@ -60,6 +60,13 @@ def test_hashes_are_those_of_torch(monkeypatch, size, block):
     assert torch.equal(down, torch.hash_tensor(grid, dim=1))
 
 
+def test_a_signalling_nan_is_no_warning():
+    name = "parents.0.generator.buffers.norm.running_mean"
+    changed = TENSORS[name].clone()
+    changed.view(-1).view(torch.int32)[0] = 0x7F800001
+    assert checksum(rebuilt(STATE, {name: changed})) != CHECKSUM
+
+
 @given(st.data())
 def test_any_single_bit_changes_the_checksum(data):
     name = data.draw(st.sampled_from(sorted(TENSORS)))

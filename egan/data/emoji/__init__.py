@@ -2,7 +2,8 @@
 
 They are Microsoft's Fluent Emoji, under the MIT licence (`LICENSE-fluent.txt`), and Google's Noto
 Emoji, under the Apache License 2.0 (`LICENSE-noto.txt`), as SVG. The package resvg-py draws them
-(`pip install -e '.[translation]'`), once for each size: some ten seconds, then they lie in the cache.
+(`pip install -e '.[translation]'`), once for each size: some ten
+seconds, then they lie in the cache.
 """
 
 import io
