@@ -33,7 +33,7 @@ unit: setup  ## tests of parts, in this process alone: about a minute on two cor
 	$(PYTEST) --numprocesses auto --maxprocesses 4 --hypothesis-profile=quick \
 	  -m "not (process or ray or mlflow or whole or long)"
 
-# More workers than cores: tests of processes, Ray and MLflow mostly wait.
+# Three workers on two cores, too: tests of processes, Ray and MLflow mostly wait.
 test: check  ## check, unit, whole runs, tests with processes, Ray and MLflow: about 8 minutes
 	$(PYTEST) --numprocesses 3 -m "not long"
 
