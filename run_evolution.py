@@ -4,6 +4,7 @@ import atexit
 import os
 from pathlib import Path
 
+from populations.garbage import collect_seldom
 from runs.cli.main import main as command
 from runs.common.signals import ignore_signals, keep_status
 
@@ -21,6 +22,7 @@ def name_home() -> None:
 def main(name: str | None = None) -> None:
     """Run the command, with a status that no signal changes once it is known."""
     atexit.register(ignore_signals)  # registered first, it is called last
+    collect_seldom()
     name_home()
     try:
         command(prog_name=name)

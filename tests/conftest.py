@@ -5,6 +5,7 @@ uses a fixture that does. A test without a mark is a unit test, which must do no
 raises where it does. The guard watches tests of whole runs, too, which `make unit` leaves out.
 """
 
+import gc
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
+from populations.garbage import collect_seldom
 from runs.cli.main import main
 from runs.common import hints
 from tests.guard import GUARD
@@ -85,6 +87,8 @@ OF_OTHERS = {"--backend-store-uri", "--help"}  # options of MLflow, and of all c
 # That list serves all tests, whatever cache they have.
 os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_cachedir())
 
+collect_seldom()
+
 # A busy machine is no failure; pytest's own timeout catches what hangs.
 settings.register_profile("whole", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)  # of `make unit`
@@ -118,6 +122,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks += marks_of(item.nodeid.partition("::")[0])
         for tier in marks:
             item.add_marker(tier)
+
+
+def pytest_collection_finish() -> None:
+    """Spare searches for garbage what has been imported and collected."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from populations.garbage import collect_seldom
 from populations.lineage import Lineage
 from populations.messages import one_line
 from runs.batch.child import DONE, FAILED, STOPPED, stop_with_parent
@@ -186,6 +187,7 @@ def _spent_so_far(folder: RunFolder, config: RunConfig) -> Spent:
 def main() -> None:
     """Run the trial that the arguments name."""
     study_dir, strategy, seed, execution = sys.argv[1:]
+    collect_seldom()
     stop_with_parent()
     status = run_trial(StudyFolder(Path(study_dir)), strategy, int(seed), json.loads(execution))
     sys.stdout.flush()

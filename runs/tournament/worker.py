@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from egan.engine import Diverged
+from populations.garbage import collect_seldom
 from populations.lineage import Lineage
 from populations.messages import one_line
 from populations.selection import NoFiniteChild
@@ -219,6 +220,7 @@ def main() -> None:
         for line in whole:
             lines.put(line)
 
+    collect_seldom()
     stop_with_parent(take)
     serve(Workbench(TournamentFolder(Path(folder)), json.loads(execution)), lines)
 

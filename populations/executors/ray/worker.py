@@ -11,6 +11,7 @@ import ray
 
 from populations.executors.base import Exported, Outcome, PlacementConfig, Replica, Survivors
 from populations.executors.ray.cluster import LOOK, NODE, actor_options, bounded, places, unit
+from populations.garbage import collect_seldom
 from populations.individual import Job
 
 
@@ -30,6 +31,9 @@ class Place:
 
 class ReplicaActor:
     """What runs in a worker process; `start` builds the replica, so that its errors can be read."""
+
+    def __init__(self) -> None:
+        collect_seldom()  # before torch is imported, with the replica
 
     def place(self) -> Place:
         """Return where this worker runs; an answer means that the worker has been placed."""
