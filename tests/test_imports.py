@@ -363,12 +363,13 @@ def modules_after(*arguments: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in lines}
 
 
+HELP = [[], ["train"], ["resume"], ["sample"], ["inspect"]]
+
+
 @pytest.mark.process
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["sample"], ["inspect"]])
-def test_help_needs_no_heavy_library(command):
-    loaded = {
-        module.partition(".")[0] for module in modules_after("run_evolution.py", *command, "--help")
-    }
+@pytest.mark.parametrize("command", [*([*of, "--help"] for of in HELP), ["presets"]])
+def test_help_and_the_list_of_presets_need_no_heavy_library(command):
+    loaded = {module.partition(".")[0] for module in modules_after("run_evolution.py", *command)}
     assert "click" in loaded
     assert not loaded & (HEAVY | {"numpy", "pydantic", "matplotlib", "sklearn"})
 

@@ -20,32 +20,47 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        from egan.data import DataError
-        from egan.engine import Diverged
-        from populations.executors.base import WorkerLost, out_of_memory
-        from populations.selection import NoFiniteChild
-        from runs.common.errors import ConfigError, printable
-        from runs.common.lock import RunBusy
-
         try:
             return command(*args, **kwargs)
-        except (ConfigError, DataError) as error:
-            click.echo(printable(f"error: {error}"), err=True)
-            sys.exit(MISTAKE)
-        except RunBusy as error:
-            click.echo(printable(f"error: {error}; wait for it or stop it"), err=True)
-            sys.exit(MISTAKE)
-        except (NoFiniteChild, Diverged, WorkerLost, OSError) as error:
-            click.echo(printable(f"{command.__name__} failed: {error}"), err=True)
-            sys.exit(FAILED)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+        except click.ClickException:
+            raise
+        except Exception as error:
+            ending = _ending(command.__name__, error)
+            if ending is None:
                 raise
-            message = f"{command.__name__} failed: {advice_on_memory(command.__name__, error)}"
-            click.echo(printable(message), err=True)
-            sys.exit(FAILED)
+        from runs.common.errors import printable
+
+        status, message = ending
+        click.echo(printable(message), err=True)
+        sys.exit(status)
 
     return wrapped
+
+
+def _ending(command: str, error: Exception) -> tuple[int, str] | None:
+    """Return the status and the message that an error ends a command with; None: it is a bug's.
+
+    What it needs is imported here, so that a command that does without torch starts without it.
+    """
+    from egan.data.source import DataError
+    from runs.common.errors import ConfigError
+    from runs.common.lock import RunBusy
+
+    if isinstance(error, ConfigError | DataError):
+        return MISTAKE, f"error: {error}"
+    if isinstance(error, RunBusy):
+        return MISTAKE, f"error: {error}; wait for it or stop it"
+    if isinstance(error, OSError):
+        return FAILED, f"{command} failed: {error}"
+    from egan.critics import Diverged
+    from populations.executors.base import WorkerLost, out_of_memory
+    from populations.selection import NoFiniteChild
+
+    if isinstance(error, NoFiniteChild | Diverged | WorkerLost):
+        return FAILED, f"{command} failed: {error}"
+    if isinstance(error, MemoryError | RuntimeError) and out_of_memory(error):
+        return FAILED, f"{command} failed: {advice_on_memory(command, error)}"
+    return None
 
 
 MEMORY_ADVICE = {  # what makes a command smaller; a run is made smaller by its config
