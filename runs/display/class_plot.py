@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from egan.files import atomic_file
 from fitness.metrics.names import METRICS, MetricName
+from runs.common.figures import write_figure
 from runs.store.class_values import ClassValues
 
 if TYPE_CHECKING:
@@ -58,5 +58,4 @@ def draw_classes(values: Mapping[str, ClassValues], path: Path) -> None:
         }
         for metric, of in values.items()
     }
-    with atomic_file(path) as temporary:
-        class_dots(panels, {"generated": GENERATED}).savefig(temporary, format="png")
+    write_figure(class_dots(panels, {"generated": GENERATED}), path)

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from egan.files import atomic_file
 from fitness.scores import OBJECTIVES, USUAL
+from runs.common.figures import write_figure
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry
 
@@ -73,8 +73,7 @@ def draw_plots(folder: RunFolder) -> None:
     for name, draw in zip(PLOTS, (_scores, _wins, _training), strict=True):
         figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")
         draw(figure, spans)
-        with atomic_file(folder.plots / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png")
+        write_figure(figure, folder.plots / f"{name}.png")
 
 
 def _scores(figure: Figure, spans: list[Span]) -> None:

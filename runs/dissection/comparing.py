@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from egan.files import atomic_file
 from runs.common.errors import ConfigError
+from runs.common.figures import write_figure
 from runs.common.files import write_json
 from runs.dissection.results import FOLDER, JSON, Found, read_results
 
@@ -102,5 +102,4 @@ def draw(means: dict[str, dict[str, float]], classes: list[str], path: Path) -> 
     axes.set_xlabel("detectors")
     if classes:
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from egan.files import atomic_file
 from fitness.features import Progress
 from fitness.segmenters import Segmenter
 from runs.common.errors import ConfigError
+from runs.common.figures import write_figure
 from runs.common.files import write_json
 from runs.dissection.causal import Causes, Effect, causes_of
 from runs.dissection.commands import opened_segmenter
@@ -175,8 +175,7 @@ def draw_curve(causes: Causes, label: str, layer: str, path: Path) -> None:
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set(xlabel=f"units of {layer}", ylabel=f"average causal effect on {label}")
     axes.legend(fontsize=8)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def _edit_of(

@@ -12,6 +12,7 @@ import numpy as np
 
 from egan.files import atomic_file
 from runs.common.errors import ConfigError
+from runs.common.figures import write_figure
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -147,5 +148,4 @@ def save_points(
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes.set_aspect("equal")
     axes.legend(loc="upper right", fontsize=8)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)

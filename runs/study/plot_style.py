@@ -1,11 +1,9 @@
-"""What all pictures of a report share: colours, size, titles, and how they are written."""
+"""What all pictures of a report share: colours, size and titles."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from egan.files import atomic_file
 from runs.study.comparison import MetricComparison
 
 # Okabe and Ito's palette: told apart by colour-blind readers too, and in print.
@@ -14,13 +12,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MUTED = ("#332288", "#DDCC77", "#44AA99", "#CC6677", "#88CCEE", "#882255", "#999933", "#AA4499")
 MARKERS = "osD^vPX*"
 PIXELS_PER_INCH = 110
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a picture, whole or not at all; return its path."""
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return path
 
 
 def new_figure(width: float, height: float) -> Figure:

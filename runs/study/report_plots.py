@@ -10,12 +10,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitness.metrics.names import MetricName
+from runs.common.figures import write_figure
 from runs.store.budgets import AXES
 from runs.study.class_tables import class_tables, draw_tables
 from runs.study.comparison import Comparison, MetricComparison, typical_run
 from runs.study.curves import scorings
 from runs.study.mutation_plots import lineages, quality_and_diversity, wins
-from runs.study.plot_style import MARKERS, colours_of, new_figure, save, title_of
+from runs.study.plot_style import MARKERS, colours_of, new_figure, title_of
 from runs.study.records import Record
 from runs.study.selection_signal import GenerationSignal
 from runs.study.statistics import bootstrap_interval
@@ -31,7 +32,7 @@ def draw_all(comparison: Comparison, signals: Signals, folder: Path) -> dict[str
 
     def keep(name: str, figure: Figure | None) -> None:
         if figure is not None:
-            drawn[name] = save(figure, folder / f"{name}.png")
+            drawn[name] = write_figure(figure, folder / f"{name}.png")
 
     keep("final", final_results(comparison))
     for metric in comparison.metrics:

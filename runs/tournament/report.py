@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from egan.files import atomic_file
+from runs.common.figures import write_figure
 from runs.common.files import read_text, write_text
 from runs.tournament.history import Course, History, read_history
 from runs.tournament.islands import TournamentFolder
@@ -37,8 +37,7 @@ def write_report(path: Path) -> Path:
         figure = draw(history)
         if figure is not None:
             pictures[name] = folder.plots / f"{name}.png"
-            with atomic_file(pictures[name]) as temporary:
-                figure.savefig(temporary, format="png")
+            write_figure(figure, pictures[name])
     environment = Environment(
         loader=PackageLoader("runs.tournament", "templates"),
         autoescape=True,
