@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 2**16  # values that are hashed at a time
+BLOCK = 2**18  # values that are hashed at a time
 POOL = "pools."  # how the names of pools' tensors begin
 
 
@@ -216,12 +216,15 @@ def _hashes_of_blocks(flat: np.ndarray, columns: int) -> list[Tensor]:
     stay in the cache. A value's hash is its bits as a double.
     """
     step = max(1, BLOCK // columns) * columns
+    doubles = np.zeros(min(step, -(-len(flat) // columns) * columns))
     across, down = np.zeros(columns, np.uint64), []
     for start in range(0, len(flat), step):
         block = flat[start : start + step]
-        block = np.pad(block, (0, -len(block) % columns)) if len(block) % columns else block
+        if len(block) < len(doubles):
+            doubles = np.zeros(-(-len(block) // columns) * columns)
         with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other
-            bits = block.astype(np.float64).view(np.uint64).reshape(-1, columns)
+            doubles[: len(block)] = block
+        bits = doubles.view(np.uint64).reshape(-1, columns)
         across ^= np.bitwise_xor.reduce(bits, axis=0)
         down.append(np.bitwise_xor.reduce(bits, axis=1))
     return [torch.from_numpy(across), torch.from_numpy(np.concatenate(down))]
