@@ -24,6 +24,9 @@ from torch.nn.functional import leaky_relu as _leaky_relu
 EPSILON = 1e-8
 RELU_GAIN = sqrt(2)  # He et al., 1502.01852
 Resample = Literal["none", "up", "down"]
+Taps = Literal[
+    1, 3, 4
+]  # of the filter beside a change of resolution: none, [1, 2, 1], [1, 3, 3, 1]
 
 
 class Layer(nn.Module):
@@ -70,10 +73,24 @@ def styled(x: Tensor, style: Tensor) -> Tensor:
 
 def blur(x: Tensor) -> Tensor:
     """Filter (N, C, H, W) by [1, 2, 1] x [1, 2, 1] / 16 with zeros beyond the border."""
-    taps = 2 - (torch.arange(3, device=x.device, dtype=x.dtype) - 1).abs()  # 1, 2, 1, no transfer
+    return _filtered(x, 2 - (_places(x, 3) - 1).abs(), 16, padding=1)
+
+
+def _filtered(x: Tensor, taps: Tensor, total: float, padding: int, stride: int = 1) -> Tensor:
+    """Filter (N, C, H, W) by taps (n,) both ways, divided by `total`."""
     channels = x.shape[1]
-    kernel = (taps[:, None] * taps / 16).expand(channels, 1, 3, 3)
-    return conv2d(x, kernel, padding=1, groups=channels)
+    kernel = (taps[:, None] * taps / total).expand(channels, 1, len(taps), len(taps))
+    return conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
+
+
+def _places(x: Tensor, count: int) -> Tensor:
+    """Return 0, 1, ..., made where x is, so that nothing is copied to its device."""
+    return torch.arange(count, device=x.device, dtype=x.dtype)
+
+
+def _filtered_by_four(x: Tensor, total: float, padding: int, stride: int = 1) -> Tensor:
+    """Filter (N, C, H, W) by [1, 3, 3, 1] both ways, divided by `total`."""
+    return _filtered(x, 4 - 2 * (_places(x, 4) - 1.5).abs(), total, padding, stride)
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -84,6 +101,13 @@ def upsample(x: Tensor) -> Tensor:
 def downsample(x: Tensor, factor: int = 2) -> Tensor:
     """Average squares of `factor` pixels: the box filter."""
     return x if factor == 1 else avg_pool2d(x, factor)
+
+
+def halved(x: Tensor, taps: Taps) -> Tensor:
+    """Return (N, C, H, W) at half the resolution, filtered as a convolution's input is."""
+    if taps == 4:
+        return _filtered_by_four(x, 64, padding=1, stride=2)
+    return downsample(blur(x) if taps == 3 else x)
 
 
 def minibatch_stddev(x: Tensor, group: int) -> Tensor:
@@ -149,8 +173,10 @@ class EqualLinear(Layer):
 
 def _over_two(weight: Tensor) -> Tensor:
     """Spread 3 x 3 kernels over two neighbours each way: 4 x 4, [w0, w0+w1, w1+w2, w2]."""
-    wide = pad(weight, (1, 1, 1, 1))
-    return wide[..., 1:, 1:] + wide[..., :-1, 1:] + wide[..., 1:, :-1] + wide[..., :-1, :-1]
+    taps = weight.permute(2, 3, 0, 1).contiguous()  # sums of whole rows, not of four values
+    wide = pad(taps, (0, 0, 0, 0, 1, 1, 1, 1))
+    spread = wide[1:, 1:] + wide[:-1, 1:] + wide[1:, :-1] + wide[:-1, :-1]
+    return spread.permute(2, 3, 0, 1)
 
 
 def upsampling_conv(x: Tensor, weight: Tensor) -> Tensor:
@@ -168,11 +194,31 @@ def downsampling_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return conv2d(x, _over_two(weight) / 4, bias, stride=2, padding=1)
 
 
+def filtered_upsampling_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Return blur(conv3x3(upsample(x))) but at the border, in 9/16 of `upsampling_conv`'s work.
+
+    As StyleGAN2 does (Karras et al., 1912.04958): the pixels lie among zeros, not repeated, and the
+    filter is [1, 3, 3, 1], which is [1, 2, 1] and the repetition in one.
+    """
+    y = conv_transpose2d(x, weight.flip(2, 3).transpose(0, 1), stride=2)  # (2 H + 1, 2 W + 1)
+    return _filtered_by_four(y, 16, padding=1)  # three of four pixels were zeros
+
+
+def filtered_downsampling_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return downsample(conv3x3(blur(x))) but at the border, in 9/16 of the work.
+
+    As in StyleGAN2: [1, 3, 3, 1] is [1, 2, 1] and the averaging in one, and only every other pixel
+    is computed.
+    """
+    return conv2d(_filtered_by_four(x, 64, padding=2), weight, bias, stride=2)
+
+
 class EqualConv2d(Layer):
     """A convolution of odd `kernel` with equalised learning rate, resampling by 2 if asked.
 
-    Going up, pixels are repeated before the convolution; going down, averaged after it. Both are
-    for kernels of 3.
+    Going up, pixels are repeated before the convolution, and the result filtered; going down, the
+    input is filtered, and the result averaged. Both are for kernels of 3. With a filter of four
+    taps this is done another way, see `filtered_upsampling_conv`.
     """
 
     def __init__(
@@ -182,12 +228,13 @@ class EqualConv2d(Layer):
         kernel: int,
         gain: float = RELU_GAIN,
         resample: Resample = "none",
+        taps: Taps = 1,
         bias: bool = True,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
-        self.resample = resample
+        self.resample, self.taps = resample, taps
         self.scale = gain / sqrt(inputs * kernel**2)
 
     def reset(self, generator: torch.Generator) -> None:
@@ -200,11 +247,22 @@ class EqualConv2d(Layer):
         """Return the convolved, and resampled, x."""
         weight = self.weight * self.scale
         if self.resample == "up":
-            y = upsampling_conv(x, weight)
+            y = self._up(x, weight)
             return y if self.bias is None else y + self.bias[:, None, None]
         if self.resample == "down":
-            return downsampling_conv(x, weight, self.bias)
+            return self._down(x, weight)
         return conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
+
+    def _up(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.taps == 4:
+            return filtered_upsampling_conv(x, weight)
+        y = upsampling_conv(x, weight)
+        return blur(y) if self.taps == 3 else y
+
+    def _down(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.taps == 4:
+            return filtered_downsampling_conv(x, weight, self.bias)
+        return downsampling_conv(blur(x) if self.taps == 3 else x, weight, self.bias)
 
 
 class ChannelBias(Layer):

@@ -20,8 +20,10 @@ from egan.backbones.progressive.growth import LOWEST, GrowthConfig, GrowthSchedu
 from egan.backbones.progressive.layers import (
     EqualConv2d,
     EqualLinear,
+    Taps,
     blur,
     downsample,
+    halved,
     leaky_relu,
     minibatch_stddev,
     pixel_norm,
@@ -211,19 +213,17 @@ class ToRGB(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Two convolutions, the second of them to half the resolution, filtered before if `blurred`."""
+    """Two convolutions, the second of them to half the resolution, with a filter of `taps`."""
 
-    def __init__(self, config: ProgressiveConfig, side: int, blurred: bool) -> None:
+    def __init__(self, config: ProgressiveConfig, side: int, taps: Taps) -> None:
         super().__init__()
         inputs, outputs = config.channels(side), config.channels(side // 2)
         self.conv = EqualConv2d(inputs, inputs, 3)
-        self.conv_down = EqualConv2d(inputs, outputs, 3, resample="down")
-        self.blurred = blurred
+        self.conv_down = EqualConv2d(inputs, outputs, 3, resample="down", taps=taps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C, r, r) as (N, C', r / 2, r / 2)."""
-        x = leaky_relu(self.conv(x))
-        return leaky_relu(self.conv_down(blur(x) if self.blurred else x))
+        return leaky_relu(self.conv_down(leaky_relu(self.conv(x))))
 
 
 class ResidualDown(DownBlock):
@@ -232,14 +232,15 @@ class ResidualDown(DownBlock):
     Both halves of the sum are divided by sqrt(2), so that it is as large as they are.
     """
 
-    def __init__(self, config: ProgressiveConfig, side: int, blurred: bool) -> None:
-        super().__init__(config, side, blurred)
+    def __init__(self, config: ProgressiveConfig, side: int, taps: Taps) -> None:
+        super().__init__(config, side, taps)
         sizes = config.channels(side), config.channels(side // 2)
         self.skip = EqualConv2d(*sizes, 1, gain=1, bias=False)
+        self.taps: Taps = taps
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C, r, r) as (N, C', r / 2, r / 2)."""
-        past: Tensor = self.skip(downsample(blur(x) if self.blurred else x))
+        past: Tensor = self.skip(halved(x, self.taps))
         return (super().forward(x) + past) / sqrt(2)
 
 
@@ -292,7 +293,7 @@ class Verdict(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, r, r) of any stage to logits (N,): 23,087,249 parameters for 1024 px colour.
 
-    ProGAN's; StyleGAN's differs by the filter before each downsampling (`blurred`), and StyleGAN2's
+    ProGAN's; StyleGAN's differs by the filter before each downsampling (of `taps`), and StyleGAN2's
     by what goes past each block, too (`residual`).
     """
 
@@ -301,7 +302,7 @@ class Discriminator(nn.Module):
         config: ProgressiveConfig,
         channels: int,
         resolution: int,
-        blurred: bool,
+        taps: Taps,
         told: int = 0,
         said: int = 0,
         residual: bool = False,
@@ -313,7 +314,7 @@ class Discriminator(nn.Module):
         self.from_rgb = nn.ModuleDict(
             {str(side): EqualConv2d(channels, config.channels(side), 1) for side in sides}
         )
-        self.blocks = nn.ModuleDict({str(side): block(config, side, blurred) for side in sides[1:]})
+        self.blocks = nn.ModuleDict({str(side): block(config, side, taps) for side in sides[1:]})
         self.verdict = Verdict(config, told, said)
         self.again = config.checkpoint
 

@@ -142,7 +142,7 @@ def build(
             lambda: Generator(config, channels, resolution, size), initialise
         ),
         discriminator=NetworkFunction(
-            lambda: Discriminator(config, channels, resolution, False, told, said), initialise
+            lambda: Discriminator(config, channels, resolution, 1, told, said), initialise
         ),
         latent=config.latent,
         prior="normal",

@@ -15,8 +15,9 @@ from egan.backbones.progressive.layers import (
     EqualConv2d,
     EqualLinear,
     Layer,
+    Resample,
+    Taps,
     adaptive_instance_norm,
-    blur,
     leaky_relu,
     styled,
 )
@@ -95,16 +96,16 @@ class FirstBlock(nn.Module):
 class UpBlock(nn.Module):
     """Two styled convolutions, the first of them to twice the resolution, and filtered."""
 
-    def __init__(self, style: int, inputs: int, outputs: int, batch_norm: bool) -> None:
+    def __init__(self, style: int, inputs: int, outputs: int, taps: Taps, batch_norm: bool) -> None:
         super().__init__()
-        self.conv_up = EqualConv2d(inputs, outputs, 3, resample="up", bias=False)
+        self.conv_up = EqualConv2d(inputs, outputs, 3, resample="up", taps=taps, bias=False)
         self.first = StyledLayer(style, outputs, batch_norm)
         self.conv = EqualConv2d(outputs, outputs, 3, bias=False)
         self.second = StyledLayer(style, outputs, batch_norm)
 
     def forward(self, x: Tensor, noise: list[Tensor], styles: Tensor) -> Tensor:
         """Return (N, C, r / 2, r / 2) as (N, C', r, r)."""
-        x = self.first(blur(self.conv_up(x)), noise[0], styles[:, 0])
+        x = self.first(self.conv_up(x), noise[0], styles[:, 0])
         features: Tensor = self.second(self.conv(x), noise[1], styles[:, 1])
         return features
 
@@ -120,15 +121,16 @@ class ModulatedLayer(Layer):
     which is the same, so that a batch needs one convolution.
     """
 
-    def __init__(self, style: int, inputs: int, outputs: int, up: bool = False) -> None:
+    def __init__(
+        self, style: int, inputs: int, outputs: int, resample: Resample = "none", taps: Taps = 3
+    ) -> None:
         super().__init__()
         self.style = EqualLinear(style, inputs, gain=1)
         self.conv = EqualConv2d(
-            inputs, outputs, 3, gain=1, resample="up" if up else "none", bias=False
+            inputs, outputs, 3, gain=1, resample=resample, taps=taps, bias=False
         )
         self.noise_scale = nn.Parameter(torch.empty(outputs))
         self.bias = nn.Parameter(torch.empty(outputs))
-        self.up = up
 
     def reset(self, generator: torch.Generator) -> None:
         """Noise and bias have no effect at the start."""
@@ -141,8 +143,6 @@ class ModulatedLayer(Layer):
         weight = self.conv.weight * self.conv.scale
         size = scale.square() @ weight.square().sum((2, 3)).T  # (N, C')
         x = self.conv(x * scale[:, :, None, None])
-        if self.up:
-            x = blur(x)
         x = x * (size + EPSILON).rsqrt()[:, :, None, None]
         x = x + noise * self.noise_scale[:, None, None] + self.bias[:, None, None]
         return RELU_GAIN * leaky_relu(x)
@@ -165,9 +165,9 @@ class ModulatedFirst(nn.Module):
 class ModulatedUp(nn.Module):
     """Two modulated convolutions, the first of them to twice the resolution, and filtered."""
 
-    def __init__(self, style: int, inputs: int, outputs: int) -> None:
+    def __init__(self, style: int, inputs: int, outputs: int, taps: Taps) -> None:
         super().__init__()
-        self.first = ModulatedLayer(style, inputs, outputs, up=True)
+        self.first = ModulatedLayer(style, inputs, outputs, "up", taps)
         self.second = ModulatedLayer(style, outputs, outputs)
 
     def forward(self, x: Tensor, noise: list[Tensor], styles: Tensor) -> Tensor:

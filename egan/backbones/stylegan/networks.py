@@ -82,6 +82,11 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
         description="the image: of the last resolution's features, as published; sum: of all "
         "resolutions' images, as in StyleGAN2's skip generator",
     )
+    filter_taps: Literal[3, 4] = Field(
+        3,
+        description="filter beside each change of resolution. 3: [1, 2, 1], as in StyleGAN; 4: "
+        "[1, 3, 3, 1], as in StyleGAN2: the same but at the border, in fewer multiplications",
+    )
     output: Literal["linear", "tanh"] = Field(
         "linear",
         description="of images: linear, as published; tanh: bounded, which a discriminator with a "
@@ -244,10 +249,8 @@ class Synthesis(nn.Module):
             }
         )
         for side in doublings(LOWEST * 2, resolution):
-            sizes = config.channels(side // 2), config.channels(side)
-            self.blocks[str(side)] = (
-                ModulatedUp(style, *sizes) if modulated else UpBlock(style, *sizes, batch)
-            )
+            sizes = style, config.channels(side // 2), config.channels(side), config.filter_taps
+            self.blocks[str(side)] = ModulatedUp(*sizes) if modulated else UpBlock(*sizes, batch)
         self.to_rgb = ToRGB(config, channels, resolution, summed=config.rgb == "sum")
         self.bounded = config.output == "tanh"
         self.again = config.checkpoint
@@ -375,22 +378,18 @@ def build(
     channels, resolution, _ = shape
     size = conditions.size if conditions else 0
     told, said = (0, size) if classify else (size, 0)
-    plain, residual = (config.discriminator == kind for kind in ("plain", "residual"))
+    if config.discriminator == "plain":
+        plain = config.plain_channels(resolution), config.discriminator_norm, channels, told, said
+        discriminator = NetworkFunction(lambda: PlainDiscriminator(*plain), initialise_dcgan)
+    else:
+        residual = config.discriminator == "residual"
+        own = config, channels, resolution, config.filter_taps, told, said, residual
+        discriminator = NetworkFunction(lambda: Discriminator(*own), initialise)
     return StyleNetworks(
         generator=NetworkFunction(
             lambda: Generator(config, channels, resolution, conditions), initialise
         ),
-        discriminator=NetworkFunction(
-            lambda: PlainDiscriminator(
-                config.plain_channels(resolution), config.discriminator_norm, channels, told, said
-            ),
-            initialise_dcgan,
-        )
-        if plain
-        else NetworkFunction(
-            lambda: Discriminator(config, channels, resolution, True, told, said, residual),
-            initialise,
-        ),
+        discriminator=discriminator,
         latent=config.latent,
         prior="normal",
         config=config,

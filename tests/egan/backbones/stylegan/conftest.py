@@ -42,11 +42,16 @@ def modulated_networks(style_config):
 
 @pytest.fixture
 def residual_networks(style_config):
-    own = {"norm": "demodulation", "discriminator": "residual"}
+    own = {"norm": "demodulation", "discriminator": "residual", "filter_taps": 4}
     return stylegan.build(style_config.model_copy(update=own), (3, 32, 32))
 
 
-@pytest.fixture(params=["stylegan", "progan", "plain", "residual"])
+@pytest.fixture
+def filtered_networks(style_config):
+    return stylegan.build(style_config.model_copy(update={"filter_taps": 4}), (3, 32, 32))
+
+
+@pytest.fixture(params=["stylegan", "progan", "plain", "residual", "filtered"])
 def networks(request):
     kind = {"stylegan": "style", "progan": "pro"}.get(request.param, request.param)
     return request.getfixturevalue(f"{kind}_networks")

@@ -143,18 +143,69 @@ def test_downsampling_convolution_is_convolution_then_averaging(rng):
     np.testing.assert_allclose(out, expected, atol=1e-4)
 
 
-def test_resampling_layers_use_the_resampling_convolutions(stream, rng):
+def by_four(x, gain):
+    """Filter (N, C, H, W) by [1, 3, 3, 1] both ways: three pixels fewer each way."""
+    taps = np.array([1, 3, 3, 1]) / 8
+    height, width = x.shape[2] - 3, x.shape[3] - 3
+    return gain * sum(
+        a * b * x[:, :, i : i + height, j : j + width]
+        for i, a in enumerate(taps)
+        for j, b in enumerate(taps)
+    )
+
+
+def test_filtered_upsampling_puts_the_pixels_among_zeros(rng):
+    """1912.04958's code: a transposed convolution is one with the kernel turned round."""
+    x, weight = rng.normal(size=(2, 3, 4, 6)), rng.normal(size=(5, 3, 3, 3))
+    among = np.zeros((2, 3, 9, 13))  # a border of one, then every other pixel
+    among[:, :, 1:-1:2, 1:-1:2] = x
+    wide = correlate(np.pad(among, ((0, 0), (0, 0), (1, 1), (1, 1))), weight)[:, :, 1:-1, 1:-1]
+    expected = by_four(np.pad(wide, ((0, 0), (0, 0), (1, 1), (1, 1))), 4)
+    out = layers.filtered_upsampling_conv(tensor(x), tensor(weight))
+    np.testing.assert_allclose(out, expected, atol=1e-4)
+
+
+def test_filtered_downsampling_computes_every_other_pixel(rng):
+    x, weight, bias = rng.normal(size=(2, 3, 6, 4)), rng.normal(size=(5, 3, 3, 3)), np.arange(5.0)
+    smooth = by_four(np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2))), 1)
+    expected = correlate(smooth, weight)[:, :, 1:-1:2, 1:-1:2] + bias[:, None, None]
+    out = layers.filtered_downsampling_conv(tensor(x), tensor(weight), tensor(bias))
+    np.testing.assert_allclose(out, expected, atol=1e-4)
+
+
+def test_both_filters_give_the_same_away_from_the_border(rng):
+    x, weight = tensor(rng.normal(size=(2, 3, 12, 12))), tensor(rng.normal(size=(5, 3, 3, 3)))
+    bias = torch.arange(5.0)
+    up = layers.filtered_upsampling_conv(x, weight)
+    three = layers.blur(layers.upsampling_conv(x, weight))
+    torch.testing.assert_close(up[..., 2:-2, 2:-2], three[..., 2:-2, 2:-2])
+    assert not torch.allclose(up, three)
+    down = layers.filtered_downsampling_conv(x, weight, bias)
+    three = layers.downsampling_conv(layers.blur(x), weight, bias)
+    torch.testing.assert_close(down[..., 1:-1, 1:-1], three[..., 1:-1, 1:-1])
+    assert not torch.allclose(down, three)
+
+
+@pytest.mark.parametrize("taps", [1, 3, 4])
+def test_resampling_layers_use_the_resampling_convolutions(taps, stream, rng):
     x = tensor(rng.normal(size=(1, 2, 4, 4)))
-    for resample, function in (("up", "up"), ("down", "down")):
-        layer = layers.EqualConv2d(2, 3, 3, resample=resample)
+    for resample in ("up", "down"):
+        layer = layers.EqualConv2d(2, 3, 3, resample=resample, taps=taps)
         layer.reset(stream)
         layer.bias.data = torch.arange(3.0)
         weight, bias = layer.weight * layer.scale, layer.bias[:, None, None]
-        if function == "up":
-            expected = layers.upsampling_conv(x, weight) + bias
+        if taps == 4:
+            found = (
+                layers.filtered_upsampling_conv(x, weight)
+                if resample == "up"
+                else layers.filtered_downsampling_conv(x, weight, None)
+            )
+        elif resample == "up":
+            found = layers.upsampling_conv(x, weight)
+            found = layers.blur(found) if taps == 3 else found
         else:
-            expected = layers.downsampling_conv(x, weight, None) + bias
-        torch.testing.assert_close(layer(x), expected)
+            found = layers.downsampling_conv(layers.blur(x) if taps == 3 else x, weight, None)
+        torch.testing.assert_close(layer(x), found + bias)
 
 
 def test_up_and_down_sampling_are_repetition_and_the_box_filter(rng):
