@@ -196,17 +196,21 @@ def checksum(state: EvolutionState) -> str:
     if state.settings:
         digest.update(json.dumps(dict(state.settings), sort_keys=True).encode())
     hashes = []
-    for name, tensor in state.tensors():
-        digest.update(name.encode())
-        flat = tensor.detach().flatten()
-        columns = max(1, isqrt(flat.numel()))
-        if flat.dtype == torch.float32 and flat.device.type == "cpu":
-            hashes += _hashes_of_blocks(flat.numpy(), columns)
-            continue
-        grid = torch.nn.functional.pad(flat, (0, -flat.numel() % columns)).view(-1, columns)
-        hashes += [torch.hash_tensor(grid, dim=0), torch.hash_tensor(grid, dim=1)]
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other
+        for name, tensor in state.tensors():
+            digest.update(name.encode())
+            hashes += _hashes(tensor.detach().flatten())
     digest.update(torch.cat(hashes).cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _hashes(flat: Tensor) -> list[Tensor]:
+    """Return the hashes of a vector's grid along its rows, and along its columns."""
+    columns = max(1, isqrt(flat.numel()))
+    if flat.dtype == torch.float32 and flat.device.type == "cpu":
+        return _hashes_of_blocks(flat.numpy(), columns)
+    grid = torch.nn.functional.pad(flat, (0, -flat.numel() % columns)).view(-1, columns)
+    return [torch.hash_tensor(grid, dim=0), torch.hash_tensor(grid, dim=1)]
 
 
 def _hashes_of_blocks(flat: np.ndarray, columns: int) -> list[Tensor]:
@@ -222,8 +226,7 @@ def _hashes_of_blocks(flat: np.ndarray, columns: int) -> list[Tensor]:
         block = flat[start : start + step]
         if len(block) < len(doubles):
             doubles = np.zeros(-(-len(block) // columns) * columns)
-        with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other
-            doubles[: len(block)] = block
+        doubles[: len(block)] = block
         bits = doubles.view(np.uint64).reshape(-1, columns)
         across ^= np.bitwise_xor.reduce(bits, axis=0)
         down.append(np.bitwise_xor.reduce(bits, axis=1))

@@ -5,7 +5,7 @@ one module serves every genome of a population.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -113,8 +113,9 @@ class NetworkFunction:
             self.module.train(training)
         slots = self._parameters + [self._buffers[name] for name in buffers]
         options = {} if stage is None else {"stage": stage}
+        device = weights.params.device.type
         with (
-            torch.autocast(weights.params.device.type, torch.bfloat16, enabled=self.bfloat16),
+            torch.autocast(device, torch.bfloat16) if self.bfloat16 else nullcontext(),
             _filled(slots, [*_unpacked(weights.params, self), *buffers.values()]),
         ):
             output: Tensor = self.module(*inputs, **options)
