@@ -36,7 +36,8 @@ GENERATORS = {
     "stylegan-early": ({"name": "stylegan", **STYLES}, (3, 16, 16)),
     "stylegan-classes": ({"name": "stylegan", **STYLES}, (3, 16, 16)),
     "stylegan-modulated": (
-        {"name": "stylegan", **STYLES, "norm": "demodulation", "rgb": "sum", "path_weight": 2},
+        {"name": "stylegan", **STYLES, "norm": "demodulation", "rgb": "sum", "path_weight": 2,
+         "filter_taps": 4},
         (3, 16, 16),
     ),
 }  # fmt: skip
