@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.runs.copies import no_pictures
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "run_evolution.py")]
 
@@ -171,10 +173,10 @@ def images_yaml(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def without_pictures(monkeypatch) -> None:
-    """Leave out what takes most of a small run's time, and is tested elsewhere."""
-    monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
-    monkeypatch.setattr("runs.training.saving.write_picture", lambda *_: None)
+def without_pictures() -> Iterator[None]:
+    """Draw no pictures; the runs of a session draw theirs."""
+    with no_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,12 @@
-"""Copies of finished runs, for tests to stop, damage and resume."""
+"""Copies of finished runs, for tests to stop, damage and resume; and runs without pictures."""
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from runs.store.journal import Event, read_journal
 from runs.store.snapshots import MANIFEST, _seal, snapshots
@@ -50,3 +54,19 @@ def without_id(snapshot: Path) -> None:
     manifest = json.loads((snapshot / MANIFEST).read_text())
     del manifest["run"], manifest["seal"]
     (snapshot / MANIFEST).write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+
+
+@contextmanager
+def no_plots() -> Iterator[None]:
+    """Leave out what takes most of a small run's time, and is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runs.display.plots.draw_plots", lambda folder: None)
+        yield
+
+
+@contextmanager
+def no_pictures() -> Iterator[None]:
+    """Leave out the grids of samples, too."""
+    with no_plots(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runs.training.saving.write_picture", lambda *_: None)
+        yield

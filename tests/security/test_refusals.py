@@ -25,6 +25,7 @@ from fitness.features.base import WeightsError
 from runs.cli.main import main
 from runs.common.errors import printable
 from runs.evaluation.weights import inception_space
+from tests.runs.copies import no_pictures
 
 ROOT = Path(__file__).parents[2]
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
@@ -276,11 +277,12 @@ def test_a_name_that_is_no_text_is_refused_in_a_line(tmp_path):
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
-    done = CliRunner().invoke(main, [
-        "train", "gaussians8", "--executor", "local", "--output", str(folder),
-        "--set", "generations=3", "--set", "tracking.enabled=false",
-        "--set", "evaluation.every=null",
-    ])  # fmt: skip
+    with no_pictures():
+        done = CliRunner().invoke(main, [
+            "train", "gaussians8", "--executor", "local", "--output", str(folder),
+            "--set", "generations=3", "--set", "tracking.enabled=false",
+            "--set", "evaluation.every=null",
+        ])  # fmt: skip
     assert done.exit_code == 0, done.output
     return folder
 

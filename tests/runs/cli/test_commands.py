@@ -22,6 +22,8 @@ from runs.sampling.pictures import image_grid
 from runs.store.snapshots import STATE, snapshots
 from tests.runs.copies import checksum
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def images_of(path: Path) -> np.ndarray:
     with np.load(path, allow_pickle=False) as archive:

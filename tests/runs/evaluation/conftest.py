@@ -82,11 +82,9 @@ def _one_thread() -> None:
 @contextmanager
 def surroundings(cache: Path) -> Iterator[None]:
     """Keep what is cached in `cache`, and draw no pictures, which take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Before the cache is another one: matplotlib would look for this machine's fonts anew.
-        patch.setattr("runs.display.plots.draw_plots", lambda folder: None)
+    # Before the cache is another one: matplotlib would look for this machine's fonts anew.
+    with copies.no_pictures(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        patch.setattr("runs.training.saving.write_picture", lambda *_: None)
         yield
 
 

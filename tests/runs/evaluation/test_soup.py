@@ -14,8 +14,8 @@ from populations.selection import all_jobs
 from runs import evolve, load_config, sample
 from runs.common.errors import ConfigError
 from runs.evaluation.held_out import RANKING, VERDICT, HeldOutJudge, Protocol, protocol_of
-from runs.evaluation.mixing import best_weights, mix_survivors
-from runs.evaluation.soup import ancestors, greedy, make_soup
+from runs.evaluation.mixing import Mixed, best_weights, mix_survivors
+from runs.evaluation.soup import Soup, ancestors, greedy, make_soup
 from runs.sampling.mixture import Mixture
 from runs.sampling.opening import Choice, open_sampler
 from runs.store.folder import RunFolder
@@ -40,6 +40,16 @@ def several(points_yaml, tmp_path_factory) -> RunFolder:
     return RunFolder(evolve(config, tmp_path_factory.mktemp("several") / "run").path)
 
 
+@pytest.fixture(scope="module")
+def soup(several) -> Soup:
+    return make_soup(several.path)
+
+
+@pytest.fixture(scope="module")
+def mixed(several) -> Mixed:
+    return mix_survivors(several, Choice("newest"))
+
+
 def test_the_ancestors_are_those_that_the_journal_tells_of_from_the_beginning(several):
     config = several.load_config()
     grid = all_jobs(config.population.operators, 3)
@@ -57,8 +67,7 @@ def test_the_ancestors_are_those_that_the_journal_tells_of_from_the_beginning(se
     assert set(expected.values()) != {0}, "the line was not always the best one"
 
 
-def test_a_soup_takes_what_makes_it_better_and_is_the_mean_of_its_members(several):
-    soup = make_soup(several.path)
+def test_a_soup_takes_what_makes_it_better_and_is_the_mean_of_its_members(several, soup):
     config = several.load_config()
     places = ancestors(several, config, soup.tried)
     samplers = {g: open_sampler(several.path, Choice(g, places[g]))[0] for g in soup.tried}
@@ -109,14 +118,13 @@ def test_of_networks_around_the_best_those_on_both_sides_are_averaged(several):
     assert torch.allclose(soup.weights["generator"].params, expected, atol=1e-5)
 
 
-def test_the_command_writes_a_generator_that_can_be_sampled(several, invoke, tmp_path):
+def test_the_command_writes_a_generator_that_can_be_sampled(several, soup, invoke, tmp_path):
     out = tmp_path / "soup"
     done = invoke("soup", several.path, "--out", out)
     assert done.exit_code == 0, done.output
     told = json.loads((out / "soup.json").read_text())
     assert f"the average of {len(told['members'])} of 9 snapshots" in done.output
-    expected = make_soup(several.path).sampler(20, 5)
-    assert np.array_equal(sample(out, 20, 5), expected)
+    assert np.array_equal(sample(out, 20, 5), soup.sampler(20, 5))
     again = invoke("soup", several.path, "--out", out)
     assert again.exit_code == 2 and "it exists already" in again.output
 
@@ -157,7 +165,7 @@ def test_equal_generators_are_one_generator():
     assert best_weights(np.ones((2, 2)), np.ones(2)).tolist() == [1.0, 0.0]
 
 
-def test_a_mixtures_fitness_is_quadratic_in_its_weights(several):
+def test_a_mixtures_fitness_is_quadratic_in_its_weights(several, mixed):
     config = several.load_config()
     judge = HeldOutJudge(protocol_of(config)[0], config, RANKING)
     samplers = [open_sampler(several.path, Choice("newest", place))[0] for place in range(3)]
@@ -167,7 +175,6 @@ def test_a_mixtures_fitness_is_quadratic_in_its_weights(several):
         assert judge.fitness(sampler) == pytest.approx(float(own), abs=1e-9)
     drawn = [next(iter(s.batches(256, 1))) for s in samplers[:2]]
     assert not torch.equal(*drawn)
-    mixed = mix_survivors(several, Choice("newest"))
     assert sum(mixed.sampler.shares) == pytest.approx(1)
     assert mixed.fitness == HeldOutJudge(protocol_of(config)[0], config, VERDICT).fitness(
         mixed.sampler
@@ -186,13 +193,12 @@ def test_each_sample_is_one_members_and_depends_on_its_number_alone(several):
     assert not np.array_equal(mixture(300, 8), made[:300])
 
 
-def test_the_command_draws_from_the_mixture(several, invoke, tmp_path):
+def test_the_command_draws_from_the_mixture(several, mixed, invoke, tmp_path):
     out = tmp_path / "points.npz"
     done = invoke("sample", several.path, "--mixture", "--count", 50, "--out", out)
     assert done.exit_code == 0, done.output
     assert "mixture of survivors 0: " in done.output
-    expected = mix_survivors(several, Choice()).sampler(50, 0)
-    assert np.array_equal(np.load(out)["points"], expected)
+    assert np.array_equal(np.load(out)["points"], mixed.sampler(50, 0))
     done = invoke("sample", several.path, "--mixture", "--survivor", 1, "--out", out)
     assert done.exit_code == 2 and "leave --survivor out" in done.output
 

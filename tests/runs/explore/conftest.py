@@ -14,6 +14,7 @@ from egan.streams import Purpose, torch_stream
 from runs.config.loading import load_config
 from runs.sampling.sampler import Sampler
 from runs.training.driver import evolve
+from tests.runs.copies import no_pictures
 
 LATENT, SIDE = 5, 4
 
@@ -103,7 +104,8 @@ def run_of(tmp_path_factory):
             folder = tmp_path_factory.mktemp("explore")
             (folder / "config.yaml").write_text(text)
             made[text] = folder / text.split()[1]
-            evolve(load_config(folder / "config.yaml"), made[text])
+            with no_pictures():
+                evolve(load_config(folder / "config.yaml"), made[text])
         return made[text]
 
     return run

@@ -11,6 +11,7 @@ import torch
 from runs.config.loading import load_config
 from runs.config.schema import RunConfig
 from runs.training.driver import evolve
+from tests.runs.copies import no_pictures
 
 COMMAND = [sys.executable, str(Path(__file__).parents[3] / "run_evolution.py")]
 
@@ -52,13 +53,6 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def no_pictures(monkeypatch) -> None:
-    """Leave out what takes most of a small run's time; the runs of a session draw theirs."""
-    monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
-    monkeypatch.setattr("runs.training.saving.write_picture", lambda *_: None)
-
-
 @pytest.fixture(scope="session")
 def growing_yaml(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("growing") / "growing.yaml"
@@ -81,7 +75,8 @@ def config_of(tmp_path) -> Callable[..., RunConfig]:
 def growing(growing_yaml, tmp_path_factory) -> Path:
     """The folder of a run of 8 generations, the last of them in the middle of a fade-in."""
     folder = tmp_path_factory.mktemp("runs") / "growing"
-    evolve(load_config(growing_yaml), folder)
+    with no_pictures():
+        evolve(load_config(growing_yaml), folder)
     return folder
 
 
@@ -89,7 +84,8 @@ def growing(growing_yaml, tmp_path_factory) -> Path:
 def grown(growing_yaml, tmp_path_factory) -> Path:
     """The folder of the same run, at its full resolution."""
     folder = tmp_path_factory.mktemp("runs") / "grown"
-    evolve(load_config(growing_yaml, generations=16), folder)
+    with no_pictures():
+        evolve(load_config(growing_yaml, generations=16), folder)
     return folder
 
 
@@ -100,7 +96,8 @@ def plain(tmp_path_factory) -> dict[str, Path]:
     for name, text in OTHERS.items():
         place = tmp_path_factory.mktemp(name)
         (place / "config.yaml").write_text(f"{text}\n{OTHER}")
-        evolve(load_config(place / "config.yaml"), place / "run")
+        with no_pictures():
+            evolve(load_config(place / "config.yaml"), place / "run")
         folders[name] = place / "run"
     return folders
 

@@ -22,6 +22,7 @@ from runs.sampling.styled import StyledGenerator
 from runs.sampling.writing import usual_count
 from runs.store.folder import RunFolder
 from runs.training.driver import evolve
+from tests.runs.copies import no_plots
 
 RUN = """\
 generations: 2
@@ -52,8 +53,7 @@ def told(tmp_path_factory) -> dict[str, Path]:
     tags = stream.integers(2, size=(40, 3)).astype(np.float32)
     np.savez(folder / "tagged.npz", images=images, tags=tags, tag_names=["hat", "smile", "beard"])
     runs = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runs.display.plots.draw_plots", lambda folder: None)
+    with no_plots():
         for kind, text in KINDS.items():
             config = folder / f"{kind}.yaml"
             config.write_text(text.replace("PATH", str(folder / "tagged.npz")) + RUN)

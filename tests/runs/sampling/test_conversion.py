@@ -30,7 +30,7 @@ tracking: {enabled: false}
 """
 
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")

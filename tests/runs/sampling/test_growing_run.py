@@ -20,7 +20,7 @@ from runs.store.snapshots import newest
 from runs.training.driver import evolve, resume
 from tests.runs.copies import without_id
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def journal_lines(folder) -> int:

@@ -27,7 +27,7 @@ tracking: {enabled: false}
 
 
 @pytest.fixture
-def run(config_of, no_pictures, tmp_path) -> Path:
+def run(config_of, without_pictures, tmp_path) -> Path:
     return evolve(config_of(POINTS), tmp_path / "run").path
 
 

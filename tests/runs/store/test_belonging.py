@@ -9,16 +9,18 @@ from runs.common.errors import ConfigError
 from runs.store.folder import RunFolder
 from runs.store.identity import changed, digests
 from runs.store.snapshots import snapshots
-from tests.runs.copies import interrupted, without_id
+from tests.runs.copies import interrupted, no_pictures, without_id
 
 
 @pytest.fixture(scope="module")
 def runs(points_yaml, tmp_path_factory):
     """Two runs that differ in nothing but the seed, and their checksums."""
     folder = tmp_path_factory.mktemp("runs")
-    ends = [
-        evolve(load_config(points_yaml, seed=seed), folder / str(seed)).checksum for seed in (1, 2)
-    ]
+    with no_pictures():
+        ends = [
+            evolve(load_config(points_yaml, seed=seed), folder / str(seed)).checksum
+            for seed in (1, 2)
+        ]
     assert ends[0] != ends[1]
     return folder / "1", folder / "2", ends[0]
 

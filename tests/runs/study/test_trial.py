@@ -20,7 +20,9 @@ from runs.study.records import read_outcome, read_record
 from runs.study.report import report_on_folder
 from runs.study.selection_signal import other_seeds, selection_signal
 from runs.study.trial import run_trial
+from tests.runs.copies import no_plots
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 HERE = {"executor": "local", "device": "cpu"}
 
 
@@ -30,8 +32,9 @@ def folder(tmp_path_factory, study_text):
     folder = StudyFolder(path / "small")
     with folder.lock():
         folder.keep(parse_study(study_text, "small.yaml", path))
-    for strategy, seed in folder.load().trials:
-        assert run_trial(folder, strategy, seed, HERE) == DONE
+    with no_plots():
+        for strategy, seed in folder.load().trials:
+            assert run_trial(folder, strategy, seed, HERE) == DONE
     return folder
 
 

@@ -6,8 +6,9 @@ import signal
 import pytest
 
 from runs.store.journal import Entry, read_journal
-from tests.runs.copies import checksum, interrupted
+from tests.runs.copies import checksum, interrupted, no_pictures
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 ADA = (
     *("--set", "discriminator.augment=ada", "--set", "discriminator.augment_kimg=.1"),
     *("--set", "discriminator.augment_target=-1", "--set", "generations=9"),
@@ -18,7 +19,8 @@ ADA = (
 def whole(images_yaml, invoke, tmp_path_factory):
     """A run of 9 generations that was never stopped, and its checksum."""
     folder = tmp_path_factory.mktemp("ada") / "run"
-    done = invoke("train", images_yaml, *ADA, "--output", folder)
+    with no_pictures():
+        done = invoke("train", images_yaml, *ADA, "--output", folder)
     assert done.exit_code == 0, done.output
     return folder, checksum(done.output)
 
@@ -46,11 +48,11 @@ def test_a_fork_goes_on_with_the_strength(whole, invoke, tmp_path):
     assert done.exit_code == 0 and checksum(done.output) == whole[1]
 
 
-def test_killed_it_ends_in_the_same_bits(whole, images_yaml, start, run, until_lines, tmp_path):
+def test_killed_it_ends_in_the_same_bits(whole, images_yaml, start, invoke, until_lines, tmp_path):
     folder = tmp_path / "run"
     process = start("train", images_yaml, *ADA, "--output", folder)
     until_lines(process, folder, 5)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = run("resume", folder)
-    assert done.returncode == 0 and checksum(done.stdout) == whole[1]
+    done = invoke("resume", folder)
+    assert done.exit_code == 0 and checksum(done.output) == whole[1]

@@ -11,6 +11,7 @@ from runs.store.folder import RunFolder
 from runs.training.choosing import config_for, is_data, name_of
 from tests.runs.copies import checksum
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = (
     "backbone.width=4", "backbone.latent=4", "population.batch=8", "fitness.batch=8",
     "evaluation.every=null", "tracking.enabled=false", "checkpoint.every=2", "execution.threads=1",

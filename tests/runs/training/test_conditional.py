@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.runs.copies import checksum, kinds, record
+from tests.runs.copies import checksum, kinds, no_pictures, record
 
 SMALL = {"latent": 4, "fmap_base": 16, "fmap_max": 4}
 NETWORKS = {
@@ -44,15 +44,16 @@ def conditional(request, own_modules, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(conditional, run, tmp_path_factory):
+def undisturbed(conditional, invoke, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run("train", conditional, "--output", folder)
-    assert done.returncode == 0, done.stderr
-    return folder, checksum(done.stdout)
+    with no_pictures():
+        done = invoke("train", conditional, "--output", folder)
+    assert done.exit_code == 0, done.output
+    return folder, checksum(done.output)
 
 
 def test_a_killed_run_ends_in_the_same_bits(
-    conditional, undisturbed, start, run, until_lines, tmp_path
+    conditional, undisturbed, start, invoke, until_lines, without_pictures, tmp_path
 ):
     folder = tmp_path / "run"
     for moment in (3, 13):  # before the first snapshot, inside the ramp; and after it
@@ -62,9 +63,9 @@ def test_a_killed_run_ends_in_the_same_bits(
         until_lines(process, folder, moment)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    done = run("resume", folder)
-    assert done.returncode == 0, done.stderr
-    assert checksum(done.stdout) == undisturbed[1]
+    done = invoke("resume", folder)
+    assert done.exit_code == 0, done.output
+    assert checksum(done.output) == undisturbed[1]
     assert record(folder) == record(undisturbed[0])
     assert kinds(folder).count("resumed") == 2
 

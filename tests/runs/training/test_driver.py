@@ -13,6 +13,8 @@ from runs.display.inspection import inspect_run
 from runs.store.snapshots import STATE, snapshots, verify
 from tests.runs.copies import checksum, events, kinds, record
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 # -------------------------------------------------------------------------------------- the folder
 
 
@@ -153,14 +155,17 @@ def test_what_befalls_the_workers_while_they_settle_is_in_the_journal(
 
 
 def test_a_mutation_that_gives_nan_loses_its_child_and_not_the_run(
-    own_modules, run, points_yaml, tmp_path
+    own_modules, invoke, points_yaml, tmp_path, monkeypatch
 ):
+    import failing  # the user's module, importable here
+
+    monkeypatch.setattr(failing, "calls", 0)
     folder = tmp_path / "run"
-    done = run(
+    done = invoke(
         *("train", points_yaml, "--output", folder),
         *("--set", "population.mutations=[heuristic, 'failing:later']"),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     lines = record(folder)
     assert len(lines) == 30
     failed = [line["generation"] for line in lines if line["failures"]]
@@ -199,17 +204,17 @@ def test_when_no_child_is_finite_the_run_says_why_and_keeps_its_snapshot(
 
 
 @pytest.mark.timeout(280)
-def test_two_ray_workers_give_the_bits_of_one_process(run, tmp_path):
+def test_two_ray_workers_give_the_bits_of_one_process(run, invoke, tmp_path):
     options = (
         *("train", "digits", "--set", "generations=6", "--set", "backbone.width=8"),
         *("--set", "tracking.enabled=false"),
     )
-    local = run(*options, "--executor", "local", "--output", tmp_path / "local")
+    local = invoke(*options, "--executor", "local", "--output", tmp_path / "local")
     ray = run(*options, "--executor", "ray", "--workers", "2", "--output", tmp_path / "ray")
-    assert local.returncode == 0, local.stderr
+    assert local.exit_code == 0, local.output
     assert ray.returncode == 0, ray.stderr
     assert "2 Ray worker(s)" in ray.stdout
-    assert checksum(ray.stdout) == checksum(local.stdout)
+    assert checksum(ray.stdout) == checksum(local.output)
     assert record(tmp_path / "ray") == record(tmp_path / "local")
     assert ray.stderr == ""
 

@@ -13,8 +13,9 @@ from runs.sampling.opening import Choice, open_sampler
 from runs.store.folder import RunFolder
 from runs.store.journal import Entry, Scoring, read_journal
 from runs.study.records import read_record
-from tests.runs.copies import checksum, kinds, record
+from tests.runs.copies import checksum, kinds, no_pictures, record
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 CROSSING = ("population.crossover=distillation", "fitness.name=iegan", "fitness.gamma=0.05")
 
 
@@ -26,7 +27,8 @@ def entries(folder) -> list[Entry]:
 @pytest.fixture(scope="module")
 def crossed(points_yaml, tmp_path_factory):
     config = load_config(points_yaml, [*CROSSING, "population.survivors=2"])
-    return evolve(config, tmp_path_factory.mktemp("crossed") / "run")
+    with no_pictures():
+        return evolve(config, tmp_path_factory.mktemp("crossed") / "run")
 
 
 def test_the_two_best_mutants_are_crossed_in_every_generation(crossed):
@@ -122,7 +124,8 @@ BANDIT = (
 @pytest.fixture(scope="module")
 def adaptive(points_yaml, tmp_path_factory):
     config = load_config(points_yaml, BANDIT)
-    return evolve(config, tmp_path_factory.mktemp("adaptive") / "run")
+    with no_pictures():
+        return evolve(config, tmp_path_factory.mktemp("adaptive") / "run")
 
 
 def scorings(folder) -> list[Scoring]:

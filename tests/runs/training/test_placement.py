@@ -15,6 +15,8 @@ from runs.store.folder import RunFolder
 from runs.training import session
 from runs.training.placement import choose_executor, code_of, precision_advice
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 # -------------------------------------------------------------------------------------- choosing
 
 

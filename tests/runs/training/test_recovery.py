@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 from runs.store.snapshots import MANIFEST, STATE, snapshots, verify
 from tests.runs.copies import checksum, copy_of, interrupted, record
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.mark.parametrize("keep", [1, 9, 10, 11, 20, 29])
 def test_resumed_after_any_generation_a_run_ends_in_the_same_bits(

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from runs.store.snapshots import snapshots, verify
-from tests.runs.copies import checksum, copy_of, kinds, record
+from tests.runs.copies import checksum, copy_of, kinds, no_pictures, record
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -20,37 +22,36 @@ def kill(process: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="module")
-def hundred(points_yaml, run, tmp_path_factory) -> tuple[Path, str]:
+def hundred(points_yaml, invoke, tmp_path_factory) -> tuple[Path, str]:
     """An undisturbed run of 100 generations."""
     folder = tmp_path_factory.mktemp("hundred") / "run"
-    done = run("train", points_yaml, "--set", "generations=100", "--output", folder)
-    assert done.returncode == 0, done.stderr
-    return folder, checksum(done.stdout)
+    with no_pictures():
+        done = invoke("train", points_yaml, "--set", "generations=100", "--output", folder)
+    assert done.exit_code == 0, done.output
+    return folder, checksum(done.output)
 
 
-def resumed_after_kills(
-    moments, start, run, until_lines, folder, begin
-) -> subprocess.CompletedProcess:
-    """Kill a run once at each number of journal lines; then let it end."""
+def resumed_after_kills(moments, start, invoke, until_lines, folder, begin) -> str:
+    """Kill a run once at each number of journal lines; let it end, and return its checksum."""
     for place, moment in enumerate(moments):
         arguments = ("resume", folder) if place else begin
         process = start(*arguments, PAUSE="0.02")
         until_lines(process, folder, moment)
         kill(process)
-    done = run("resume", folder)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    done = invoke("resume", folder)
+    assert done.exit_code == 0, done.output
+    assert "Traceback" not in done.output
+    return checksum(done.output)
 
 
 def test_killed_again_and_again_a_run_ends_in_the_same_bits(
-    hundred, points_yaml, start, run, until_lines, tmp_path
+    hundred, points_yaml, start, invoke, until_lines, tmp_path
 ):
     folder = tmp_path / "run"
     begin = ("train", points_yaml, "--set", "generations=100", "--output", folder)
     moments = (4, 20 + time.time_ns() % 40)  # before the first snapshot, and at no chosen place
-    done = resumed_after_kills(moments, start, run, until_lines, folder, begin)
-    assert checksum(done.stdout) == hundred[1]
+    end = resumed_after_kills(moments, start, invoke, until_lines, folder, begin)
+    assert end == hundred[1]
     assert record(folder) == record(hundred[0])
     assert kinds(folder).count("resumed") == 2
 
@@ -58,7 +59,7 @@ def test_killed_again_and_again_a_run_ends_in_the_same_bits(
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_at_many_moments_while_snapshots_are_written_a_run_ends_in_the_same_bits(
-    hundred, points_yaml, start, run, until_lines, tmp_path
+    hundred, points_yaml, start, invoke, until_lines, tmp_path
 ):
     folder = tmp_path / "run"
     begin = (
@@ -66,8 +67,8 @@ def test_killed_at_many_moments_while_snapshots_are_written_a_run_ends_in_the_sa
         *("--output", folder),
     )
     moments = (1, 2, 9, 10, 11, 30, 31, 55, 80, 97)
-    done = resumed_after_kills(moments, start, run, until_lines, folder, begin)
-    assert checksum(done.stdout) == hundred[1]
+    end = resumed_after_kills(moments, start, invoke, until_lines, folder, begin)
+    assert end == hundred[1]
     assert record(folder) == record(hundred[0])
     assert all(verify(snapshot) for snapshot in snapshots(folder / "snapshots"))
     assert len(list((folder / "snapshots").iterdir())) == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runs.copies import checksum, interrupted
+from tests.runs.copies import checksum, interrupted, no_pictures
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 SCHEDULES = (  # 8 images a generation: they end after generation 40
@@ -18,10 +18,11 @@ def runs(points_yaml, invoke, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scheduled")
     sums = []
     for generations in (30, 40):
-        done = invoke(
-            *("train", points_yaml, "--output", folder / str(generations), *SCHEDULES),
-            *("--set", f"generations={generations}"),
-        )
+        with no_pictures():
+            done = invoke(
+                *("train", points_yaml, "--output", folder / str(generations), *SCHEDULES),
+                *("--set", f"generations={generations}"),
+            )
         assert done.exit_code == 0, done.output
         sums.append(checksum(done.output))
     return folder / "30", *sums

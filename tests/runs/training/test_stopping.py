@@ -11,8 +11,9 @@ import pytest
 
 from runs.store.journal import Entry, read_journal
 from runs.store.snapshots import snapshots, verify
-from tests.runs.copies import checksum
+from tests.runs.copies import checksum, no_pictures
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 STUCK = "population.mutations=[minimax, heuristic, 'stuck:stuck']"
 SCORED = ("evaluation.every=7", "evaluation.metrics=[modes, high-quality]", "evaluation.count=64")
 
@@ -33,7 +34,8 @@ def whole(points_yaml, invoke, tmp_path_factory) -> dict[tuple, tuple[Path, str]
     runs = {}
     for keys in ((), SCORED):
         folder = tmp_path_factory.mktemp("whole") / "run"
-        done = invoke("train", points_yaml, *settings(*keys), "--output", folder)
+        with no_pictures():
+            done = invoke("train", points_yaml, *settings(*keys), "--output", folder)
         assert done.exit_code == 0
         runs[keys] = folder, checksum(done.output)
     return runs

@@ -6,7 +6,7 @@ import signal
 import pytest
 import yaml
 
-from tests.runs.copies import checksum, kinds, record
+from tests.runs.copies import checksum, kinds, no_pictures, record
 
 SMALL = {"width": 2, "critic_width": 2, "critic_layers": 1, "dropout": 0.5}
 NETWORKS = {
@@ -39,15 +39,16 @@ def translation(request, own_modules, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(translation, run, tmp_path_factory):
+def undisturbed(translation, invoke, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run("train", translation, "--output", folder)
-    assert done.returncode == 0, done.stderr
-    return folder, checksum(done.stdout)
+    with no_pictures():
+        done = invoke("train", translation, "--output", folder)
+    assert done.exit_code == 0, done.output
+    return folder, checksum(done.output)
 
 
 def test_a_killed_run_ends_in_the_same_bits(
-    translation, undisturbed, start, run, until_lines, tmp_path
+    translation, undisturbed, start, invoke, until_lines, without_pictures, tmp_path
 ):
     folder = tmp_path / "run"
     for moment in (3, 10):  # before the first snapshot; and after it, while the rate falls
@@ -57,9 +58,9 @@ def test_a_killed_run_ends_in_the_same_bits(
         until_lines(process, folder, moment)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    done = run("resume", folder)
-    assert done.returncode == 0, done.stderr
-    assert checksum(done.stdout) == undisturbed[1]
+    done = invoke("resume", folder)
+    assert done.exit_code == 0, done.output
+    assert checksum(done.output) == undisturbed[1]
     assert record(folder) == record(undisturbed[0])
     assert kinds(folder).count("resumed") == 2
 

@@ -8,6 +8,7 @@ from PIL import Image
 from egan.data import open_source
 from runs.config.loading import load_config
 from runs.training.driver import evolve
+from tests.runs.copies import no_plots
 
 CONFIG = """\
 name: letters
@@ -40,7 +41,8 @@ def letters(tmp_path_factory):
             folder = tmp_path_factory.mktemp("letters")
             text = CONFIG.replace("ALIGNED", aligned).replace("BACKBONE", BACKBONES[aligned])
             (folder / "config.yaml").write_text(text)
-            evolve(load_config(folder / "config.yaml"), folder / "run")
+            with no_plots():
+                evolve(load_config(folder / "config.yaml"), folder / "run")
             made[aligned] = folder / "run"
         return made[aligned]
 
@@ -59,9 +61,9 @@ def images(letters, tmp_path):
 
 
 @pytest.fixture
-def no_plots(monkeypatch):
-    """Leave out what takes most of a small run's time."""
-    monkeypatch.setattr("runs.display.plots.draw_plots", lambda folder: None)
+def without_plots():
+    with no_plots():
+        yield
 
 
 @pytest.fixture

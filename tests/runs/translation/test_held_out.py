@@ -27,7 +27,7 @@ def evolved(letters, aligned, place, *overrides):
 
 
 def test_pairs_are_scored_on_those_held_out_and_the_best_snapshot_is_kept(
-    letters, no_plots, tmp_path
+    letters, without_plots, tmp_path
 ):
     path, scorings = evolved(letters, "true", tmp_path / "run", "evaluation.best=psnr")
     folder = RunFolder.open(path)
@@ -49,7 +49,7 @@ def test_pairs_are_scored_on_those_held_out_and_the_best_snapshot_is_kept(
     assert [scoring.generation for scoring in scorings if scoring.best][-1] == best
 
 
-def test_two_sets_are_scored_in_both_directions_and_by_their_mean(letters, no_plots, tmp_path):
+def test_two_sets_are_scored_in_both_directions_and_by_their_mean(letters, without_plots, tmp_path):
     _, scorings = evolved(
         letters, "false", tmp_path / "run", "evaluation.best=kid", "data.held_out=8"
     )

@@ -25,7 +25,7 @@ def inverted(way):
 
 @pytest.mark.long
 @pytest.mark.parametrize("identity", [0.5, 0])
-def test_letters_stay_black(identity, no_plots, tmp_path):
+def test_letters_stay_black(identity, without_plots, tmp_path):
     config = load_config("cyclegan-emoji", overrides=[*RUN, f"game.identity={identity}"])
     opened = open_translator(evolve(config, tmp_path / "run").path)
     images = open_source(config.data.model_copy(update={"split": "test"}))

@@ -48,7 +48,7 @@ def test_rows_of_the_test_part_the_worst_first(letters, tmp_path):
     assert f"<td>{errors.max():.4g}" in page and "is not scored while it trains" in page
 
 
-def test_a_run_in_training_is_reported_on_with_its_scorings(letters, no_plots, tmp_path):
+def test_a_run_in_training_is_reported_on_with_its_scorings(letters, without_plots, tmp_path):
     scored = "evaluation={every: 1, metrics: [l1, kid], space: pixels}"
     config = load_config(letters("true") / "config.yaml", overrides=[scored, "generations=3"])
     folder = RunFolder.open(evolve(config, tmp_path / "run").path)

@@ -53,7 +53,9 @@ def test_a_run_has_grids_a_card_and_three_objectives(letters, aligned):
 
 
 @pytest.mark.parametrize("aligned", KINDS)
-def test_a_resumed_run_ends_in_the_same_bits_pool_included(letters, aligned, no_plots, tmp_path):
+def test_a_resumed_run_ends_in_the_same_bits_pool_included(
+    letters, aligned, without_plots, tmp_path
+):
     whole_run = letters(aligned)
     config = load_config(whole_run / "config.yaml", overrides=["generations=3"])
     evolve(config, tmp_path / "run")
@@ -155,7 +157,7 @@ def test_where_nothing_can_be_written_is_one_line(letters, images, tmp_path, out
     assert sorted(p.name for p in images.iterdir()) == ["0.png", "1.png", "2.png", "a-file"]
 
 
-def test_runs_of_noise_translate_nothing_and_translators_make_no_samples(letters, no_plots):
+def test_runs_of_noise_translate_nothing_and_translators_make_no_samples(letters, without_plots):
     with pytest.raises(ConfigError, match=r"translates images, and makes none from noise"):
         open_sampler(letters("true"))
     config = load_config(
