@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import click
@@ -95,6 +96,7 @@ settings.register_profile("quick", deadline=None, max_examples=20)  # of `make u
 settings.load_profile("whole")
 
 
+@cache
 def marks_of(path: str) -> set[str]:
     """Return the marks of all tests in a file, by its path from the repository's root."""
     found = {tier for pattern, tier in OF_PATHS.items() if fnmatch(path, pattern)}

@@ -42,23 +42,25 @@ def _ending(command: str, error: Exception) -> tuple[int, str] | None:
 
     What it needs is imported here, so that a command that does without torch starts without it.
     """
-    from egan.data.source import DataError
-    from runs.common.errors import ConfigError
-    from runs.common.lock import RunBusy
-
-    if isinstance(error, ConfigError | DataError):
-        return MISTAKE, f"error: {error}"
-    if isinstance(error, RunBusy):
-        return MISTAKE, f"error: {error}; wait for it or stop it"
     if isinstance(error, OSError):
         return FAILED, f"{command} failed: {error}"
+    if isinstance(error, ValueError):
+        from egan.data.source import DataError
+        from runs.common.errors import ConfigError
+
+        return (MISTAKE, f"error: {error}") if isinstance(error, ConfigError | DataError) else None
+    if not isinstance(error, RuntimeError | MemoryError):
+        return None
     from egan.critics import Diverged
     from populations.executors.base import WorkerLost, out_of_memory
     from populations.selection import NoFiniteChild
+    from runs.common.lock import RunBusy
 
+    if isinstance(error, RunBusy):
+        return MISTAKE, f"error: {error}; wait for it or stop it"
     if isinstance(error, NoFiniteChild | Diverged | WorkerLost):
         return FAILED, f"{command} failed: {error}"
-    if isinstance(error, MemoryError | RuntimeError) and out_of_memory(error):
+    if out_of_memory(error):
         return FAILED, f"{command} failed: {advice_on_memory(command, error)}"
     return None
 

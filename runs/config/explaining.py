@@ -1,6 +1,7 @@
 """A mistake in a configuration as a message: the key, what arrived, what is allowed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from reprlib import Repr
 from typing import Any, TypeVar, get_args, get_origin
@@ -38,22 +39,22 @@ def checked(
         return model.model_validate(typed(values, (model,)), context=context)
     except ValidationError as error:
         lines = list(_lines(model, error.errors()))
-        shown = [f"  {line}" for line in lines[:MISTAKES]]
+        shown = [f"  {line()}" for line in lines[:MISTAKES]]
         if len(lines) > MISTAKES:
             shown.append(f"  and {len(lines) - MISTAKES} more")
         raise ConfigError("\n".join([f"{what} is not valid:", *shown])) from None
 
 
-def _lines(model: type[BaseModel], details: list[ErrorDetails]) -> Iterator[str]:
-    """Yield a line for each mistaken key: a union's members each have a complaint."""
+def _lines(model: type[BaseModel], details: list[ErrorDetails]) -> Iterator[Callable[[], str]]:
+    """Yield what makes the line of each mistaken key: a union's members each have a complaint."""
     for (key, _), same in groupby(
         details, lambda d: (locate(model, d["loc"])[0], d["type"] in WHOLE)
     ):
         found = list(same)
         if key and len(found) > 1 and not any(detail["type"] in WHOLE for detail in found):
-            yield _refused(key, found)
+            yield partial(_refused, key, found)
         else:
-            yield from (_explain(model, detail) for detail in found)
+            yield from (partial(_explain, model, detail) for detail in found)
 
 
 # Mistakes of one value in the place of several.
