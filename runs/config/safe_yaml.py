@@ -4,6 +4,8 @@ Unquoted values come as `Plain` texts; see `runs.config.values` for what becomes
 """
 
 from collections import Counter
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -59,8 +61,13 @@ def _values(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
+@lru_cache(maxsize=8)  # a run's config is read several times
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=_SafeLoader)
+
+
 def parse_value(text: str) -> Any:
-    """Return the value of a YAML text.
+    """Return the value of a YAML text, which is the caller's own.
 
     Raises:
         ValueError: not YAML, in one line.
@@ -68,7 +75,7 @@ def parse_value(text: str) -> Any:
     try:
         if len(text) > LARGEST_CONFIG:
             raise yaml.YAMLError(f"{len(text)} characters, more than {LARGEST_CONFIG}")
-        return yaml.load(text, Loader=_SafeLoader)
+        return deepcopy(_parsed(text))
     except Exception as error:  # PyYAML's constructors raise anything on odd values
         raise ValueError(f"not valid YAML: {one_line(error)}") from None
 

@@ -56,6 +56,12 @@ def test_values_that_are_written_once_may_be_merged_in():
     assert parse_yaml(text, "x")["b"] == {"x": "1", "y": "3"}
 
 
+def test_whoever_parses_a_text_may_change_what_it_gives():
+    text = "a: {b: [c]}"
+    parse_yaml(text, "x")["a"]["b"].append("d")
+    assert parse_yaml(text, "x") == {"a": {"b": ["c"]}}
+
+
 def test_aliases_that_would_fill_the_memory_are_answered_in_a_line():
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
