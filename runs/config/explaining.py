@@ -134,7 +134,7 @@ def _form(value: Any, allowed: Sequence[Any]) -> str:
 def _meant(key: str, allowed: list[str], model: type[BaseModel]) -> str:
     """Return the end of a sentence that names the key that was meant, here or elsewhere."""
     section, _, name = key.rpartition(".")
-    everywhere = list(leaf_keys(model))
+    everywhere = leaf_keys(model)
     if key in everywhere:
         return f"; other kinds of the section {section} have it."
     found = near(name, [*allowed, *(known.rpartition(".")[2] for known in everywhere)])

@@ -1,6 +1,7 @@
 """The fields of nested pydantic models by name: their types, and the model that holds them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -105,17 +106,16 @@ def locate(
     return ".".join(parts), holder
 
 
-def leaf_keys(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the dotted keys of a model that are no sections, each once."""
-    seen = set()
+@cache
+def leaf_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the dotted keys of a model that are no sections, each once."""
+    found: dict[str, None] = {}  # in their order
     for name, field in model.model_fields.items():
         own = field.alias or name
         sections = [option for option in options(field.annotation) if is_model(option)]
         inside = [f"{own}.{key}" for section in sections for key in leaf_keys(section)]
-        for key in inside or [own]:
-            if key not in seen:
-                seen.add(key)
-                yield key
+        found |= dict.fromkeys(inside or [own])
+    return tuple(found)
 
 
 def named_values(allowed: Sequence[Any]) -> Iterator[Any]:
