@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from egan.backbones.dcgan.convolutions import Doubling, Halving
+from egan.backbones.dcgan.convolutions import Layer
 from egan.backbones.progressive.growth import Stage
 from egan.state import Weights
 from egan.tensor_tree import copies, copy
@@ -44,12 +44,12 @@ class NetworkFunction:
     def compute_in(self, precision: str) -> None:
         """Choose the arithmetic of calls: `execution.precision`. Weights and output stay float32.
 
-        tf32 is a setting of the whole process, winograd one of the layers that have it.
+        tf32 is a setting of the whole process; DCGAN's layers have their own ways.
         """
         self.bfloat16 = precision == "bfloat16"
         for layer in self.module.modules():
-            if isinstance(layer, Halving | Doubling):
-                layer.winograd = precision == "winograd"
+            if isinstance(layer, Layer):
+                layer.precision = precision
 
     @property
     def parameters(self) -> int:

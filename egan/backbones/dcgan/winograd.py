@@ -10,17 +10,16 @@ taps and stride 1. In one dimension, its outputs from blocks d and taps g are
 and so, in two, y = O(D(x) K(w)): linear maps with coefficients 0, 1 and -1 around nine matrix
 products. It is as exact as the direct sum, but rounds otherwise.
 
-<y, O(D(x) u)> is linear in x, in u = K(w) and in y, and each of the three functions here is its
-gradient by one of them. So they are each other's derivatives, of any order.
+<y, O(D(x) u)> is linear in x, in u = K(w) and in y (see trilinear.py).
 """
 
 from collections.abc import Iterator
-from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn.functional import pad
+
+from egan.backbones.dcgan.trilinear import Trilinear
 
 NARROWEST = 64  # channels; with fewer, the maps cost more than the products save
 CHUNK = 1 << 21  # elements of D(x) at a time on a CPU: 8 MiB, which its cache keeps
@@ -35,68 +34,33 @@ def worthwhile(weight: Tensor, x: Tensor, multiple: int) -> bool:
 # ------------------------------------------------------------- the product and its derivatives
 
 
-class Halve(Function):
-    """y (N, O, h, w) = O(D(x) u) of images x (N, C, 2 h, 2 w) and u (9, O, 4 C)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, u: Tensor) -> Tensor:
-        """Return y."""
-        ctx.save_for_backward(x, u)
-        n, _, height, width = x.shape
-        y = _empty(x, n, u.shape[1], height // 2, width // 2)
-        for x_part, y_part in _parts(x, y):
-            _output(_data(x_part) @ u.mT, y_part)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the derivatives, each by one of the three functions again."""
-        (g,), (x, u), (by_x, by_u) = gradients, ctx.saved_tensors, ctx.needs_input_grad
-        return call(Double, g, u) if by_x else None, call(Correlate, x, g) if by_u else None
+def halve(x: Tensor, u: Tensor) -> Tensor:
+    """Return y (N, O, h, w) = O(D(x) u) of images x (N, C, 2 h, 2 w) and u (9, O, 4 C)."""
+    n, _, height, width = x.shape
+    y = _empty(x, n, u.shape[1], height // 2, width // 2)
+    for x_part, y_part in _parts(x, y):
+        _output(_data(x_part) @ u.mT, y_part)
+    return y
 
 
-class Double(Function):
-    """The gradient by x: images (N, C, 2 h, 2 w) of y (N, O, h, w) and u (9, O, 4 C)."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, u: Tensor) -> Tensor:
-        """Return the gradient by x."""
-        ctx.save_for_backward(y, u)
-        n, _, height, width = y.shape
-        x = _empty(y, n, u.shape[2] // 4, 2 * height, 2 * width)
-        for x_part, y_part in _parts(x, y):
-            _data_transposed(_output_transposed(y_part) @ u, x_part)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the derivatives, each by one of the three functions again."""
-        (g,), (y, u), (by_y, by_u) = gradients, ctx.saved_tensors, ctx.needs_input_grad
-        return call(Halve, g, u) if by_y else None, call(Correlate, g, y) if by_u else None
+def double(y: Tensor, u: Tensor) -> Tensor:
+    """Return the gradient by x: images (N, C, 2 h, 2 w) of y (N, O, h, w) and u (9, O, 4 C)."""
+    n, _, height, width = y.shape
+    x = _empty(y, n, u.shape[2] // 4, 2 * height, 2 * width)
+    for x_part, y_part in _parts(x, y):
+        _data_transposed(_output_transposed(y_part) @ u, x_part)
+    return x
 
 
-class Correlate(Function):
-    """The gradient by u: (9, O, 4 C) of images x (N, C, 2 h, 2 w) and y (N, O, h, w)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
-        """Return the gradient by u."""
-        ctx.save_for_backward(x, y)
-        u = x.new_empty(9, y.shape[1], 4 * x.shape[1])
-        for part, (x_part, y_part) in enumerate(_parts(x, y)):
-            torch.baddbmm(u, _output_transposed(y_part).mT, _data(x_part), beta=part > 0, out=u)
-        return u
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the derivatives, each by one of the three functions again."""
-        (g,), (x, y), (by_x, by_y) = gradients, ctx.saved_tensors, ctx.needs_input_grad
-        return call(Double, y, g) if by_x else None, call(Halve, x, g) if by_y else None
+def correlate(x: Tensor, y: Tensor) -> Tensor:
+    """Return the gradient by u: (9, O, 4 C) of images x (N, C, 2 h, 2 w) and y (N, O, h, w)."""
+    u = x.new_empty(9, y.shape[1], 4 * x.shape[1])
+    for part, (x_part, y_part) in enumerate(_parts(x, y)):
+        torch.baddbmm(u, _output_transposed(y_part).mT, _data(x_part), beta=part > 0, out=u)
+    return u
 
 
-def call(function: type[Function], a: Tensor, b: Tensor) -> Tensor:
-    """Return one of the functions of two tensors, differentiable."""
-    return cast(Tensor, function.apply(a, b))  # type: ignore[no-untyped-call]
+WINOGRAD = Trilinear(halve, double, correlate)
 
 
 def _empty(like: Tensor, *shape: int) -> Tensor:

@@ -9,7 +9,18 @@ from torch.nn.functional import conv2d, conv_transpose2d
 
 from egan.backbones import DCGANConfig, build_networks
 from egan.backbones.dcgan import winograd
-from egan.backbones.dcgan.convolutions import _Biased, closed, doubled, halved, opened
+from egan.backbones.dcgan.convolutions import (
+    MANY,
+    Closing,
+    Doubling,
+    Halving,
+    Opening,
+    _Biased,
+    closed,
+    doubled,
+    halved,
+    opened,
+)
 from egan.discriminator import penalties
 from egan.state import Weights
 
@@ -148,3 +159,52 @@ def test_networks_on_a_gpu_are_those_of_the_cpu(channels, bias):
         found.append([result.cpu().double() for result in results])
     for ours, exact in zip(*found, strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-6)
+
+
+BFLOAT16 = {  # layer, its channels, images (C, H, W), and the library's function that it avoids
+    "opening": (Opening, (6, 8), (6, 1, 1), "aten::_convolution"),
+    "closing": (Closing, (8, 1), (8, 4, 4), "aten::_convolution"),
+    "narrow": (Doubling, (8, 3), (8, 4, 4), "aten::_convolution"),
+    "small": (Halving, (MANY, MANY), (MANY, 8, 8), "aten::convolution_backward"),
+    "small, doubled": (Doubling, (MANY, MANY), (MANY, 4, 4), "aten::convolution_backward"),
+}
+
+
+@pytest.mark.parametrize("name", BFLOAT16)
+def test_in_bfloat16_a_product_is_about_as_near_to_float32_as_the_library(name):
+    """The bias is added to a rounded product, so that what comes out is rounded twice."""
+    kind, channels, shape, avoided = BFLOAT16[name]
+    stream = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        layer = kind(*channels, True)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, generator=stream)
+    x = torch.randn(4, *shape, generator=stream, requires_grad=True)
+    operands = (x, layer.weight, layer.bias)
+
+    def called(autocast, precision):
+        layer.precision = precision
+        with torch.profiler.profile() as profile:
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                y = layer(x)
+            g = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+            gradients = grad(y.float(), operands, g)
+        return [y.float(), *gradients], {event.key for event in profile.key_averages()}
+
+    exact, _ = called(False, "float32")
+    library, keys = called(True, "float32")
+    ours, own = called(True, "bfloat16")
+    assert avoided in keys and avoided not in own
+    for a, b, c in zip(ours, exact, library, strict=True):
+        assert (a - b).norm() <= 3 * (c - b).norm() + 3e-3 * b.norm()
+
+
+def test_in_bfloat16_large_and_narrow_layers_are_the_librarys():
+    with torch.random.fork_rng():
+        layers = (Halving(MANY, MANY, True), 16), (Halving(3, MANY, True), 8)
+    for layer, side in layers:
+        x = torch.ones(1, layer.in_channels, side, side)
+        with torch.autocast("cpu", torch.bfloat16):
+            plain = layer(x)
+            layer.precision = "bfloat16"
+            assert torch.equal(layer(x), plain)
