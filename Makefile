@@ -34,7 +34,7 @@ unit: setup  ## tests of parts, in this process alone: about a minute on two cor
 	  -m "not (process or ray or mlflow or whole or long)"
 
 # Three workers on two cores, too: tests of processes, Ray and MLflow mostly wait.
-test: check  ## check, unit, whole runs, tests with processes, Ray and MLflow: about 8 minutes
+test: check  ## check, unit, whole runs, tests with processes, Ray and MLflow: about 7 minutes
 	$(PYTEST) --numprocesses 3 -m "not long"
 
 test-all: test  ## test, then what takes long: tens of minutes
