@@ -1,7 +1,7 @@
 """The most memory that commands take: python benchmarks/memory.py [NAME ...].
 
 Each command runs in a process of its own, for a few generations. The peak is that of its resident
-memory, which includes about 300 MiB of Python and torch; CPU seconds are those of the whole
+memory, which includes about 220 MiB of Python and torch; CPU seconds are those of the whole
 command. This process imports nothing large, for a child's peak begins with its parent's size.
 """
 

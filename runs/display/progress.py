@@ -264,15 +264,13 @@ def bars() -> Iterator[Stage]:
 
 
 def paced(say: Callable[[str], None]) -> Stage:
-    """Return a function (stage, done, total) that says how far a long stage is, now and then."""
-    current, said = "", 0.0
+    """Return a function (stage, done, total) that says how far a stage is, now and then."""
+    said = time.monotonic()  # of all stages: many short ones are a long wait, too
 
     def advance(stage: str, done: int, total: int) -> None:
-        nonlocal current, said
+        nonlocal said
         now = time.monotonic()
-        if stage != current:
-            current, said = stage, now
-        elif done < total and now - said >= PLAIN_INTERVAL:
+        if done < total and now - said >= PLAIN_INTERVAL:
             said = now
             say(f"{stage}: {done} of {total}")
 

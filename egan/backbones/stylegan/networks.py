@@ -85,7 +85,7 @@ class StyleGANConfig(ProgressiveConfig, extra="forbid", frozen=True):
     filter_taps: Literal[3, 4] = Field(
         3,
         description="filter beside each change of resolution. 3: [1, 2, 1], as in StyleGAN; 4: "
-        "[1, 3, 3, 1], as in StyleGAN2: the same but at the border, in fewer multiplications",
+        "[1, 3, 3, 1], as in StyleGAN2, in fewer multiplications: other images at their borders",
     )
     output: Literal["linear", "tanh"] = Field(
         "linear",

@@ -17,7 +17,7 @@ from populations.individual import Job, Score
 from populations.lineage import Lineage
 from populations.selection import SelectionConfig, build_selection
 from runs.config.loading import load_config
-from runs.display.progress import LiveDisplay, Plain, duration, progress_for_terminal
+from runs.display.progress import LiveDisplay, Plain, duration, paced, progress_for_terminal
 from runs.store.journal import Entry
 
 ESCAPE = "\x1b"
@@ -118,7 +118,19 @@ def test_in_a_file_a_long_stage_has_lines(monkeypatch):
     display = Plain(console)
     for done in range(1, 5):
         display.stage("training", done, 4)
-    assert console.file.getvalue().splitlines() == ["training: 2 of 4", "training: 3 of 4"]
+    expected = ["training: 1 of 4", "training: 2 of 4", "training: 3 of 4"]
+    assert console.file.getvalue().splitlines() == expected
+
+
+def test_many_short_stages_are_told_as_one_long_one_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("runs.display.progress.time.monotonic", lambda: now[0])
+    said: list[str] = []
+    advance = paced(said.append)
+    for stage in range(5):
+        now[0] += 4.0
+        advance(f"stage {stage}", 1, 2)
+    assert said == ["stage 2: 1 of 2"]
 
 
 def test_where_output_is_no_terminal_lines_are_plain(points_yaml, run, tmp_path):
