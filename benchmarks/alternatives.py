@@ -74,9 +74,16 @@ def calls(setting: str, rounds: int) -> dict:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="threads of torch"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=15,
+        help="turns that each program takes [default: %(default)s]",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print("| network | functional_call | ours | torch.compile | compiling |")

@@ -43,8 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data")
-    parser.add_argument("--resolution", type=int)
+    parser.add_argument("data", help="folder or file of labelled images")
+    parser.add_argument(
+        "--resolution", type=int, help="pixels of a side that images are brought to"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     source = open_reals(arguments.data, None, arguments.resolution, None)

@@ -70,7 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument(
+        "--count", type=int, default=100_000, help="images of the set [default: %(default)s]"
+    )
     parser.add_argument("--folder", type=Path, help="where the files are made")
     parser.add_argument("--draw", help=argparse.SUPPRESS)  # the process that is measured
     arguments = parser.parse_args()

@@ -42,8 +42,13 @@ def overheads(folder: Path, generations: int, tracked: bool) -> list[float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generations", type=int, default=600)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--generations",
+        type=int,
+        default=600,
+        help="generations of each run [default: %(default)s]",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     rows = {}
     with tempfile.TemporaryDirectory() as folder:

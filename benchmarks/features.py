@@ -114,14 +114,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--side", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--images", type=int, default=64, help="images in a turn [default: %(default)s]"
+    )
+    parser.add_argument("--side", type=int, default=64, help="their pixels [default: %(default)s]")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="turns of each space [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="threads of torch"
+    )
+    parser.add_argument("--device", default="cpu", help="where to compute [default: %(default)s]")
     parser.add_argument("--metrics", action="store_true", help="time the metrics instead")
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--dimension", type=int, default=2048)
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=10_000,
+        help="features of each set, with --metrics [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--dimension",
+        type=int,
+        default=2048,
+        help="numbers of a feature, with --metrics [default: %(default)s]",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"# torch {torch.__version__}, {arguments.device}, {arguments.threads} threads")

@@ -316,13 +316,32 @@ def device_for(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--settings", default=",".join(SETTINGS))
-    parser.add_argument("--survivors", default="1,4", help="values of mu")
-    parser.add_argument("--evaluation", default="256,64", help="evaluation batches")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=["cpu", "cuda"],
+        help="where to compute [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="threads of torch"
+    )
+    parser.add_argument(
+        "--settings",
+        default=",".join(SETTINGS),
+        help="names of SETTINGS, by commas [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--survivors", default="1,4", help="values of mu, by commas [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--evaluation",
+        default="256,64",
+        help="evaluation batches, by commas [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="turns that each program takes [default: %(default)s]"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     settings = settings_among(SETTINGS, parser, arguments)
     device = device_for(parser, arguments)

@@ -84,8 +84,10 @@ def kill(process: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--times", type=int, default=5, help="times of each fault [default: %(default)s]"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}

@@ -233,15 +233,33 @@ def line(row: dict) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=["cpu", "cuda"],
+        help="where to compute [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="threads of torch"
+    )
     parser.add_argument("--sides", help="[default: 8,16,32,64; on cuda 8,...,256]")
     parser.add_argument("--batch", type=int, help="[default: 16; on cuda 32]")
-    parser.add_argument("--latent", type=int, default=64)
-    parser.add_argument("--fmap-base", type=int, default=512, help="channels as in backbone.")
-    parser.add_argument("--fmap-max", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--latent", type=int, default=64, help="numbers of z [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--fmap-base", type=int, default=512, help="channels as in backbone. [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--fmap-max",
+        type=int,
+        default=128,
+        help="the most channels of a layer [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="turns that each program takes [default: %(default)s]"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     device = device_for(parser, arguments)
     cuda = device.type == "cuda"

@@ -232,10 +232,21 @@ def table(result: dict) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--settings", default="digits,cifar")
-    parser.add_argument("--survivors", default="1,4")
-    parser.add_argument("--generations", type=int, default=12)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--settings",
+        default="digits,cifar",
+        help="digits, cifar, or both by a comma [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--survivors", default="1,4", help="values of mu, by commas [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--generations",
+        type=int,
+        default=12,
+        help="generations for each number of workers [default: %(default)s]",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     settings = settings_among(SETTINGS, parser, arguments)
     machine = {

@@ -79,10 +79,21 @@ def tournament(
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200_000, help="optimiser steps in all")
-    parser.add_argument("--children", type=int, default=3)
-    parser.add_argument("--megabytes", type=float, default=100.0, help="size of a snapshot")
-    parser.add_argument("--gigabits", type=float, default=10.0, help="of the network, a second")
+    parser.add_argument(
+        "--steps", type=int, default=200_000, help="optimiser steps in all [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--children", type=int, default=3, help="children of a generation [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--megabytes", type=float, default=100.0, help="size of a snapshot [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--gigabits",
+        type=float,
+        default=10.0,
+        help="of the network, a second [default: %(default)s]",
+    )
     parser.add_argument("--json", type=Path, help="what benchmarks/scaling.py --json wrote")
     arguments = parser.parse_args()
     settings = {name: Model(**parts) for name, parts in MEASURED.items()}
