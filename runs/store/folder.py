@@ -233,9 +233,14 @@ class RunFolder:
                     shutil.rmtree(path, ignore_errors=True)
                     path.unlink(missing_ok=True)
 
+    @property
+    def evolved(self) -> bool:
+        """Whether the run has evolved a generation."""
+        return any(isinstance(line, Entry) for line in read_journal(self.journal))
+
     def discard(self) -> None:
         """Remove what a start left if nothing was evolved: the folder may be used again."""
-        if any(isinstance(line, Entry) for line in read_journal(self.journal)):
+        if self.evolved:
             return
         files = (self.config, self.data, self.journal, self.mirror, self.tracking, self.replicas)
         for file in (*files, self.index, self.lock):

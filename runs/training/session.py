@@ -13,7 +13,7 @@ from egan.discriminator import misfit
 from populations.executors.base import Executor, WorkerLost, out_of_memory
 from populations.population import Population
 from runs.common.hints import hint
-from runs.common.memory import memory_advice
+from runs.common.memory import LESS, memory_advice, short_memory
 from runs.common.signals import Stop, same_handlers
 from runs.display.progress import Progress
 from runs.mirror.copying import Mirror, NoMirror, open_mirror
@@ -21,6 +21,7 @@ from runs.store.folder import RunFolder
 from runs.store.identity import alarms_behind
 from runs.store.journal import Journal
 from runs.store.replay import Past, read_origin
+from runs.store.snapshots import snapshots
 from runs.tracking.run_logger import NoTracking, Tracker, is_recorded, open_tracker
 from runs.training.adaptation import Adaptation
 from runs.training.health import Health
@@ -50,6 +51,8 @@ from runs.training.rules import values_by_rule
 from runs.training.saving import SnapshotWriter
 from runs.training.scoring import Scorer, open_scores
 from runs.training.watch import Watch
+
+LOST = "Nothing was evolved yet, so no run is left: mend that, and give the command again"
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def go(info: RunInfo, progress: Progress, fresh: bool) -> tuple[Result, int | No
     Returns:
         How it ended; and where an alarm ended it that forks it, the generation to fork it from.
     """
-    with Session(info, progress) as session, _with_advice(info.folder):
+    with _with_advice(info.folder, fresh), Session(info, progress) as session:
         health = Health(info.config)
         record = Record(session.journal, progress, info.folder.replicas, health)
         session.record = record
@@ -259,18 +262,32 @@ def _whence(info: RunInfo, past: Past, fresh: bool) -> str:
 
 
 @contextmanager
-def _with_advice(folder: RunFolder) -> Iterator[None]:
+def _with_advice(folder: RunFolder, fresh: bool) -> Iterator[None]:
     """Say how to go on where the workers or their memory are lost.
 
     Raises:
         WorkerLost: they are.
     """
-    advice = f"Go on with: {hint('resume', folder.path)}"
     try:
         yield
     except WorkerLost as error:
+        lost = fresh and not folder.evolved
+        advice = LOST if lost else f"Go on with: {hint('resume', folder.path)}"
         raise WorkerLost(f"{error}. {advice}") from error
     except Exception as error:
         if not out_of_memory(error):
             raise
-        raise WorkerLost(f"{memory_advice(error)}. {advice}") from error
+        raise WorkerLost(_advice_on_memory(folder, fresh, error)) from error
+
+
+def _advice_on_memory(folder: RunFolder, fresh: bool, error: BaseException) -> str:
+    """Return a line on memory that was short; what makes less decides a run's bits."""
+    if fresh and not folder.evolved:
+        return f"{memory_advice(error)}. {LOST}"
+    less = "begin a new run"
+    if snapshots(folder.snapshots):
+        less = "fork the run: " + hint("train", **{"from": folder.path, "set": "KEY=VALUE"})
+    return (
+        f"{short_memory(error)}. To m{LESS}, {less}. Where more memory is free, this one goes on "
+        f"as it is: {hint('resume', folder.path)}"
+    )

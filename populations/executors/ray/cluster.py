@@ -197,7 +197,8 @@ def advice(error: BaseException) -> str:
         return ""
     return (
         ". Memory was short: give a worker more (a larger execution.gpus or execution.cpus, so "
-        "that fewer share a device), or make less at a time (population.batch, fitness.batch)"
+        "that fewer share a device), or make less at a time (population.batch, fitness.batch), "
+        "which takes a new run or a fork"
     )
 
 

@@ -17,6 +17,7 @@ from run_evolution import NO_HOME, name_home
 from runs import sample
 from runs.cli.endings import MEMORY_ADVICE, advice_on_memory
 from runs.cli.main import main
+from runs.common.hints import hint
 from runs.presets import preset_names, preset_text
 from runs.sampling.pictures import image_grid
 from runs.store.snapshots import STATE, snapshots
@@ -224,13 +225,45 @@ def test_a_run_that_memory_is_short_for_says_what_to_change_and_goes_on_later(
     assert failed.exit_code == 1
     (message,) = failed.stderr.splitlines()
     assert message.startswith("train failed: memory is short: CUDA out of memory. Tried to")
-    assert "population.batch" in message and message.endswith(f"run-evolution resume {short}")
+    assert "population.batch" in message and message.endswith(hint("resume", short))
+    fork = hint("train", **{"from": short, "set": "KEY=VALUE"})
+    assert f"fork the run: {fork}. Where more memory is free" in message
     greedy.left = 10**6
+    assert invoke(
+        *("train", "--from", short, "--set", "population.batch=16", "--output", tmp_path / "fork")
+    ).exit_code == 0  # fmt: skip
     ends = [
         invoke("resume", short).output,
         invoke("train", points_yaml, *mutations, "--output", whole).output,
     ]
     assert checksum(ends[0]) == checksum(ends[1])
+
+
+def test_where_memory_is_short_before_a_snapshot_no_fork_is_advised(
+    own_modules, points_yaml, invoke, without_pictures, tmp_path
+):
+    import greedy
+
+    greedy.left = 3
+    mutations = ("--set", "population.mutations=[minimax, 'greedy:greedy']")
+    failed = invoke("train", points_yaml, *mutations, "--output", tmp_path / "short")
+    assert "begin a new run. Where" in failed.stderr and "--from" not in failed.stderr
+    assert failed.stderr.rstrip().endswith(hint("resume", tmp_path / "short"))
+
+
+def test_where_memory_is_short_in_the_first_generation_the_command_is_to_be_given_again(
+    own_modules, points_yaml, invoke, without_pictures, tmp_path
+):
+    import greedy
+
+    greedy.left = 0
+    folder = tmp_path / "short"
+    mutations = ("--set", "population.mutations=[minimax, 'greedy:greedy']")
+    failed = invoke("train", points_yaml, *mutations, "--output", folder)
+    assert failed.exit_code == 1 and not folder.exists()
+    (message,) = failed.stderr.splitlines()
+    assert "population.batch" in message and message.endswith("give the command again")
+    assert "resume" not in message
 
 
 @pytest.mark.parametrize(
@@ -251,7 +284,7 @@ def test_memory_that_is_short_elsewhere_is_told_of_in_a_line(
         failed = invoke("sample", points_run[0], "--out", tmp_path / "grid.png")
     assert failed.exit_code == 1
     (message,) = failed.stderr.splitlines()
-    advice = "Make less at a time" if "Evaluator" in where else "Lower --count, or write --out"
+    advice = "To make less at a time" if "Evaluator" in where else "Lower --count, or write --out"
     assert f"failed: memory is short: Unable to allocate 3 GiB. {advice}" in message
 
 
