@@ -59,6 +59,7 @@ WHOLE = (
     "tests/fitness/test_evaluation.py",
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
+    "tests/runs/cli/test_memory.py",
     "tests/runs/dissection/test_commands.py",
     "tests/runs/dissection/test_repairing.py",
     "tests/runs/display/*",
