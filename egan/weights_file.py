@@ -117,12 +117,22 @@ def read_weights(path: Path, functions: Functions) -> dict[str, Weights]:
     ]
     if wrong:
         raise ValueError(f"{path} is not of this config's backbone and data: {_listed(wrong)}")
-    if multiplier not in (None, own := _multiplier(functions)):
+    if multiplier is not None:
+        check_multiplier(path, multiplier, _multiplier(functions))
+    return {role: _weights(role, function, tensors) for role, function in functions.items()}
+
+
+def check_multiplier(where: object, multiplier: object, own: object) -> None:
+    """Refuse weights of a mapping that another `mapping_multiplier` scales.
+
+    Raises:
+        ValueError: names `where` they come from.
+    """
+    if multiplier != own:
         raise ValueError(
-            f"{path} was made with backbone.mapping_multiplier: {multiplier}, by which its "
+            f"{where} was made with backbone.{MULTIPLIER}: {multiplier}, by which its "
             f"mapping's weights are scaled; here it is {own}"
         )
-    return {role: _weights(role, function, tensors) for role, function in functions.items()}
 
 
 def _multiplier(functions: Functions) -> str | None:

@@ -17,12 +17,13 @@ def differences(former: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any
 def told(former: Any, now: Any) -> list[str]:
     """Return a line for each key whose values differ, for a message."""
     return [
-        f"  {key}: {_shown(there)} there, {_shown(here)} here"
+        f"  {key}: {shown(there)} there, {shown(here)} here"
         for key, there, here in differences(former, now)
     ]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a message shows it."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "not set" if value is None else str(value)

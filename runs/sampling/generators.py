@@ -11,6 +11,7 @@ from egan.backbones.progressive.growth import Stage
 from egan.config import GameConfig
 from egan.data.condition import ConditionCard
 from egan.games import ConditionalGame, GameRules, NoiseGame, build_game
+from egan.imports import WITHOUT_IMPORTS
 from egan.replica import ExportedState
 from egan.weights_file import WEIGHTS, read_weights, write_weights
 from runs.common.errors import ConfigError
@@ -23,6 +24,7 @@ from runs.sampling.units import UnitsFile
 from runs.store.folder import SHAPE, DataCard, RunFolder
 
 CARD = "generator.json"
+BACKBONE: TypeAdapter[BackboneConfig] = TypeAdapter(BackboneConfig)
 CONDITIONS: TypeAdapter[ConditionCard | None] = TypeAdapter(ConditionCard | None)
 SHOWN: TypeAdapter[int | None] = TypeAdapter(Annotated[int, Field(ge=0)] | None)
 
@@ -75,6 +77,17 @@ def is_generator(path: Path) -> bool:
     return (path / CARD).is_file() and not RunFolder(path).config.is_file()
 
 
+def backbone_beside(weights: Path) -> BackboneConfig | None:
+    """Return the backbone that a generator's folder says its weights are of, if it says so."""
+    path = weights.parent / CARD
+    try:
+        written = read_json(path)
+        card = upgraded("generator", written, format_of(written, path))
+        return BACKBONE.validate_python(card["backbone"], context=WITHOUT_IMPORTS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # the weights are read without it
+
+
 def load_sampler(folder: Path) -> Sampler:
     """Return the sampler of a generator that `write_generator` wrote.
 
@@ -86,7 +99,7 @@ def load_sampler(folder: Path) -> Sampler:
         card = upgraded("generator", written, format_of(written, folder / CARD))
         if "partner" in card:
             raise ConfigError(f"{folder} holds a translator of images: take the command translate")
-        backbone: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(card["backbone"])
+        backbone = BACKBONE.validate_python(card["backbone"])
         shape, stage = SHAPE.validate_python(card["shape"]), card.get("stage")
         told = CONDITIONS.validate_python(card.get("conditions"))
         rules = GameRules(**card.get("game", {}))

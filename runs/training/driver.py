@@ -15,6 +15,7 @@ from runs.store.folder import DataCard, RunFolder, sibling_of
 from runs.store.identity import Identity, alarms_behind, digests
 from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.info import RunInfo
+from runs.training.inherited import note_on_first_parent, note_on_fork
 from runs.training.placement import check_networks
 from runs.training.precision import decided
 from runs.training.reading import open_data, say_what_was_read
@@ -86,12 +87,16 @@ def start(
     config, card = _read(config, progress)
     place = Path(output) if output else None
     if planned is None:
+        note = note_on_first_parent(config)
         folder = RunFolder.create(config, card, place)
     else:
         planned.check(card)
+        note = note_on_fork(planned.former.backbone, config.backbone)
         folder = RunFolder.create(config, card, place, planned.parent, planned.state)
     try:
         say_what_was_read(card, config, progress.message)
+        if note:
+            progress.message(note)
         return _run(folder, config, card, progress, fresh=True)
     except RunBusy:  # another process has taken it up
         raise

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from egan.replica import ExportedState
+from egan.weights_file import MULTIPLIER, check_multiplier
 from runs.common.errors import ConfigError
 from runs.common.hints import hint
 from runs.config.differences import told
@@ -37,7 +38,7 @@ class Fork:
     state: ExportedState
 
     def check(self, card: DataCard) -> None:
-        """Refuse a state that the config and the data have other networks than.
+        """Refuse a state that the config and the data have other networks than, or scale otherwise.
 
         Raises:
             ConfigError: they do not fit, or nothing is left to evolve.
@@ -58,6 +59,13 @@ class Fork:
                 raise ConfigError(f"{message}: {error}") from None
             message += ". A fork keeps its parent's networks; they differ in:"
             raise ConfigError("\n".join([message, *differing])) from None
+        multipliers = (
+            getattr(config.backbone, MULTIPLIER, None) for config in (self.former, self.config)
+        )
+        try:
+            check_multiplier(where, *multipliers)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
 
 def _of_networks(config: RunConfig) -> dict[str, Any]:

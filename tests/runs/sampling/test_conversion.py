@@ -14,6 +14,7 @@ from runs.common.errors import ConfigError
 from runs.evaluation.spaces import save_classifier
 from runs.sampling.opening import open_sampler
 from runs.training.driver import evolve, resume
+from runs.training.inherited import note_on_first_parent
 
 CHANNELS, LATENT = {4: 6, 8: 6, 16: 4}, 5
 EVOLVED = """\
@@ -188,6 +189,37 @@ def test_weights_that_another_multiplier_scales_are_no_first_parent(converted, c
     with pytest.raises(ConfigError, match=r"with backbone\.mapping_multiplier: 0\.01, .* is 0\.1"):
         evolve(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_first_parent_that_made_other_images_of_its_weights_is_told(
+    converted, config_of, tmp_path
+):
+    keys = {"filter_taps": 4, "discriminator": "residual", "checkpoint": True}
+    changes = {f"backbone__{key}": value for key, value in keys.items()}
+    parent = {"population__first_parent": str(converted)}
+    said = (
+        "note: the first parent had backbone.filter_taps: 3, here 4: the same weights make other "
+        "samples"
+    )
+    assert note_on_first_parent(config_of(EVOLVED, **parent, **changes)) == said
+    assert note_on_first_parent(config_of(EVOLVED, **parent)) is None
+    assert note_on_first_parent(config_of(EVOLVED, **changes)) is None
+    alone = shutil.copytree(converted, tmp_path / "alone")
+    for text in ("{}", "[]", "no", '{"backbone": {"name": "no:no"}}'):
+        (alone / "generator.json").write_text(text)
+        parent = {"population__first_parent": str(alone)}
+        found = note_on_first_parent(config_of(EVOLVED, **parent, **changes))
+        assert (found is None) == ("no:no" not in text)
+
+
+def test_a_run_says_that_its_first_parent_made_other_images(converted, invoke, tmp_path):
+    (tmp_path / "evolved.yaml").write_text(EVOLVED)
+    keys = (f"population.first_parent={converted}", "backbone.output=tanh", "generations=1")
+    options = [part for key in keys for part in ("--set", key)]
+    begun = invoke("train", tmp_path / "evolved.yaml", *options, "--output", tmp_path / "run")
+    assert begun.exit_code == 0
+    assert "the first parent had backbone.output: linear, here tanh" in begun.output
+    assert "first parent had" not in invoke("resume", tmp_path / "run", "--generations", 2).output
 
 
 @pytest.mark.long
