@@ -14,7 +14,8 @@ class ExecutionConfig(PlacementConfig, extra="forbid", frozen=True):
         "float32",
         description="precision of convolutions and matrix products; weights and Adam stay float32. "
         "winograd: float32 with fewer multiplications, for wide DCGANs; auto: tf32 on a GPU, else "
-        "the fastest in a short measurement before a new run begins, which its config keeps",
+        "the fastest in a short measurement before a new run begins; two runs may choose "
+        "differently, so the config keeps the choice: name it to repeat a run",
     )
     compile: Literal["auto", "none", "graphs"] = Field(
         "auto",

@@ -32,10 +32,13 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), **settings: A
         settings: the same as keywords, with `__` for the dots: `population__survivors=2`.
 
     Raises:
-        ConfigError: unknown preset, unreadable file, unknown key, value out of range.
+        ConfigError: unknown preset, unreadable file, unknown key, value out of range, or workers
+            for a run that has none.
     """
     changes = changes_of(overrides, settings)
-    return validate(with_changes(config_values(source), changes), str(source))
+    config = validate(with_changes(config_values(source), changes), str(source))
+    check_asked(config, [key for key, _ in changes])
+    return config
 
 
 def config_values(source: str | Path) -> dict[str, Any]:
@@ -176,4 +179,28 @@ def check_comparable(config: RunConfig, where: str) -> None:
         raise ConfigError(
             f"{where}: execution.precision: auto is chosen for each run, so that runs of "
             "different precisions would be compared; name one, such as float32"
+        )
+
+
+def check_asked(config: RunConfig, given: Iterable[str]) -> None:
+    """Refuse Ray workers, or what only they have, that a call asks for where the executor is local.
+
+    A file may hold both, so that one key switches between them: `given` are the call's own keys.
+
+    Raises:
+        ConfigError: the call asks for them.
+    """
+    execution, given = config.execution, tuple(given)
+    if execution.executor != "local":
+        return
+    asked = [
+        f"execution.{key}={value}"
+        for key in ("workers", "address", "resources", "labels")
+        if (value := getattr(execution, key)) not in ("auto", 1, None, {})
+        and any(f"{each}.".startswith(f"execution.{key}.") or each == "execution" for each in given)
+    ]
+    if asked:
+        raise ConfigError(
+            f"{', '.join(asked)}: that is for Ray workers, and execution.executor is local: this "
+            "process does all; add --executor ray, or leave it out"
         )

@@ -1,5 +1,6 @@
 """A run's folder: what lies where."""
 
+import os
 import re
 import shutil
 import time
@@ -220,6 +221,20 @@ class RunFolder:
                 f"{self.path} holds a run already: continue it with `{hint('resume', self.path)}`, "
                 "or choose another --output"
             )
+
+    def check_place(self) -> None:
+        """Refuse a folder for a new run that holds one, or can be seen not to be writable.
+
+        Raises:
+            RunExists: it holds a run.
+            ConfigError: it, or what it would be made in, is no folder, or there is no permission.
+        """
+        self.refuse_a_second_run()
+        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise ConfigError(f"cannot write to {self.path}: {there} is not a folder")
+        if not os.access(there, os.W_OK):
+            raise ConfigError(f"cannot write to {self.path}: no permission for {there}")
 
     @property
     def _parts(self) -> tuple[Path, ...]:

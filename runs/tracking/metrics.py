@@ -19,7 +19,7 @@ from runs.store.journal import Entry, Event, Line, Scoring
 
 EVALUATION, SPENT = "evaluation/", "spent/"  # before the names of scorings' metrics
 BY_CLASS, REALS = "by_class/", "reals/"  # before those of each class, and of the reals' values
-NO_FAULTS = ("worker-joined", "workers-waiting")  # events that a run need not survive
+NO_FAULTS = ("worker-joined", "workers-waiting", "rule")  # events that a run need not survive
 
 
 @dataclass(frozen=True)

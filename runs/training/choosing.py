@@ -32,7 +32,13 @@ from runs.config.choice import (
     choose_scoring,
 )
 from runs.config.fields import types_at
-from runs.config.loading import changes_of, config_values, validate, with_changes
+from runs.config.loading import (
+    changes_of,
+    check_asked,
+    config_values,
+    validate,
+    with_changes,
+)
 from runs.config.schema import RunConfig
 from runs.evaluation.weights import find_inception
 from runs.presets import preset_names
@@ -95,6 +101,7 @@ def config_for(
     _check_kind(path, kind, model, like)
     base = _rules_base(data) if model is None else _like_base(model, data)
     first = validate(with_changes(base, changes), f"for {path}")  # to know what was given
+    check_asked(first, [key for key, _ in changes])
     given = {key: _value_at(first, key) for key, _ in changes}
     facts, machine = facts_of(first.data), machine_of(first.execution.device)
     if model is None:

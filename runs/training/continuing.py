@@ -22,7 +22,7 @@ from runs.store.identity import MOVABLE
 from runs.tracking.preflight import check_store
 from runs.training.driver import go_on, start
 from runs.training.forking import Fork, check_fork_of, plan_fork
-from runs.training.precision import settled
+from runs.training.precision import settled, with_precision
 from runs.training.session import Result
 
 # What may differ between a run and the config that continues it: nothing here changes what it is,
@@ -166,6 +166,7 @@ def _continue(folder: RunFolder, config: RunConfig, progress: Progress) -> Resul
     kept = folder.load_config()
     config = settled(config, kept)
     check_same(kept, config, str(folder.path))
+    config = with_precision(config, kept.execution.precision)  # not left open any more
     free = {key: getattr(config, key) for key in (*FREE, "data")}
     return go_on(folder, kept.model_copy(update=free), progress)
 

@@ -1,24 +1,27 @@
 """To begin a run, fork one, or go on with one, through the forks that its alarms make."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from runs.common.errors import ConfigError
 from runs.common.lock import RunBusy
-from runs.config.loading import validate
+from runs.config.loading import check_asked, validate
 from runs.config.schema import RunConfig
 from runs.display.progress import Progress, Silent
 from runs.mirror.fetching import catch_up, fetch_run, holds_run, is_uri
 from runs.store.data import moved
 from runs.store.folder import DataCard, RunFolder, sibling_of
 from runs.store.identity import Identity, alarms_behind, digests
+from runs.store.journal import Event, Journal
 from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.info import RunInfo
 from runs.training.inherited import note_on_first_parent, note_on_fork
-from runs.training.placement import check_networks
+from runs.training.placement import check_networks, check_place, choose_executor
 from runs.training.precision import decided
 from runs.training.reading import open_data, say_what_was_read
+from runs.training.rules import values_by_rule
 from runs.training.session import Result, go
 
 
@@ -64,17 +67,25 @@ def fork(
     return start(planned.config, output, progress or Silent(), planned)
 
 
-def _read(config: RunConfig, progress: Progress) -> tuple[RunConfig, DataCard]:
-    """Return a new run's config, its precision decided, and the card of its data.
+def _read(
+    config: RunConfig, progress: Progress, planned: Fork | None
+) -> tuple[RunConfig, DataCard, dict[str, Any] | None]:
+    """Return a new run's config, the card of its data, and how its precision was decided, if here.
 
-    The opened data are let go: the replicas open their own.
+    That takes a while, so what is soon refused is refused before. The opened data are let go: the
+    replicas open their own.
     """
     source = open_data(config)
     card = DataCard.of(source, config.data)
-    if config.execution.precision == "auto":
-        check_networks(config, card)
-        config = decided(config, source, progress.message)
-    return config, card
+    if planned is not None:
+        planned.check(card)
+    if config.execution.precision != "auto":
+        return config, card, None
+    check_place(config.execution, choose_executor(config.execution), progress.message)
+    check_networks(config, card)
+    values_by_rule(config, card.shape)
+    config, rule = decided(config, source, progress.message)
+    return config, card, rule
 
 
 def start(
@@ -84,16 +95,19 @@ def start(
     planned: Fork | None = None,
 ) -> Result:
     """Begin a run, or a planned fork, in a new folder; see `evolve`."""
-    config, card = _read(config, progress)
     place = Path(output) if output else None
+    if place is not None:
+        RunFolder(place).check_place()  # before anything is read
+    config, card, rule = _read(config, progress, planned)
     if planned is None:
         note = note_on_first_parent(config)
         folder = RunFolder.create(config, card, place)
     else:
-        planned.check(card)
         note = note_on_fork(planned.former.backbone, config.backbone)
         folder = RunFolder.create(config, card, place, planned.parent, planned.state)
     try:
+        if rule is not None:
+            _write_rule(folder, rule, planned)
         say_what_was_read(card, config, progress.message)
         if note:
             progress.message(note)
@@ -103,6 +117,18 @@ def start(
     except BaseException:
         folder.discard()  # if nothing was evolved: the same command may be given again
         raise
+
+
+def _write_rule(folder: RunFolder, rule: dict[str, Any], planned: Fork | None) -> None:
+    """Begin a new run's journal with what `auto` stands for."""
+    identity = folder.load_identity()
+    assert identity is not None  # it was just made
+    generation = 0 if planned is None else planned.parent.generation
+    journal = Journal(folder.journal, identity)
+    try:
+        journal.append(Event(generation, time.time(), "rule", rule))
+    finally:
+        journal.close()
 
 
 def resume(
@@ -144,6 +170,7 @@ def resume(
         values["generations"] = generations or config.generations
         values["execution"] |= execution
         config = validate(values, str(folder.config))
+        check_asked(config, [f"execution.{key}" for key in execution])
     if data is not None:
         config = config.model_copy(update={"data": moved(config.data, data)})
     return go_on(folder, config, progress, pictures)

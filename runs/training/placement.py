@@ -129,8 +129,10 @@ def check_place(execution: ExecutionConfig, choice: Choice, say: Callable[[str],
 
 
 def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:
-    """Return a line on faster arithmetic that this machine has and the run does not use."""
-    if execution.precision != "float32" or backbone == "mlp":
+    """Return a line on arithmetic that this machine lacks, or has and a new run does not use."""
+    if execution.precision == "tf32" and _on_cpu(execution):
+        return "execution.precision: tf32 is for a GPU; on a CPU this run computes in float32"
+    if "precision" in execution.model_fields_set or backbone == "mlp":  # a kept config names it
         return None
     if execution.device != "cpu" and torch.cuda.is_available():
         return (
@@ -144,6 +146,14 @@ def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:
         f"this processor multiplies bfloat16 ({unit}): with --set execution.precision=auto a run "
         "measures what is fastest before it begins; the bits are then others"
     )
+
+
+def _on_cpu(execution: ExecutionConfig) -> bool:
+    """Return whether the replicas are on a CPU for sure: a cluster's nodes may have GPUs."""
+    if execution.device == "auto" and choose_executor(execution).executor == "ray":
+        elsewhere = bool(execution.address or os.environ.get("RAY_ADDRESS"))
+        return not elsewhere and not torch.cuda.is_available()
+    return _local_device(execution) == "cpu"
 
 
 def _local_device(execution: ExecutionConfig) -> str:

@@ -1,12 +1,15 @@
 """`execution.precision: auto`: the fastest arithmetic here, measured once, before a run begins.
 
-It decides the run's bits, so the run's config keeps what was chosen, not `auto`.
+It decides the run's bits, so the run's config keeps what was chosen, not `auto`. Times differ from
+one measurement to the next, and so may the choice.
 """
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -18,8 +21,11 @@ from egan.mutations import resolve
 from populations.individual import Job
 from runs.config.schema import RunConfig
 
-GAIN = 1.1  # how many times faster than float32 another arithmetic must be
-MEASURED = 3  # steps of a mutation, after one that does not count
+GAIN = 1.2  # how many times faster than float32 another arithmetic must be
+SECONDS = 1.0  # of the measurement, unless its rounds take longer
+LEAST = 3  # rounds that count
+
+Round = dict[str, float]  # seconds by precision
 
 
 def with_precision(config: RunConfig, precision: str) -> RunConfig:
@@ -28,11 +34,22 @@ def with_precision(config: RunConfig, precision: str) -> RunConfig:
     return config.model_copy(update={"execution": execution})
 
 
-def decided(config: RunConfig, source: Source, say: Callable[[str], None]) -> RunConfig:
-    """Return a new run's config with a precision in the place of `auto`, and tell which."""
-    precision, reason = _choice(config, source)
-    say(f"execution.precision: auto is {precision}, {reason}")
-    return with_precision(config, precision)
+def decided(
+    config: RunConfig, source: Source, say: Callable[[str], None]
+) -> tuple[RunConfig, dict[str, Any]]:
+    """Return a new run's config with a precision in the place of `auto`, and tell which.
+
+    Returns:
+        The config; and for the run's journal what was chosen, why, and the seconds by precision.
+    """
+    precision, reason, seconds = _choice(config, source, say)
+    times = ", ".join(f"{1000 * each:.3g} ms in {name}" for name, each in seconds.items())
+    measured = f" (a child takes {times})" if times else ""
+    say(f"execution.precision: auto is {precision}, for {reason}{measured}")
+    rule = {"key": "execution.precision", "value": precision, "reason": reason}
+    return with_precision(config, precision), rule | (
+        {"seconds_by_precision": seconds} if seconds else {}
+    )
 
 
 def settled(config: RunConfig, kept: RunConfig) -> RunConfig:
@@ -42,31 +59,61 @@ def settled(config: RunConfig, kept: RunConfig) -> RunConfig:
     return with_precision(config, kept.execution.precision)
 
 
-def _choice(config: RunConfig, source: Source) -> tuple[str, str]:
-    if config.execution.device != "cpu" and torch.cuda.is_available():
-        return "tf32", "for there is a GPU"
+def _choice(
+    config: RunConfig, source: Source, say: Callable[[str], None]
+) -> tuple[str, str, Round]:
+    """Return the precision, the reason, and median seconds by precision where it was measured."""
+    device = config.execution.device
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        return "tf32", "the device is a GPU", {}
+    if config.backbone.name == "mlp":
+        return "float32", "an MLP has nothing to gain", {}
     others = ["winograd"] * isinstance(config.backbone, DCGANConfig)
     others += ["bfloat16"] * (bfloat16_unit() is not None)
     if not others:
-        return "float32", "for this processor has no bfloat16 unit"
-    prepare_device("cpu", config.execution.threads)
-    seconds = {name: _step(config, source, name) for name in ("float32", *others)}
-    fastest = min(others, key=seconds.__getitem__)
-    chosen = fastest if seconds[fastest] * GAIN < seconds["float32"] else "float32"
-    return chosen, "for a step takes " + ", ".join(
-        f"{1000 * each:.3g} ms in {name}" for name, each in seconds.items()
-    )
+        return "float32", "this processor has no bfloat16 unit", {}
+    names = ("float32", *others)
+    say(f"execution.precision: auto: measuring {len(names)} precisions ({', '.join(names)}) ...")
+    rounds = _rounds(config, source, names)
+    gains = {name: statistics.median(_gain(each, name) for each in rounds) for name in others}
+    fastest = max(others, key=gains.__getitem__)
+    seconds = {name: statistics.median(each[name] for each in rounds) for name in names}
+    seconds = {name: float(f"{x:.4g}") for name, x in seconds.items() if math.isfinite(x)}
+    if gains[fastest] > GAIN:
+        return fastest, f"it is {gains[fastest]:.3g} times faster than float32", seconds
+    return "float32", f"no other is {GAIN} times faster", seconds
 
 
-def _step(config: RunConfig, source: Source, precision: str) -> float:
-    """Return the median seconds of a mutation's step in the run's last generation."""
+def _gain(seconds: Round, name: str) -> float:
+    """Return how many times faster than float32 a precision was in a round; 0: it failed."""
+    return 0.0 if math.isinf(seconds[name]) else seconds["float32"] / seconds[name]
+
+
+def _rounds(config: RunConfig, source: Source, names: Sequence[str]) -> list[Round]:
+    """Return the seconds of a child in each precision, which take turns, round by round.
+
+    It is made, and scored where children are, in the run's last generation. One that fails counts
+    as endless. One thread is timed in CPU time, which other processes disturb less.
+    """
+    threads = config.execution.threads
+    device = prepare_device("cpu", threads)
     mutations = {name: resolve(name) for name in config.population.mutations}
-    engine = Engine(config, source, mutations, torch.device("cpu"), precision)
+    engines = {name: Engine(config, source, mutations, device, name) for name in names}
+    first = engines[names[0]].initial_state()
+    state = replace(first, generation=max(0, config.generations - 1))
     job = Job(0, (0,), config.population.mutations[0])
-    state = replace(engine.initial_state(), generation=max(0, config.generations - 1))
-    times = []
-    for _ in range(1 + MEASURED):
-        start = time.perf_counter()
-        engine.vary(state, [job])
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    scored = config.choosing or config.fitness.every == 1
+    clock = time.process_time if threads == 1 else time.perf_counter
+
+    def seconds(engine: Engine) -> float:
+        start = clock()
+        children = engine.vary(state, [job])
+        if scored:
+            engine.evaluate(state, children)
+        return math.inf if children[0].failure else clock() - start
+
+    rounds: list[Round] = []
+    begun = time.perf_counter()
+    while len(rounds) <= LEAST or time.perf_counter() - begun < SECONDS:
+        rounds.append({name: seconds(engine) for name, engine in engines.items()})
+    return rounds[1:]  # the first one warms up

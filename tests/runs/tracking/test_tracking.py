@@ -87,7 +87,8 @@ def test_faults_that_were_survived_are_counted_with_their_cost():
     lost = Event(3, 0.0, "worker-lost", {"worker": 1})
     joined = Event(3, 0.0, "worker-joined", {"worker": 1, "seconds": 2.0, "bytes": 7})
     resynced = Event(4, 0.0, "replica-resynced", {"seconds": 0.5, "bytes": 100})
-    assert fault_metrics(joined, totals) == {}
+    rule = Event(0, 0.0, "rule", {"key": "discriminator.r1", "value": 1.0})
+    assert fault_metrics(joined, totals) == fault_metrics(rule, totals) == {}
     assert fault_metrics(lost, totals) == {"faults/worker_lost": 1.0}
     assert fault_metrics(lost, totals) == {"faults/worker_lost": 2.0}
     assert fault_metrics(resynced, totals) == {

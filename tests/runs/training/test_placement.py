@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from PIL import Image
 
 from runs.config.execution import ExecutionConfig
 from runs.display.inspection import inspect_run
@@ -179,6 +181,7 @@ def listeners(process: int) -> set[str]:
         ("AMX", {"precision": "bfloat16"}, "dcgan", False),
         ("AMX", {}, "mlp", False),
         ("AVX512-BF16", {"device": "cpu"}, "stylegan", True),
+        ("AMX", {"precision": "float32"}, "dcgan", False),  # named, such as by a kept config
     ],
 )
 def test_bfloat16_is_offered_where_the_processor_has_it(
@@ -209,8 +212,89 @@ def test_tf32_is_offered_where_there_is_a_gpu(settings, backbone, advised, monke
 
 
 @pytest.mark.parametrize("unit", ["AMX", None])
-def test_a_run_that_could_use_bfloat16_says_so(unit, images_yaml, invoke, monkeypatch, tmp_path):
+def test_a_run_that_could_use_bfloat16_says_so_when_it_is_new(
+    unit, images_yaml, invoke, monkeypatch, tmp_path
+):
     monkeypatch.setattr("runs.training.placement.bfloat16_unit", lambda: unit)
-    options = ("--set", "generations=1", "--set", "execution.device=cpu")
-    said = invoke("train", images_yaml, *options, "--output", tmp_path / "run").output
-    assert ("note: this processor multiplies bfloat16 (AMX)" in said) == (unit is not None)
+    monkeypatch.setattr("runs.training.precision.bfloat16_unit", lambda: None)
+    options = ("--set", "execution.device=cpu", "--resume", "auto", "--output", tmp_path / "run")
+
+    def notes(*arguments):
+        done = invoke(*arguments)
+        assert done.exit_code == 0, done.output
+        return done.output.count("note: this processor multiplies bfloat16 (AMX)")
+
+    new = ("train", images_yaml, "--set", "generations=1", "--output")
+    named = ("--set", "execution.device=cpu", "--set", "execution.precision=float32")
+    assert notes("train", images_yaml, "--set", "generations=1", *options) == (unit is not None)
+    assert notes("train", images_yaml, "--set", "generations=2", *options) == 0
+    assert notes("resume", tmp_path / "run", "--generations", 3) == 0
+    assert notes(*new, tmp_path / "named", *named) == 0
+    fork = ("--set", "generations=4", "--output", tmp_path / "fork")
+    assert notes("train", "--from", tmp_path / "run", *fork) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpu", "cluster", "told"),
+    [
+        ({}, False, "", True),
+        ({}, True, "", False),
+        ({"device": "cpu"}, True, "", True),
+        ({"device": "cuda", "executor": "ray"}, False, "", False),
+        ({"executor": "ray"}, False, "", True),
+        ({"executor": "ray"}, False, "10.0.0.1:6379", False),  # its nodes may have GPUs
+        ({"executor": "local"}, False, "10.0.0.1:6379", True),
+        ({"address": "auto"}, False, "", False),
+        ({"precision": "float32"}, False, "", False),
+    ],
+)
+def test_tf32_on_a_cpu_is_told_to_be_float32(settings, gpu, cluster, told, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    line = precision_advice(ExecutionConfig(**{"precision": "tf32"} | settings), "dcgan")
+    assert ("computes in float32" in (line or "")) == told
+
+
+# ------------------------------------------------------------- workers for a run that has none
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--workers", 3), "execution.workers=3: "),
+        (("--address", "auto:1"), "execution.address=auto:1: "),
+        (("--set", "execution.workers=2", "--address", "a:1"), "workers=2, execution.address=a:1"),
+        (("--set", "execution.labels.rack=north"), "execution.labels={'rack': 'north'}: "),
+        (("--set", "execution={executor: local, workers: 2}"), "execution.workers=2: "),
+    ],
+)
+def test_workers_are_refused_where_all_is_done_in_this_process(asked, said, mistake, tmp_path):
+    folder = tmp_path / "run"
+    message = mistake("train", "stylegan2-quick", *asked, "--output", folder)
+    assert said in message and "execution.executor is local" in message
+    assert "add --executor ray" in message and not folder.exists()
+
+
+def test_a_kept_config_may_hold_workers_that_a_local_run_does_not_use(
+    points_yaml, invoke, mistake, tmp_path
+):
+    config, folder = tmp_path / "config.yaml", tmp_path / "run"
+    text = Path(points_yaml).read_text()
+    config.write_text(text.replace("{executor: local}", "{executor: local, workers: 3}"))
+    done = invoke("train", config, "--set", "generations=1", "--output", folder)
+    assert done.exit_code == 0, done.output
+    assert "execution.workers=2: " in mistake("resume", folder, "--workers", 2)
+    again = ("train", config, "--output", folder, "--resume", "auto", "--workers", 2)
+    assert "execution.workers=2: " in mistake(*again)
+    for harmless in ((), ("--device", "cpu"), ("--workers", 1), ("--workers", "auto")):
+        done = invoke("resume", folder, "--generations", 2, *harmless)
+        assert done.exit_code == 0, done.output
+
+
+def test_images_with_a_local_preset_have_no_workers(mistake, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        Image.new("RGB", (16, 16)).save(tmp_path / "photos" / f"{name}.png")
+    command = ("train", tmp_path / "photos", "--like", "few-avatars", "--workers", 2)
+    assert "execution.workers=2: " in mistake(*command, "--output", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
