@@ -60,6 +60,7 @@ WHOLE = (
     "tests/fuzz/*",
     "tests/runs/cli/test_commands.py",
     "tests/runs/cli/test_memory.py",
+    "tests/runs/cli/test_mistakes.py",
     "tests/runs/dissection/test_commands.py",
     "tests/runs/dissection/test_repairing.py",
     "tests/runs/display/*",

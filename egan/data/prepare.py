@@ -159,7 +159,9 @@ def _check_destination(dest: Path, force: bool) -> None:
     if not is_packed(dest):
         raise DataError(f"{dest}: is there already, and was not written by prepare; choose another")
     if not force:
-        raise DataError(f"{dest}: is there already; choose another folder, or force replacing it")
+        raise DataError(
+            f"{dest}: is there already; choose another folder, or replace it with --force"
+        )
 
 
 def _beside(dest: Path) -> Path:

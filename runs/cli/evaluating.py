@@ -25,9 +25,9 @@ from runs.cli.options import choice_of, choice_options, device_option
     metavar="A,B,...",
     help="Metrics: fid, kid, mmd, prdc, is, ssim, ms-ssim; for samples by class: ifid, ikid, "
     "gan-train, gan-test, class-accuracy, or by-class for these five; for a run's latent space: "
-    "ppl, separability; for a mixture: modes, high-quality, kl, mode-accuracy; for translations: "
-    "l1, psnr, target-ssim, kid, or translation for these four, and parts [default: those that fit "
-    "the data].",
+    "ppl, separability; for a mixture: modes, high-quality, kl, overlap, mode-accuracy; for "
+    "stacked digits: classes-covered, classes-kl; for translations: l1, psnr, target-ssim, kid, or "
+    "translation for these four, and parts [default: those that fit the data].",
 )
 @click.option(
     "--space",

@@ -9,6 +9,12 @@ from runs.cli.endings import muted, plain_errors
 from runs.common.hints import hint
 
 SIZES = (8, 16, 32, 64, 128, 256)  # that the preset images64 can make
+KINDS = {  # what a source of data is called; an array by its file's ending
+    "idx": "MNIST-format files",
+    "cifar": "CIFAR's binary files",
+    "images": "a folder or .zip of images",
+    "packed": "a folder that prepare wrote",
+}
 
 
 @click.command()
@@ -70,7 +76,9 @@ def prepare(
     given = options | {"channels": None if channels is None else int(channels)}
     given = {name: value for name, value in given.items() if value is not None}
     if other := [f"--{name}" for name in given if name not in type(config).model_fields]:
-        raise click.UsageError(f"{', '.join(other)}: {source} holds data of source {config.source}")
+        which = f"{', '.join(other)} {'is' if len(other) == 1 else 'are'}"
+        kind = KINDS.get(config.source, f"a {source.suffix} file")
+        raise click.UsageError(f"{which} not for {kind}: {source}")
     config = config.model_copy(update=given)
     with bars() as progress:
         manifest = pack(

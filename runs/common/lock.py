@@ -9,12 +9,14 @@ import json
 import os
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from egan.files import lock
+from runs.common.errors import ConfigError
 
 GLANCES = 3  # times that a taken lock is tried, since `is_held` takes one for a moment
 MOMENT = 0.05  # seconds between them
@@ -64,6 +66,27 @@ class RunLock:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def folder_lock(path: Path, name: str, what: str) -> Iterator[None]:
+    """Make a folder and hold it against a second process, by the file `name` in it.
+
+    `what` says what lies in the folder, such as a study.
+
+    Raises:
+        ConfigError: it cannot be made, or written to.
+        RunBusy: another process holds it.
+    """
+    with ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((path / name).open("w"))
+        except OSError as error:
+            raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
+        if lock(file.fileno()) is False:
+            raise RunBusy(f"another process is working on the {what} {path}")
+        yield
 
 
 def holder(path: Path) -> str:

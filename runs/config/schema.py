@@ -28,6 +28,7 @@ TOP_LEVEL = (
     "checkpoint",
     "tracking",
 )
+MOST_GENERATIONS = 10**18 - 1  # their numbers have at most 18 digits wherever they are written
 OF_TRANSLATIONS = ("targets", "parts")  # what metrics of translations need
 IN_SIGHT = "holds a secret, which the run's folder and MLflow would show; "
 
@@ -86,7 +87,7 @@ class RunConfig(GameConfig):
     """Everything that a run is: with the journal's selections it determines every bit."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    generations: int = Field(1000, ge=1)
+    generations: int = Field(1000, ge=1, le=MOST_GENERATIONS)
     selection: SelectionConfig = SelectionConfig()
     execution: ExecutionConfig = ExecutionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -21,6 +21,7 @@ from runs.display.progress import Stage, duration
 from runs.store.folder import RunFolder, sibling_of
 from runs.store.index import Index, read_index
 from runs.store.journal import Entry, Event, Scoring
+from runs.store.lines import describe
 from runs.store.snapshots import Snapshot, SnapshotError, snapshots, verify
 
 RECENT = 50  # generations that the pace is read off
@@ -258,4 +259,4 @@ def render(found: dict[str, Any]) -> None:
         counts = (f"{kind} {count}" for kind, count in found["faults"].items())
         console.print(f"\nsurvived, and other events: {', '.join(counts)}", soft_wrap=True)
     for event in found["events"]:
-        console.print(printable(f"event {event}"), markup=False, soft_wrap=True)
+        console.print(printable(f"event: {describe(event)}"), markup=False, soft_wrap=True)

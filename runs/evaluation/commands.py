@@ -1,5 +1,6 @@
 """The `evaluate` and `statistics` commands: a generator, or any images, against real data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from egan.data import DataConfig, ImageSource, Source, open_held_out
 from egan.data.report import report_of
 from fitness.features import Progress
 from fitness.metrics.lpips import LPIPS
-from fitness.metrics.names import expand_metrics
+from fitness.metrics.names import METRICS, expand_metrics
 from fitness.observation import observe
 from fitness.statistics import Statistics
 from runs.common.errors import ConfigError
@@ -256,6 +257,7 @@ def _planned(subject: Subject, options: Options) -> _Plan:
     latent = [metric for metric in asked if is_of_latents(metric)]
     of_images = [metric for metric in asked if metric not in latent]
     count = options.count or subject.count
+    _check_used(asked, options)
     if latent:
         _check_generator(subject, latent, count)
     if of_images and options.space == LPIPS:
@@ -264,6 +266,26 @@ def _planned(subject: Subject, options: Options) -> _Plan:
             "space, in a separate call"
         )
     return _Plan(latent, of_images, options.space or subject.space, count)
+
+
+def _check_used(metrics: Sequence[str], options: Options) -> None:
+    """Refuse an option that none of the metrics uses.
+
+    Raises:
+        ConfigError: names it.
+    """
+    if options.labels is not None and not any(m.startswith("separability") for m in metrics):
+        raise ConfigError(
+            "--labels is for separability, which is not among the metrics: leave it out, or add "
+            "--metrics separability"
+        )
+    if all(METRICS[metric].need == "points" for metric in metrics):
+        for option, value in (("--space", options.space), ("--weights", options.weights)):
+            if value is not None:
+                raise ConfigError(
+                    f"{option}: points have no feature space, and {', '.join(metrics)} need none: "
+                    "leave it out"
+                )
 
 
 def _evaluator(

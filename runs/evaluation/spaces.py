@@ -152,12 +152,12 @@ def load_classifier(path: str | Path, device: str | torch.device = "cpu") -> Cla
     Raises:
         WeightsError: the file is missing, damaged, or of another recipe.
     """
+    if not Path(path).is_file():
+        raise WeightsError(f"{path}: no such file")
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[ABOUT])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return ClassifierSpace.restored(state, about, device)
     except Exception as error:  # any JSON and any tensors may stand there
-        raise WeightsError(
-            f"{path} cannot be read as a classifier space ({error}); delete it to train anew"
-        ) from error
+        raise WeightsError(f"{path}: cannot be read as a classifier space: {error}") from error

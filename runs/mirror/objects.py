@@ -8,6 +8,7 @@ from runs.common.errors import ConfigError
 from runs.common.files import LARGEST_TEXT
 from runs.mirror.marks import MARK, Mark
 
+BUCKETS = ("s3", "gs", "gcs")  # kinds of stores that have them
 CHUNK = 8 << 20  # bytes that are read at a time
 
 
@@ -18,11 +19,14 @@ class Store:
         """Open the store.
 
         Raises:
-            ConfigError: no such kind of store.
+            ConfigError: no such kind of store, or no bucket is named.
             OSError: it cannot be reached.
         """
         from pyarrow import fs
 
+        kind, _, place = uri.partition("?")[0].partition("://")
+        if kind in BUCKETS and not place.strip("/"):
+            raise ConfigError(f"{uri} names no bucket: write {kind}://bucket/prefix")
         try:
             self._files, root = fs.FileSystem.from_uri(uri)
         except ValueError as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MARGIN = 2  # pixels between a grid's images
 LARGEST = 2**29  # pixels of a picture or of all pictures of a walk
+MOST_IMAGES = 256**2  # in a grid or in all pictures of a walk
 MOST_POINTS = 1_000_000  # in a scatter
 SMALLEST_SIDE = 384  # small grids are enlarged by whole factors, so that they can be looked at
 SMALLEST_TEXT, LARGEST_TEXT = 8, 22  # pixels of the rows' names
@@ -41,10 +42,11 @@ def check_picture(count: int, shape: tuple[int, ...], hint: str = "") -> None:
             f"{count:,} images of {shape[1]} x {shape[2]} make a picture of {pixels / 1e6:,.0f} "
             f"million pixels; at most {LARGEST / 1e6:.0f} million are drawn. Ask for fewer{hint}"
         )
-    if len(shape) != 3 and count > MOST_POINTS:
+    kind, most = ("images", MOST_IMAGES) if len(shape) == 3 else ("points", MOST_POINTS)
+    if count > most:
         raise ConfigError(
-            f"{count:,} points are too many for a picture; at most {MOST_POINTS:,} are drawn. Ask "
-            f"for fewer{hint}"
+            f"{count:,} {kind} are too many for a picture; at most {most:,} are drawn. Ask for "
+            f"fewer{hint}"
         )
 
 

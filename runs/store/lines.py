@@ -184,6 +184,12 @@ class Event:
 Line = Entry | Scoring | Event
 
 
+def describe(event: dict[str, Any]) -> str:
+    """Return an event in words, such as `worker lost (worker 1, cause memory)`."""
+    details = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
+    return str(event["event"]).replace("-", " ") + (f" ({details})" if details else "")
+
+
 def seal(value: dict[str, Any]) -> str:
     """Return the journal's line of a JSON object: its text with the text's CRC-32 at the end."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -11,17 +11,16 @@ the bit, failed ones tried once more.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from egan.files import lock
 from runs.batch.queue import Task
 from runs.common.errors import ConfigError
 from runs.common.files import read_text, write_text
-from runs.common.lock import RunBusy
+from runs.common.lock import folder_lock
 from runs.config.differences import differences
 from runs.config.safe_yaml import LARGEST_CONFIG
 from runs.study.loading import parse_study
@@ -106,18 +105,14 @@ class StudyFolder:
                 f"{self.path} holds runs of seeds that are left out: {', '.join(gone)}"
             )
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the study against a second process.
 
         Raises:
-            RunBusy: another one holds it.
+            ConfigError: the folder cannot be written to.
+            RunBusy: another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("w") as file:
-            if lock(file.fileno()) is False:
-                raise RunBusy(f"another process is working on the study {self.path}")
-            yield
+        return folder_lock(self.path, LOCK, "study")
 
 
 def _deciding(study: Study, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from fitness.metrics.names import expand_metrics
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
+from runs.common.folders import refuse_another
 from runs.common.formats import format_of, upgraded, without_head
 from runs.config.explaining import checked
 from runs.config.loading import load_config, validate
@@ -21,7 +22,7 @@ def load_study(path: str | Path) -> Study:
     Raises:
         ConfigError: no such study, an unknown key, a value that is not allowed.
     """
-    from runs.studies import study_text
+    from runs.studies import study_names, study_text
 
     file = Path(path)
     if file.suffix in (".yaml", ".yml") or file.is_file():
@@ -30,6 +31,8 @@ def load_study(path: str | Path) -> Study:
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read the study {file}: {error}") from None
     else:
+        if str(path) not in study_names():
+            refuse_another(file, "study")
         text = study_text(str(path))
     return parse_study(text, str(path), file.parent)
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from runs.common.errors import ConfigError
 from runs.common.files import write_json, write_text
+from runs.common.folders import refuse_another
 from runs.common.formats import STAMP
 from runs.common.hints import hint
 from runs.study.class_tables import class_tables
@@ -131,9 +132,14 @@ def report_on_store(
         control: the strategy that each other one is compared with; None: every two are compared.
 
     Raises:
-        ConfigError: no such experiment, or nothing in it can be compared.
+        ConfigError: no such experiment, or nothing in it can be compared; or a folder of that name
+            holds a run or a tournament.
     """
-    stored = stored_runs(experiment, study, uri)
+    try:
+        stored = stored_runs(experiment, study, uri)
+    except ConfigError:
+        refuse_another(Path(experiment), "study")
+        raise
     if not stored:
         raise ConfigError(
             f"the experiment {experiment!r} has no runs with a strategy and a seed"

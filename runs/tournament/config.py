@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from egan.backbones import TranslationBackbone
 from runs.common.errors import ConfigError
 from runs.common.files import read_text
+from runs.common.folders import refuse_another
 from runs.common.formats import STAMP, format_of, upgraded, without_head
 from runs.config.explaining import checked
 from runs.config.loading import changes_of, check_comparable, load_config, validate, with_changes
 from runs.config.safe_yaml import LARGEST_CONFIG, parse_yaml
 from runs.config.schema import RunConfig
 from runs.config.values import resolved
+from runs.presets import preset_names
 from runs.tournament.genes import GeneConfig, Genes, Prior, check_keys, genes_of
 from runs.tournament.priors import built_in
 
@@ -292,4 +294,6 @@ def _read(source: str | Path) -> tuple[dict[str, Any], Path]:
         if "base" in values:
             values = without_head(upgraded("tournament", values, format_of(values, str(file))))
             return values, file.parent
+    if str(source) not in preset_names():
+        refuse_another(file, "tournament")
     return {"base": str(source)}, Path()

@@ -9,17 +9,15 @@ report.html, plots/         to read
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from egan.files import lock
 from egan.schedule import Schedule
 from runs.common.errors import ConfigError
 from runs.common.files import read_text, write_text
-from runs.common.lock import RunBusy
+from runs.common.lock import folder_lock
 from runs.config.loading import validate
 from runs.config.safe_yaml import LARGEST_CONFIG
 from runs.config.schema import RunConfig
@@ -131,18 +129,14 @@ class TournamentFolder:
             )
         write_text(self.config, tournament.to_yaml())
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Lock the tournament, so that no second process runs it.
 
         Raises:
-            RunBusy: another one holds it.
+            ConfigError: the folder cannot be written to.
+            RunBusy: another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("w") as file:
-            if lock(file.fileno()) is False:
-                raise RunBusy(f"another process is working on the tournament {self.path}")
-            yield
+        return folder_lock(self.path, LOCK, "tournament")
 
 
 def _deciding(tournament: Tournament) -> dict[str, Any]:

@@ -45,7 +45,10 @@ def stored_runs(experiment: str, study: str | None, uri: str | None = None) -> l
         ConfigError: the store does not answer, or has no such experiment.
     """
     try:
-        client, address = open_store(uri, create=False)
+        try:
+            client, address = open_store(uri, create=False)
+        except ConfigError as error:
+            raise ConfigError(f"{experiment!r} is no study's folder, and {error}") from None
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = [e.name for e in client.search_experiments()]

@@ -11,6 +11,7 @@ from populations.population import Population
 from runs.common.files import write_json
 from runs.display.progress import Progress
 from runs.store.journal import Entry, Event, Journal, Scoring
+from runs.store.lines import describe
 from runs.training.health import Health
 
 
@@ -66,7 +67,7 @@ class Record:
     def note(self, outcome: Outcome) -> None:
         """Report what befell the replicas, and where they are now."""
         for event in outcome.events:
-            self.report(event, describe(event))
+            self.report(event, f"note: {describe(event)}")
         self._replicas.show(outcome)
 
     def scoring(self, scoring: Scoring) -> None:
@@ -141,9 +142,3 @@ def advance(population: Population, record: Record) -> str:
     outcome = population.advance()
     record.note(outcome)
     return outcome.checksum
-
-
-def describe(event: dict[str, Any]) -> str:
-    """Return an event of the journal as a line to read."""
-    details = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
-    return f"note: {event['event'].replace('-', ' ')} ({details})"

@@ -20,6 +20,7 @@ from runs.mirror.copying import Mirror, NoMirror, open_mirror
 from runs.store.folder import RunFolder
 from runs.store.identity import alarms_behind
 from runs.store.journal import Journal
+from runs.store.lines import describe
 from runs.store.replay import Past, read_origin
 from runs.store.snapshots import snapshots
 from runs.tracking.run_logger import NoTracking, Tracker, is_recorded, open_tracker
@@ -36,7 +37,7 @@ from runs.training.placement import (
     choose_executor,
     precision_advice,
 )
-from runs.training.record import Record, describe
+from runs.training.record import Record
 from runs.training.recovery import (
     check_data,
     check_end,
@@ -124,7 +125,7 @@ class Session:
         """Write down what befell the workers since the last step, such as in the last export."""
         for event in events:
             if self.record is not None:
-                self.record.report(event, describe(event))
+                self.record.report(event, f"note: {describe(event)}")
 
     def _end_record(self, tracker: Tracker) -> None:
         """Draw the plots and close the record."""

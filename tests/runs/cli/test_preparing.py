@@ -80,4 +80,4 @@ def test_an_array_is_chosen_by_its_name(invoke, mistake, tmp_path):
 def test_an_option_of_another_kind_of_data_is_a_mistake(mistake, photos, tmp_path):
     message = mistake("prepare", photos, tmp_path / "p", "--resolution", 8, "--key", "x",
                       "--split", "test")  # fmt: skip
-    assert "--key, --split" in message and "holds data of source images" in message
+    assert "--key, --split are not for a folder or .zip of images: " in message

@@ -45,6 +45,16 @@ def test_snapshots_that_are_not_the_runs_own_do_not_verify(points_run, images_ru
     assert shown[30]["verifies"] and shown[10]["verifies"]
 
 
+def test_events_are_shown_in_words(points_run, capsys):
+    lost = {"generation": 3, "event": "worker-lost", "worker": 1, "cause": "memory"}
+    found = inspect_run(points_run[0]) | {"events": [lost, {"event": "resumed"}]}
+    render(found)
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "event: worker lost (generation 3, worker 1, cause memory)",
+        "event: resumed",
+    ]
+
+
 def test_a_run_of_a_users_own_parts_is_shown_where_they_are_not(points_run, tmp_path):
     folder = copy_of(points_run[0], tmp_path)
     text = (folder / "config.yaml").read_text()

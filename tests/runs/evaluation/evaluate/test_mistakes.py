@@ -92,6 +92,20 @@ def test_a_runs_own_data_are_of_their_own_size(mistake, run):
     assert "--resolution" in mistake("evaluate", run, "--resolution", 16)
 
 
+def test_an_option_that_no_metric_uses_is_refused(mistake, run, points_run):
+    said = mistake("evaluate", run, "--labels", "eyes", "--metrics", "fid")
+    assert "--labels is for separability, which is not among the metrics" in said
+    for option in (("--space", "inception"), ("--weights", "a.pth")):
+        said = mistake("evaluate", points_run, "--metrics", "modes", *option)
+        assert f"{option[0]}: points have no feature space, and modes need none" in said
+        assert "points have no feature space" in mistake("evaluate", points_run, *option)
+
+
+def test_weights_that_are_not_there_are_told_as_such(refused, tmp_path):
+    said = refused("--space", "classifier", "--weights", tmp_path / "nope.pth")
+    assert f"{tmp_path / 'nope.pth'}: no such file" in said and "delete" not in said
+
+
 def test_a_damaged_cache_is_told_of_and_made_again(found, npz, cache, caplog):
     values = found(npz, "--against", "digits", *PIXELS)["values"]
     (file,) = cache.glob("real-*.npz")
