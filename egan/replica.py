@@ -1,6 +1,7 @@
 """A replica: the whole state on one device, moved by the engine, answering an executor's calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -157,11 +158,21 @@ class ReplicaFactory:
         """
         device = prepare_device(self.device, self.threads, self.precision)
         source = open_source(self.config.data)
-        try:
+        with building():
             record = recorder(device) if self.compile != "none" else None
             engine = Engine(self.config, source, self.mutations, device, self.precision, record)
             return EngineReplica(engine)
-        except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
-            # What torch raises for sizes that no memory holds.
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"backbone: these networks cannot be built here: {reason}") from error
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Say what torch raises for sizes that no memory holds, while networks are built.
+
+    Raises:
+        ValueError: they cannot be built here.
+    """
+    try:
+        yield
+    except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"backbone: these networks cannot be built here: {reason}") from error

@@ -18,12 +18,15 @@ from egan.data import Source
 from egan.determinism import bfloat16_unit, prepare_device
 from egan.engine import Engine
 from egan.mutations import resolve
+from egan.replica import building
 from populations.individual import Job
+from runs.common.errors import ConfigError
 from runs.config.schema import RunConfig
 
 GAIN = 1.2  # how many times faster than float32 another arithmetic must be
 SECONDS = 1.0  # of the measurement, unless its rounds take longer
-LEAST = 3  # rounds that count
+LEAST = 3  # rounds that count, unless they take too long
+MOST = 60.0  # seconds after which no other round begins
 
 Round = dict[str, float]  # seconds by precision
 
@@ -94,12 +97,19 @@ def _rounds(config: RunConfig, source: Source, names: Sequence[str]) -> list[Rou
 
     It is made, and scored where children are, in the run's last generation. One that fails counts
     as endless. One thread is timed in CPU time, which other processes disturb less.
+
+    Raises:
+        ConfigError: the population cannot be made.
     """
     threads = config.execution.threads
     device = prepare_device("cpu", threads)
     mutations = {name: resolve(name) for name in config.population.mutations}
-    engines = {name: Engine(config, source, mutations, device, name) for name in names}
-    first = engines[names[0]].initial_state()
+    try:
+        with building():
+            engines = {name: Engine(config, source, mutations, device, name) for name in names}
+            first = engines[names[0]].initial_state()
+    except ValueError as error:  # such as a first parent of another backbone
+        raise ConfigError(str(error)) from None
     state = replace(first, generation=max(0, config.generations - 1))
     job = Job(0, (0,), config.population.mutations[0])
     scored = config.choosing or config.fitness.every == 1
@@ -113,7 +123,8 @@ def _rounds(config: RunConfig, source: Source, names: Sequence[str]) -> list[Rou
         return math.inf if children[0].failure else clock() - start
 
     rounds: list[Round] = []
-    begun = time.perf_counter()
-    while len(rounds) <= LEAST or time.perf_counter() - begun < SECONDS:
+    begun, passed = time.perf_counter(), 0.0
+    while (len(rounds) <= LEAST and passed < MOST) or passed < SECONDS:
         rounds.append({name: seconds(engine) for name, engine in engines.items()})
-    return rounds[1:]  # the first one warms up
+        passed = time.perf_counter() - begun
+    return rounds[1:] or rounds  # the first one warms up

@@ -163,6 +163,32 @@ def test_short_rounds_are_measured_for_a_second(images_yaml, watched, monkeypatc
     assert len(precision._rounds(config, None, ("float32",))) == 12 - 1  # of 0.75 s each
 
 
+@pytest.mark.parametrize(("most", "count"), [(0.5, 1), (1.0, 1), (2.0, 2)])
+def test_of_long_rounds_there_are_fewer(most, count, images_yaml, watched, monkeypatch):
+    monkeypatch.setattr(precision, "MOST", most)  # a round is 0.75 s
+    monkeypatch.setattr(precision, "SECONDS", 0.0)
+    rounds = precision._rounds(load_config(images_yaml, [AUTO]), None, ("float32",))
+    assert len(rounds) == count
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("population.first_parent: another backbone"), "^population.first_parent: an"),
+        (RuntimeError("Storage size overflowed"), "cannot be built here: Storage size overflowed"),
+    ],
+)
+def test_a_population_that_cannot_be_made_is_a_mistake(
+    error, said, images_yaml, watched, monkeypatch
+):
+    def refuse(self):
+        raise error
+
+    monkeypatch.setattr(watched, "initial_state", refuse)
+    with pytest.raises(ConfigError, match=said):
+        precision._rounds(load_config(images_yaml, [AUTO]), None, ("float32",))
+
+
 def test_a_child_that_fails_is_not_fast(images_yaml, watched, monkeypatch):
     monkeypatch.setattr(watched, "failing", "bfloat16")
     config = load_config(images_yaml, [AUTO])
