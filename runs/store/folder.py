@@ -1,5 +1,6 @@
 """A run's folder: what lies where."""
 
+import errno
 import os
 import re
 import shutil
@@ -234,7 +235,8 @@ class RunFolder:
         if not there.is_dir():
             raise ConfigError(f"cannot write to {self.path}: {there} is not a folder")
         if not os.access(there, os.W_OK):
-            raise ConfigError(f"cannot write to {self.path}: no permission for {there}")
+            reason = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+            raise ConfigError(f"cannot write to {self.path}: {there}: {os.strerror(reason)}")
 
     @property
     def _parts(self) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ import torch
 from egan.determinism import bfloat16_unit
 from egan.games import build_game
 from egan.mutations import resolve
-from egan.replica import ReplicaFactory
+from egan.replica import ReplicaFactory, building
 from populations.executors.base import Executor, Recover
 from populations.executors.local import LocalExecutor
 from runs.common.errors import ConfigError
@@ -106,7 +106,8 @@ def check_networks(config: RunConfig, card: DataCard) -> None:
         ConfigError: says what it can make.
     """
     try:
-        build_game(config.backbone, card.shape, card.condition, config.game, card.partner)
+        with building():
+            build_game(config.backbone, card.shape, card.condition, config.game, card.partner)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -113,3 +113,11 @@ def test_the_help_of_evaluate_names_every_metric():
     words = re.findall(r"[\w-]+", option.help)
     spelled = {name for group in GROUPS if group in words for name in GROUPS[group]}
     assert set(METRICS) - spelled - set(words) == set()
+
+
+def test_networks_larger_than_any_memory_are_told_and_leave_no_folder(mistake, tmp_path):
+    place = tmp_path / "r"
+    options = ("--set", f"backbone.width={10**12}", "--executor", "local", "--output", place)
+    said = mistake("train", "digits", *options)
+    assert "error: backbone: these networks cannot be built here: " in said
+    assert not place.exists()

@@ -72,6 +72,8 @@ def test_a_killed_run_ends_in_the_same_bits(
 
 @pytest.mark.ray
 def test_ray_workers_end_in_the_same_bits(conditional, undisturbed, run, tmp_path):
-    done = run("train", conditional, "--workers", "2", "--output", tmp_path / "run")
+    done = run(
+        *("train", conditional, "--executor", "ray", "--workers", "2", "--output", tmp_path / "run")
+    )
     assert done.returncode == 0, done.stderr
     assert checksum(done.stdout) == undisturbed[1]

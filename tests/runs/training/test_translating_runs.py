@@ -67,6 +67,8 @@ def test_a_killed_run_ends_in_the_same_bits(
 
 @pytest.mark.ray
 def test_ray_workers_end_in_the_same_bits(translation, undisturbed, run, tmp_path):
-    done = run("train", translation, "--workers", "2", "--output", tmp_path / "run")
+    done = run(
+        *("train", translation, "--executor", "ray", "--workers", "2", "--output", tmp_path / "run")
+    )
     assert done.returncode == 0, done.stderr
     assert checksum(done.stdout) == undisturbed[1]
