@@ -289,6 +289,6 @@ def _advice_on_memory(folder: RunFolder, fresh: bool, error: BaseException) -> s
     if snapshots(folder.snapshots):
         less = "fork the run: " + hint("train", **{"from": folder.path, "set": "KEY=VALUE"})
     return (
-        f"{short_memory(error)}. To m{LESS}, {less}. Where more memory is free, this one goes on "
+        f"{short_memory(error)}. To {LESS}, {less}. Where more memory is free, this one goes on "
         f"as it is: {hint('resume', folder.path)}"
     )

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 Bilinear = Callable[[Tensor, Tensor], Tensor]
+Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]  # of the gradient and both operands
 
 
 @dataclass(frozen=True)
@@ -28,61 +29,37 @@ class Trilinear:
 
     def halved(self, x: Tensor, w: Tensor) -> Tensor:
         """Return halve(x, w)."""
-        return _call(_Halve, self, x, w)
+        by_x, by_w = lambda g, x, w: self.doubled(g, w), lambda g, x, w: self.correlated(x, g)
+        return _call(self.halve, by_x, by_w, x, w)
 
     def doubled(self, y: Tensor, w: Tensor) -> Tensor:
         """Return double(y, w)."""
-        return _call(_Double, self, y, w)
+        by_y, by_w = lambda g, y, w: self.halved(g, w), lambda g, y, w: self.correlated(g, y)
+        return _call(self.double, by_y, by_w, y, w)
 
     def correlated(self, x: Tensor, y: Tensor) -> Tensor:
         """Return correlate(x, y)."""
-        return _call(_Correlate, self, x, y)
+        by_x, by_y = lambda g, x, y: self.doubled(y, g), lambda g, x, y: self.halved(x, g)
+        return _call(self.correlate, by_x, by_y, x, y)
 
 
-def _call(function: type[Function], form: Trilinear, a: Tensor, b: Tensor) -> Tensor:
-    return cast(Tensor, function.apply(form, a, b))  # type: ignore[no-untyped-call]
-
-
-Gradients = tuple[None, Tensor | None, Tensor | None]
-
-
-class _Halve(Function):
-    @staticmethod
-    def forward(ctx: Any, form: Trilinear, x: Tensor, w: Tensor) -> Tensor:
-        ctx.form = form
-        ctx.save_for_backward(x, w)
-        return form.halve(x, w)
+class _Bilinear(Function):
+    """A function of two tensors, with a function for each derivative."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
-        (g,), (x, w), (_, by_x, by_w) = gradients, ctx.saved_tensors, ctx.needs_input_grad
-        form: Trilinear = ctx.form
-        return None, form.doubled(g, w) if by_x else None, form.correlated(x, g) if by_w else None
-
-
-class _Double(Function):
-    @staticmethod
-    def forward(ctx: Any, form: Trilinear, y: Tensor, w: Tensor) -> Tensor:
-        ctx.form = form
-        ctx.save_for_backward(y, w)
-        return form.double(y, w)
+    def forward(
+        ctx: Any, compute: Bilinear, by_a: Derivative, by_b: Derivative, a: Tensor, b: Tensor
+    ) -> Tensor:
+        ctx.by_a, ctx.by_b = by_a, by_b
+        ctx.save_for_backward(a, b)
+        return compute(a, b)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
-        (g,), (y, w), (_, by_y, by_w) = gradients, ctx.saved_tensors, ctx.needs_input_grad
-        form: Trilinear = ctx.form
-        return None, form.halved(g, w) if by_y else None, form.correlated(g, y) if by_w else None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (g,), (a, b), (*_, of_a, of_b) = gradients, ctx.saved_tensors, ctx.needs_input_grad
+        by_a, by_b = ctx.by_a(g, a, b) if of_a else None, ctx.by_b(g, a, b) if of_b else None
+        return None, None, None, by_a, by_b
 
 
-class _Correlate(Function):
-    @staticmethod
-    def forward(ctx: Any, form: Trilinear, x: Tensor, y: Tensor) -> Tensor:
-        ctx.form = form
-        ctx.save_for_backward(x, y)
-        return form.correlate(x, y)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
-        (g,), (x, y), (_, by_x, by_y) = gradients, ctx.saved_tensors, ctx.needs_input_grad
-        form: Trilinear = ctx.form
-        return None, form.doubled(y, g) if by_x else None, form.halved(x, g) if by_y else None
+def _call(compute: Bilinear, by_a: Derivative, by_b: Derivative, a: Tensor, b: Tensor) -> Tensor:
+    return cast(Tensor, _Bilinear.apply(compute, by_a, by_b, a, b))  # type: ignore[no-untyped-call]
