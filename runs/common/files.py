@@ -14,6 +14,11 @@ from egan.files import atomic_file, fsync
 LARGEST_TEXT = 2**26  # bytes of a text or JSON file that is read whole
 
 
+def nearest(path: Path) -> Path:
+    """Return a path if it is there, else the nearest folder above it that is."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; on success it takes the place of `path`."""

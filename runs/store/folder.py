@@ -22,7 +22,7 @@ from egan.data.source import Origin
 from egan.replica import ExportedState
 from populations.messages import one_line
 from runs.common.errors import ConfigError
-from runs.common.files import read_json, read_text, write_json, write_text
+from runs.common.files import nearest, read_json, read_text, write_json, write_text
 from runs.common.formats import STAMP, format_of, upgraded, without_head
 from runs.common.hints import hint
 from runs.common.lock import RunLock
@@ -231,7 +231,7 @@ class RunFolder:
             ConfigError: it, or what it would be made in, is no folder, or there is no permission.
         """
         self.refuse_a_second_run()
-        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        there = nearest(self.path)
         if not there.is_dir():
             raise ConfigError(f"cannot write to {self.path}: {there} is not a folder")
         if not os.access(there, os.W_OK):

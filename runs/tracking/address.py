@@ -4,6 +4,7 @@ import os
 
 from runs.common.addresses import absolute, sqlite_file, without_secrets
 from runs.common.errors import ConfigError
+from runs.common.files import nearest
 
 
 def is_gone(uri: str) -> bool:
@@ -46,7 +47,7 @@ def check_file(uri: str) -> None:
     file = sqlite_file(uri)
     if file is None:
         return
-    there = next(path for path in (file, *file.parents) if path.exists())
+    there = nearest(file)
     if there == file and not file.is_file():
         raise ConfigError(f"MLflow's store {file} is not a file; name one, such as mlflow.db")
     if there != file and not there.is_dir():
