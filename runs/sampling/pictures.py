@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MARGIN = 2  # pixels between a grid's images
+EFFORT = 4  # of zlib, 1 to 9; its usual 6 takes up to three times as long to save 2 % of a file
 LARGEST = 2**29  # pixels of a picture or of all pictures of a walk
 MOST_IMAGES = 256**2  # in a grid or in all pictures of a walk
 MOST_POINTS = 1_000_000  # in a scatter
@@ -78,8 +79,9 @@ def save_images(
 
     grid = image_grid(images, columns)
     picture = Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
+    picture = beside(picture, names) if names else picture
     with atomic_file(path) as temporary:
-        (beside(picture, names) if names else picture).save(temporary, "PNG")
+        picture.save(temporary, "PNG", compress_level=EFFORT)
 
 
 def embedded(pixels: np.ndarray) -> str:

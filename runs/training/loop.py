@@ -67,7 +67,7 @@ class Loop:
             if population.generation - max(self.writer.saved, 0) >= checkpoint.every:
                 self.writer.save(population)  # one was lost: the next replay be shorter
             self.evolve(population)
-            return population.generation, self.writer.save(population)
+            return population.generation, self.writer.save_last(population)
         except KeyboardInterrupt:
             if not self.stop.abandoned:
                 raise

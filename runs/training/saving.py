@@ -46,8 +46,13 @@ class SnapshotWriter:
             self.saved = population.generation
         return checksum
 
+    def save_last(self, population: Population) -> str:
+        """Save where the run ends, as `save` does, and say what is waited for."""
+        self._say_what_follows()
+        return self.save(population)
+
     def save_held(self, executor: Executor) -> tuple[int, str]:
-        """Save what a replica holds of a generation that was given up.
+        """Save what a replica holds of a generation that was given up, where the run ends.
 
         It may be one generation behind the journal, which `resume` replays.
 
@@ -58,6 +63,7 @@ class SnapshotWriter:
         if held is None:
             self._record.say("no worker answers: `resume` continues from the snapshot before")
             return max(self.saved, 0), ""
+        self._say_what_follows()
         checksum = exported_checksum(held)
         if held.generation > self.saved:
             self._begin(held, checksum)
@@ -72,6 +78,11 @@ class SnapshotWriter:
     def close(self) -> None:
         """End the thread, after the snapshot that it writes."""
         self._background.close()
+
+    def _say_what_follows(self) -> None:
+        """Say what takes seconds at the end, of large networks many, with nothing on the screen."""
+        if self._info.pictures:
+            self._record.say("drawing the last picture of samples, and the plots ...")
 
     def _begin(self, exported: ExportedState, checksum: str) -> None:
         write = partial(self._write, exported, checksum)

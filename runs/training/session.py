@@ -190,6 +190,8 @@ def _settle(session: Session, info: RunInfo, past: Past, record: Record) -> Resu
         session.tracker = open_tracker(folder, config, record.say)
     elif not plots_are_current(folder):
         session.tracker = NoTracking()  # they are drawn before a record ends
+    if session.tracker is not None and info.pictures:
+        record.say("drawing the plots ...")
     session.mirror.update()
     return Result(folder.path, past.end, past.checksum, finished=True)
 

@@ -140,6 +140,7 @@ def test_where_output_is_no_terminal_lines_are_plain(points_yaml, run, tmp_path)
     assert lines[0] == "data: ring8, points of 2 coordinates"
     assert lines[1].startswith("points: 3 generations, in this process; folder ")
     assert any(line.startswith("generation 3/3  quality ") for line in lines)
+    assert "drawing the last picture of samples, and the plots ..." in lines
     assert type(progress_for_terminal()) is Plain
 
 
@@ -184,6 +185,7 @@ def test_in_a_terminal_a_live_display_runs_and_ends_cleanly(points_yaml, tmp_pat
     assert ESCAPE in text and "Traceback" not in text
     hidden, shown = text.rfind("\x1b[?25l"), text.rfind("\x1b[?25h")
     assert 0 <= hidden < shown  # the cursor is back
+    assert text.count("drawing the last picture of samples, and the plots ...") == 1
     after = text[text.index("state at generation 30") :]
     assert ESCAPE not in after
 

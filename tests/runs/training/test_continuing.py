@@ -56,6 +56,7 @@ def test_a_run_that_has_ended_needs_no_worker_no_data_and_writes_nothing(
     how = (points_yaml, "--resume", "auto", "--output") if command == "train" else ()
     done = invoke(command, *how, folder)
     assert done.exit_code == 0 and "has ended, at generation 30" in done.output
+    assert "drawing" not in done.output
     assert checksum(done.output) == points_run[1]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -71,6 +72,7 @@ def test_what_an_ended_run_lacks_is_made(
     done = invoke("resume", folder)
     assert done.exit_code == 0 and checksum(done.output) == points_run[1]
     assert (folder / "snapshots" / "generation-00000030").is_dir() and drawn
+    assert "drawing the " in done.output
 
 
 def test_the_second_of_two_waits_for_the_first(

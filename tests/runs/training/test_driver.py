@@ -10,6 +10,7 @@ from populations.executors.local import LocalExecutor
 from runs import evolve, load_config, resume
 from runs.common.errors import ConfigError
 from runs.display.inspection import inspect_run
+from runs.display.progress import Silent
 from runs.store.snapshots import STATE, snapshots, verify
 from tests.runs.copies import checksum, events, kinds, record
 
@@ -198,6 +199,38 @@ def test_when_no_child_is_finite_the_run_says_why_and_keeps_its_snapshot(
     newest = snapshots(folder / "snapshots")[0]
     assert newest.generation == 10 and verify(newest)
     assert (folder / "plots" / "scores.png").is_file()
+
+
+# ---------------------------------------------------------------------------- what is said of it
+
+
+class Listener(Silent):
+    """Hears the lines that stay."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+DRAWING = "drawing the last picture of samples, and the plots ..."
+
+
+def test_the_last_pictures_are_announced_where_they_are_drawn(points_yaml, monkeypatch, tmp_path):
+    listener = Listener()
+    config = load_config(points_yaml, ["checkpoint.every=100"], generations=5)
+
+    def drawn(name):
+        return lambda *_: listener.lines.append(name)
+
+    monkeypatch.setattr("runs.training.saving.write_picture", drawn("picture"))
+    monkeypatch.setattr("runs.display.plots.draw_plots", drawn("plots"))
+    evolve(config, tmp_path / "run", listener)
+    assert listener.lines[-3:] == [DRAWING, "picture", "plots"]
+    listener.lines.clear()
+    resume(tmp_path / "run", 6, listener, pictures=False)
+    assert not {DRAWING, "picture", "plots"} & {*listener.lines}
 
 
 # --------------------------------------------------------------------------------------------- Ray

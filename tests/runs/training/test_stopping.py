@@ -105,6 +105,7 @@ def test_a_generation_that_outlasts_the_grace_is_given_up_and_made_again_to_the_
     assert 1 <= time.monotonic() - began < 60
     assert "the generation has 1 s to finish" in stderr
     assert "gave up the generation" in stdout and f"resume {folder}" in stdout
+    assert "drawing the last picture" in stdout
     newest = snapshots(folder / "snapshots")[0]
     assert newest.generation == saved
     assert verify(newest)["checksum"] == checksum(stdout)
