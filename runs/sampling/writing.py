@@ -18,6 +18,8 @@ from runs.sampling.pictures import check_picture, save_images, save_points
 from runs.sampling.sampler import BATCH, Sampler
 
 USUAL = 64  # samples, where their number is not given
+LEAST_IN_GRID, MOST_IN_GRID = 16, 100  # images of the grids that a run draws
+POINTS_IN_GRID = 1000
 # Images of a grid by condition, and of a row of it, where their number is not given.
 IN_ROWS, LEAST_IN_ROW, MOST_IN_ROW = 100, 4, 16
 
@@ -111,6 +113,13 @@ def usual_count(sampler: Sampler, count: int, asked: Asked | None = None) -> int
     rows = len(asked or usual(sampler.conditions))
     in_row = min(MOST_IN_ROW, max(LEAST_IN_ROW, ceil(IN_ROWS / rows)))
     return count if rows == 1 else rows * in_row
+
+
+def grid_count(sampler: Sampler) -> int:
+    """Return how many samples a run draws: of large images as many as are made at a time."""
+    if not sampler.images:
+        return POINTS_IN_GRID
+    return usual_count(sampler, min(MOST_IN_GRID, max(LEAST_IN_GRID, sampler.at_once)))
 
 
 def _groups(

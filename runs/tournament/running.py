@@ -19,7 +19,7 @@ from runs.common.files import read_json, write_json, write_text
 from runs.common.formats import STAMP
 from runs.common.signals import graceful_stop
 from runs.sampling.opening import Choice, mixture_centres, open_run
-from runs.sampling.writing import usual_count, write_picture
+from runs.sampling.writing import grid_count, write_picture
 from runs.store.folder import RunFolder
 from runs.tournament.config import Tournament
 from runs.tournament.crew import Crew, OneProcess, Processes, Watcher
@@ -51,7 +51,7 @@ from runs.tracking.tournament_logger import (
     TournamentRecord,
     open_tournament_record,
 )
-from runs.training.saving import GRID, GRID_SEED
+from runs.training.saving import GRID_SEED
 
 
 class TournamentProgress(Watcher, Protocol):
@@ -203,9 +203,8 @@ class _Run:
     def _draw(self, run: RunFolder, generation: int) -> None:
         """Draw samples of the winner."""
         sampler = open_run(run, Choice(generation)).sampler
-        count = usual_count(sampler, GRID) if sampler.images else GRID * 10
         centres = mixture_centres(self._tournament.base.data)
-        write_picture(sampler, count, GRID_SEED, self._folder.samples, centres)
+        write_picture(sampler, grid_count(sampler), GRID_SEED, self._folder.samples, centres)
 
     def _prepare(self, standing: Standing) -> None:
         """Make the runs that a decision needs, before any island trains on."""

@@ -12,12 +12,11 @@ from runs.sampling.pictures import save_images
 from runs.sampling.states import sampler_of
 from runs.sampling.translation_grid import COLUMNS, Examples, examples_of, grid_of
 from runs.sampling.translator import translator_of
-from runs.sampling.writing import usual_count, write_picture
+from runs.sampling.writing import grid_count, write_picture
 from runs.store.snapshots import write_snapshot
 from runs.training.info import RunInfo
 from runs.training.record import Record, advance
 
-GRID = 100  # samples in a grid; of points, ten times as many
 GRID_SEED = 0
 
 
@@ -108,5 +107,4 @@ class SnapshotWriter:
             save_images(grid_of(translator, self._examples, GRID_SEED), path, COLUMNS)
             return
         sampler = sampler_of(info.config, info.card, exported)
-        count = usual_count(sampler, GRID) if sampler.images else GRID * 10
-        write_picture(sampler, count, GRID_SEED, path, self._centres)
+        write_picture(sampler, grid_count(sampler), GRID_SEED, path, self._centres)

@@ -1,12 +1,14 @@
 """Samples in files: written a part at a time, and refused before they are made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from runs.common.errors import ConfigError
 from runs.sampling.opening import open_sampler
 from runs.sampling.sampler import BATCH, Sampler
-from runs.sampling.writing import Streamed, write_arrays, write_samples
+from runs.sampling.writing import Streamed, grid_count, write_arrays, write_samples
 
 
 @pytest.fixture
@@ -47,6 +49,16 @@ def test_only_one_part_is_held_at_a_time(tmp_path):
     write_arrays(tmp_path / "a.npz", Streamed("x", parts(), (50, 3), np.dtype(np.float32)))
     with np.load(tmp_path / "a.npz") as archive:
         assert np.array_equal(archive["x"], np.repeat(np.arange(5), 10)[:, None] * np.ones(3))
+
+
+@pytest.mark.parametrize(("side", "count"), [(8, 100), (64, 100), (128, 64), (256, 16), (1024, 16)])
+def test_a_run_draws_fewer_images_where_they_are_large(plain, side, count):
+    sampler = open_sampler(plain["dcgan"])[0]
+    assert grid_count(replace(sampler, shape=(1, side, side))) == count
+
+
+def test_a_run_draws_many_points(plain):
+    assert grid_count(open_sampler(plain["mlp"])[0]) == 1000
 
 
 @pytest.mark.usefixtures("unmade")
