@@ -177,14 +177,12 @@ def test_a_signal_before_anything_began_says_so(number, points_yaml, start, tmp_
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_ray_starts_ends_with_the_resume_command(
+def test_a_signal_while_ray_starts_leaves_nothing_and_the_same_command_begins_again(
     number, points_yaml, whole, start, invoke, tmp_path
 ):
     folder = tmp_path / "run"
-    process = start(
-        *("train", points_yaml, *settings(), "--output", folder),
-        *("--executor", "ray", "--workers", "1"),
-    )
+    command = ("train", points_yaml, *settings(), "--output", folder)
+    process = start(*command, "--executor", "ray", "--workers", "1")
     deadline = time.monotonic() + 120
     while not (folder / "config.yaml").exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -192,9 +190,10 @@ def test_a_signal_while_ray_starts_ends_with_the_resume_command(
     time.sleep(1.5)
     os.killpg(process.pid, number)
     _, stderr = ended(process)
-    assert "go on with:" in stderr and f"resume {folder}" in stderr
-    assert not list(read_journal(folder / "journal.jsonl"))
-    check_resumes(folder, whole[()], invoke)
+    assert f"stopped at once by {number.name}; the run had not begun, so start it again" in stderr
+    assert not folder.exists()
+    done = invoke(*command, "--executor", "local")
+    assert done.exit_code == 0 and checksum(done.output) == whole[()][1]
 
 
 def test_the_driver_that_a_signal_ended_lets_go_of_the_run(points_run, tmp_path):
