@@ -69,6 +69,12 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
         "equal conditions; fresh: each child draws its own noise, as in the published"
         " code",
     )
+    reuse_fakes: bool = Field(
+        False,
+        description="vary the parent on the fakes that the critics were trained on last, as most "
+        "GAN programs do, which saves the generators' forward pass; needs one survivor, one step, "
+        "common noise, and networks that do not grow",
+    )
     first_parent: FirstParent | None = Field(
         None, description="folder of a generator whose weights the first parent starts with"
     )
@@ -115,6 +121,21 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
             )
         if self.crossover in self.mutations:
             raise ValueError(f"mutations: {self.crossover} is the name of a crossover")
+        return self
+
+    @model_validator(mode="after")
+    def _one_parent_made_all_fakes(self) -> "PopulationConfig":
+        asked = {
+            f"survivors is {self.survivors}": self.survivors > 1,
+            f"steps is {self.steps}": self.steps > 1,
+            f"noise is {self.noise}": self.noise != "common",
+            f"crossover is {self.crossover}": self.crossover is not None,
+        }
+        if self.reuse_fakes and (misfits := [what for what, is_so in asked.items() if is_so]):
+            raise ValueError(
+                "reuse_fakes: all children of a generation begin from the one batch of fakes that "
+                f"the critics saw last, but {' and '.join(misfits)}; leave reuse_fakes out"
+            )
         return self
 
     def average_decay(self, generation: int, shown: int, batch: int, updates: int) -> float:
@@ -165,10 +186,19 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
 
     @model_validator(mode="after")
     def _crossed_networks_do_not_grow(self) -> "GameConfig":
-        if self.population.crossover and self.backbone.counted(self.population.batch) is not None:
+        if self.population.crossover and self.backbone.grows:
             raise ValueError(
                 f"population.crossover: {self.population.crossover} takes one step more, but "
                 f"backbone {self.backbone.name} grows by the number of steps; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reused_fakes_do_not_grow(self) -> "GameConfig":
+        if self.population.reuse_fakes and self.backbone.grows:
+            raise ValueError(
+                "population.reuse_fakes takes fakes of the generation before, whose networks may "
+                f"be smaller: backbone {self.backbone.name} grows; leave it out"
             )
         return self
 

@@ -32,6 +32,7 @@ def train_critics(
     run: Run,
     late: Mapping[str, Late | None],
     pools: Mapping[str, Tensor],
+    last: Samples | None = None,
 ) -> tuple[dict[str, Network], dict[str, Tensor], dict[str, float]]:
     """Take `discriminator.updates` steps on fresh reals and fresh fakes of all survivors.
 
@@ -43,6 +44,7 @@ def train_critics(
         run: calls one of `egan.gradients` in a context.
         late: when each critic's layers are introduced.
         pools: earlier fakes, by name, which the critics see again.
+        last: the fakes of `batch_of` the last update, if they were made already.
 
     Returns:
         The new critics, the pools afterwards, and the critics' mean loss; where images are
@@ -57,7 +59,8 @@ def train_critics(
     reals = context.reals(Purpose.DISCRIMINATOR_DATA)
     for update in range(updates):
         real = rows(reals, slice(update * context.batch, (update + 1) * context.batch))
-        fake, inputs = _fakes_of(context, parents, real, update, updates, run)
+        made = last if update == updates - 1 else None
+        fake, inputs = _fakes_of(context, parents, real, update, updates, run, made)
         fake, kept = _replayed(context, fake, kept, update, updates)
         for role in critics:
             loss, trained[role], sure = _step(
@@ -87,6 +90,13 @@ def train_critics(
     if certainties:
         told |= {"sure": next(numbers), "augment_strength": config.discriminator.strength}
     return trained, kept, told
+
+
+def batch_of(context: Context, update: int) -> tuple[Batch, Batch]:
+    """Return the reals of an update, and the inputs of its fakes, all of which one parent makes."""
+    part = slice(update * context.batch, (update + 1) * context.batch)
+    real = rows(context.reals(Purpose.DISCRIMINATOR_DATA), part)
+    return real, context.inputs(context.batch, Purpose.DISCRIMINATOR_NOISE, (update, 0), real)
 
 
 def _replayed(
@@ -137,11 +147,18 @@ def _step(
 
 
 def _fakes_of(
-    context: Context, parents: Sequence[Genome], real: Batch, update: int, updates: int, run: Run
+    context: Context,
+    parents: Sequence[Genome],
+    real: Batch,
+    update: int,
+    updates: int,
+    run: Run,
+    made: Samples | None,
 ) -> tuple[Samples, Batch]:
     """Return a batch of fakes (N, ...) and their inputs.
 
-    Each parent's share is equal; the remainder goes to the parents in turn.
+    Each parent's share is equal; the remainder goes to the parents in turn. `made` are those of
+    the only parent, if they were made already.
     """
     share, remainder = divmod(context.batch, len(parents))
     step = context.generation * updates + update
@@ -150,7 +167,7 @@ def _fakes_of(
         count = share + ((index + step) % len(parents) < remainder)
         share_of_reals = rows(real, slice(start, start + count))
         own = context.inputs(count, Purpose.DISCRIMINATOR_NOISE, (update, index), share_of_reals)
-        fakes.append(run(gradients.fakes, context, weights_of(parent.networks), own))
+        fakes.append(made or run(gradients.fakes, context, weights_of(parent.networks), own))
         inputs.append(own)
         start += count
     return joined(fakes), joined(inputs)

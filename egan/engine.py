@@ -14,16 +14,15 @@ Which networks there are, and what each of them gets, is defined by the game (`e
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from math import isfinite
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from egan import gradients
+from egan.child import Child, child_of
 from egan.config import GameConfig, adapted_settings, with_settings
 from egan.context import Context
 from egan.critics import Diverged, train_critics
@@ -35,6 +34,7 @@ from egan.data.pairs import PairSource
 from egan.games import Batch, build_game, rows
 from egan.mutations import Mutation, takes_reals
 from egan.optimizer import corrections, descended
+from egan.reuse import Reuse
 from egan.schedule import Schedule
 from egan.state import EvolutionState, Genome, Network, extremes, lerp, weights_of
 from egan.streams import Purpose, torch_stream
@@ -46,21 +46,9 @@ __all__ = ["Child", "Diverged", "Engine"]
 
 Result = TypeVar("Result")
 
-RATIO = "generator/gradient_ratio"  # |adversarial gradient| / |fixed loss's|, of the best child
-
-
-@dataclass(frozen=True)
-class Child:
-    """A parent after an operator, or why there is none; `report` is for the record alone."""
-
-    job: Job
-    networks: Mapping[str, Network]
-    failure: str | None = None
-    report: Mapping[str, float] = field(default_factory=dict)
-
 
 class Engine:
-    """One game on one device; it holds no state between calls."""
+    """One game on one device; between calls it keeps nothing but what it can make again."""
 
     def __init__(
         self,
@@ -87,6 +75,8 @@ class Engine:
         self._source = source
         self._draws: dict[int, AnyDraws] = {}
         self._recordings = Recordings(record)
+        reuses = config.population.reuse_fakes
+        self._reuse = Reuse(config.discriminator.updates, record is None) if reuses else None
         self._schedule = Schedule.of(config, self.game)
         steps = dict.fromkeys(self.game.generators, config.population.steps)
         steps |= dict.fromkeys(self.game.critics, config.discriminator.updates)
@@ -209,8 +199,11 @@ class Engine:
         """
         context, config = self.context(state.generation), self._config_in(state)
         parents = tuple(self._adopt(context, state, child) for child in survivors)
+        last = None
+        if self._reuse is not None:
+            last = self._reuse.make(context, weights_of(parents[0].networks))
         critics, pools, report = train_critics(
-            context, state.critics, parents, config, self._run, self._late, state.pools
+            context, state.critics, parents, config, self._run, self._late, state.pools, last
         )
         settings = {**state.settings, **adapted_settings(config, context.batch, report)}
         after = EvolutionState(state.generation + 1, parents, critics, settings, pools)
@@ -261,13 +254,15 @@ class Engine:
     ) -> list[Child]:
         """Take one optimiser step from `parent` under the operator of each of `jobs`."""
         config = self._config_in(state)
-        reals: Batch = {}
-        if self._draws_reals:
-            part = slice(step * context.batch, (step + 1) * context.batch)
-            reals = rows(context.reals(Purpose.TRAIN_DATA), part)
-        inputs = self._inputs(context, Purpose.TRAIN_NOISE, jobs[0], reals, step)
-        ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
         start, critics = weights_of(parent), weights_of(state.critics)
+        made = None
+        if self._reuse is not None:
+            reused = self._reuse.take(self.context, state.generation, start)
+            reals, inputs, made = reused.reals, reused.inputs, reused.forward
+        else:
+            reals = self._reals(context, step)
+            inputs = self._inputs(context, Purpose.TRAIN_NOISE, jobs[0], reals, step)
+        ordered = sorted(jobs, key=lambda job: job.index)  # one recording for all orders
         found: Sequence[gradients.Descent]
         if teachers:
             descent, buffers = self._run(
@@ -280,7 +275,7 @@ class Engine:
             changes = context.changes(config.discriminator, 0, step)
             along = context.directions(config.population.steps, step)
             found, buffers = self._run(
-                gradients.descents, context, start, critics, inputs, reals, changes, along,
+                gradients.descents, context, start, critics, inputs, reals, changes, along, made,
                 mutations=tuple(self._mutations[job.operator] for job in ordered),
                 augment=config.discriminator.augment, ratio=config.game.gradient_ratio,
             )  # fmt: skip
@@ -289,7 +284,7 @@ class Engine:
             role: corrections(settings.betas, network.moments.step + 1, self._late[role])
             for role, network in parent.items()
         }
-        children, made, reports = [], [], []
+        children, alive, reports = [], [], []
         for job, descent in zip(ordered, found, strict=True):
             if isinstance(descent, str):
                 children.append(Child(job, parent, descent))
@@ -299,14 +294,13 @@ class Engine:
                 role: descended(network, gradient, buffers[role], settings, late[role])
                 for (role, network), gradient in zip(parent.items(), directions, strict=True)
             }
-            made.append((job, networks))
+            alive.append((job, networks))
             report = [loss.double(), extremes(*networks.values())]
             reports.append(torch.stack(report if ratio is None else [*report, ratio]))
-        if made:  # read together: each reading waits for the device
+        if alive:  # read together: each reading waits for the device
             numbers = torch.stack(reports).tolist()
             children += [
-                Child(job, networks, _failure(loss, total, step), _report(*ratio))
-                for (job, networks), (loss, total, *ratio) in zip(made, numbers, strict=True)
+                child_of(*child, step, *found) for child, found in zip(alive, numbers, strict=True)
             ]
         return sorted(children, key=lambda child: jobs.index(child.job))
 
@@ -371,13 +365,20 @@ class Engine:
                 Purpose.EVALUATION_DATA: self.config.fitness.batch,
                 Purpose.DISCRIMINATOR_DATA: self.config.discriminator.updates * batch,
             }
-            if self._draws_reals:
+            if self._draws_reals and self._reuse is None:
                 population = self.config.population
                 steps = population.steps + (population.crossover is not None)
                 counts[Purpose.TRAIN_DATA] = steps * batch
             draws = draws_of(self._source, self.config.seed, counts, self._conditions)
             self._draws = {batch: draws}
         return self._draws[batch]
+
+    def _reals(self, context: Context, step: int) -> Batch:
+        """Return what a step of variation takes of the data; empty if nothing asks for it."""
+        if not self._draws_reals:
+            return {}
+        part = slice(step * context.batch, (step + 1) * context.batch)
+        return rows(context.reals(Purpose.TRAIN_DATA), part)
 
     def _inputs(
         self, context: Context, purpose: Purpose, job: Job, reals: Batch, step: int
@@ -388,13 +389,3 @@ class Engine:
         evaluation = purpose is Purpose.EVALUATION_NOISE
         count = self.config.fitness.batch if evaluation else context.batch
         return context.inputs(count, purpose, (step, 0), reals, own)
-
-
-def _report(ratio: float | None = None) -> dict[str, float]:
-    return {} if ratio is None or not isfinite(ratio) else {RATIO: ratio}
-
-
-def _failure(loss: float, total: float, step: int) -> str | None:
-    if not isfinite(loss):
-        return f"loss is {loss} at step {step}"
-    return None if isfinite(total) else f"weights or moments are not finite after step {step}"

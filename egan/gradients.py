@@ -5,7 +5,7 @@ device or draws at random, so a GPU can run each of them as one graph (`egan/cud
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,22 @@ Critics = Mapping[str, Weights]
 Descent = tuple[Tensor, Sequence[Tensor], Tensor | None] | str
 
 
+@dataclass(frozen=True)
+class Forward:
+    """A call of the generators: leaves to differentiate, fakes with their graph, new buffers."""
+
+    genes: Genes
+    fakes: Samples
+    buffers: Buffers
+
+
+def forward(context: Context, parent: Genes, inputs: Batch) -> Forward:
+    """Return a call of a parent's generators that can be differentiated."""
+    genes = {role: _leaf(weights) for role, weights in parent.items()}
+    fakes, buffers = context.generate(genes, inputs)
+    return Forward(genes, fakes, buffers)
+
+
 def descents(
     context: Context,
     parent: Genes,
@@ -36,6 +52,8 @@ def descents(
     reals: Batch,
     changes: Draws | None,
     directions: Tensor | None,
+    made: Forward | None = None,
+    *,
     mutations: Sequence[Mutation],
     augment: Kind = "none",
     ratio: bool = True,
@@ -46,12 +64,12 @@ def descents(
     to which a regularisation is added where `directions` for it are given; a mutation adds one
     vector-Jacobian product. Without `ratio` that is of the sum of its loss and the fixed one.
     `reals` is empty where nothing asks for them. Critics see all images after the `changes` of an
-    augmentation.
+    augmentation. `made` is the parent's call on `inputs`, if there was one already.
     """
-    genes = {role: _leaf(weights) for role, weights in parent.items()}
+    made = made or forward(context, parent, inputs)
+    genes, fakes, buffers = made.genes, made.fakes, made.buffers
     params = [weights.params for weights in genes.values()]
     judges = {role: replace(w, params=w.params.detach()) for role, w in critics.items()}
-    fakes, buffers = context.generate(genes, inputs)
     seen = _changed(fakes, augment, changes)
     verdicts = {role: context.judge(role, judge, seen, inputs)[0] for role, judge in judges.items()}
     logits = {role: verdict["logits"] for role, verdict in verdicts.items()}

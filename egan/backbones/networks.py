@@ -66,6 +66,11 @@ class Backbone(BaseModel, extra="forbid", frozen=True):
         """A line on settings that are known to train badly; None: they are not."""
         return None
 
+    @property
+    def grows(self) -> bool:
+        """Whether the networks grow while they are trained."""
+        return False
+
     def batches(self, batch: int) -> Mapping[str, int]:
         """Return a run's batch sizes by the keys that set them; `batch` is population.batch."""
         return {"population.batch": batch}

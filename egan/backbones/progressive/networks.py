@@ -66,6 +66,11 @@ class ProgressiveConfig(Backbone, extra="forbid", frozen=True):
         """Return the feature maps of the layers at `resolution`."""
         return max(1, min(2 * self.fmap_base // resolution, self.fmap_max))
 
+    @property
+    def grows(self) -> bool:
+        """Whether the networks grow while they are trained."""
+        return self.growth is not None
+
     def batches(self, batch: int) -> Mapping[str, int]:
         """Return the batches of a run by the keys that set them: one for every stage, if named."""
         named = self.growth.batch if self.growth else {}

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+from egan.child import RATIO
 from egan.config import GameConfig
 from egan.data.pairs import PairSource
-from egan.engine import RATIO, Engine
+from egan.engine import Engine
 from egan.games import PairedGame, UnpairedGame
 from egan.mutations import MUTATIONS
 from egan.replay import replayed
@@ -198,6 +199,26 @@ def test_a_pool_is_filled_and_then_swaps_half_of_the_fakes():
     assert len(np.unique(old)) == len(old)  # a stored fake is given away once
 
 
+@pytest.mark.parametrize(("aligned", "network", "channels", "losses"), CASES)
+def test_a_child_descends_all_losses_on_the_images_that_the_critics_saw_last(
+    aligned, network, channels, losses
+):
+    one = engine(aligned, network, channels, population={"batch": 2, "reuse_fakes": True})
+    before = one.initial_state()
+    a, b, seeds = drawn(one, Purpose.DISCRIMINATOR_DATA, Purpose.DISCRIMINATOR_NOISE, 2)
+    first = one.vary(before, JOBS[:1])
+    for state, children in ((before, first), (one.advance(before, first)[0], None)):
+        (child,) = children or one.vary(state, JOBS[:1])
+        genes = {r: grad(network.weights) for r, network in state.parents[0].networks.items()}
+        total = sum(losses(one, state, genes, a, b, seeds, MUTATIONS["minimax"]))
+        gradient = torch.autograd.grad(total, [own.params for own in genes.values()])
+        for role, x in zip(genes, gradient, strict=True):
+            moment = state.parents[0].networks[role].moments.first / 2 + x / 2
+            torch.testing.assert_close(
+                child.networks[role].moments.first, moment, rtol=1e-4, atol=1e-5
+            )
+
+
 def test_a_swapped_fake_is_in_the_pool_and_an_old_one_is_seen():
     pool = torch.tensor([[10.0], [11.0]])
     for seed in range(20):
@@ -210,10 +231,11 @@ def test_a_swapped_fake_is_in_the_pool_and_an_old_one_is_seen():
     assert pool.flatten().tolist() == [10, 11]  # nothing in place
 
 
-@pytest.mark.parametrize("ratio", [True, False])
-def test_the_pool_is_state_replicas_agree_on_it_and_a_restored_one_goes_on(ratio):
+@pytest.mark.parametrize(("ratio", "reuse"), [(True, False), (False, False), (False, True)])
+def test_the_pool_is_state_replicas_agree_on_it_and_a_restored_one_goes_on(ratio, reuse):
     rules = {"pool": 3, "gradient_ratio": ratio}
-    one, two = (EngineReplica(engine(False, "resnet", (2, 2), game=rules)) for _ in range(2))
+    keys = {"game": rules, "population": {"batch": 2, "reuse_fakes": reuse}}
+    one, two = (EngineReplica(engine(False, "resnet", (2, 2), **keys)) for _ in range(2))
     survivors, sums = None, []
     for generation in range(4):
         first = one.step(generation, survivors, JOBS)
@@ -231,7 +253,7 @@ def test_the_pool_is_state_replicas_agree_on_it_and_a_restored_one_goes_on(ratio
     emptied = replace(state, pools={name: pool * 0 for name, pool in state.pools.items()})
     assert checksum(emptied) != checksum(state)
     assert first.training[RATIO] > 0 if ratio else RATIO not in first.training
-    three = EngineReplica(engine(False, "resnet", (2, 2), game=rules))
+    three = EngineReplica(engine(False, "resnet", (2, 2), **keys))
     three.restore(export_state(again), [])
     assert three.step(4, survivors, JOBS).checksum == one.step(4, survivors, JOBS).checksum
 

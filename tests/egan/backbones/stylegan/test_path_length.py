@@ -13,11 +13,12 @@ from egan.backbones.stylegan.latents import crossover_layer, layers
 from egan.backbones.stylegan.noise import noise_images
 from egan.backbones.stylegan.path_length import RATE
 from egan.backbones.stylegan.styles import map_latents, synthesise
+from egan.child import RATIO
 from egan.config import GameConfig
 from egan.cuda_graphs import PROOFS
 from egan.data import ImageSource
 from egan.data.condition import Conditions
-from egan.engine import RATIO, Engine
+from egan.engine import Engine
 from egan.mutations import resolve
 from egan.replica import EngineReplica
 from egan.state import Weights, checksum, weights_of
