@@ -109,12 +109,11 @@ def test_siblings_descend_their_loss_and_the_penalty():
     state = after(engine, 4)
     context, parent = engine.context(4), weights_of(state.parents[0].networks)
     inputs, critics = context.inputs(8, Purpose.TRAIN_NOISE, (0, 0), {}), weights_of(state.critics)
-    directions = context.directions(1, 0)
+    directions, losses = context.directions(1, 0), tuple(map(resolve, NAMES))
     together, plain = (
-        gradients.descents(context, parent, critics, inputs, {}, None, each, tuple(
-            map(resolve, NAMES)))[0]
+        gradients.descents(context, parent, critics, inputs, {}, None, each, mutations=losses)[0]
         for each in (directions, None)
-    )  # fmt: skip
+    )
     own = Weights(parent["generator"].params.requires_grad_(), parent["generator"].buffers)
     penalty, _ = engine.game.networks.regularisation(own, inputs["noise"], None, directions, None)
     (slope,) = torch.autograd.grad(penalty, own.params)
