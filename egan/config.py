@@ -259,6 +259,20 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         """Tell whether children descend the distance of translations to what they should be."""
         return isinstance(self.data, PairBase) and bool(self.game.l1 or not self.data.aligned)
 
+    @property
+    def spared_passes(self) -> str | None:
+        """A line on passes through translators that one mutation does not need; None: none."""
+        population = self.population
+        if not (self._has_l1() and self.game.gradient_ratio) or population.reuse_fakes:
+            return None
+        if population.children > 1 or population.steps > 1 or population.noise != "common":
+            return None
+        return (
+            "one mutation makes all children: --set game.gradient_ratio=false and --set "
+            "population.reuse_fakes=true leave out two passes through the generators in each "
+            "generation, a quarter of the time or more; the bits are then others"
+        )
+
     @model_validator(mode="after")
     def _something_is_reconstructed(self) -> "GameConfig":
         if self.fitness.reconstruction is not None and not isinstance(self.data, PairBase):

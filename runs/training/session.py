@@ -232,6 +232,7 @@ def _prepare(
         precision_advice(config.execution, config.backbone.name),
         misfit(config.discriminator.loss, config.population.mutations),
         config.backbone.advice,
+        config.spared_passes if fresh else None,
     ):
         if advice:
             progress.message(f"note: {advice}")

@@ -113,6 +113,18 @@ def test_without_the_adversary_something_else_must_be_descended():
             GameConfig(**values, **alone)
 
 
+def test_a_translator_under_one_mutation_is_told_of_passes_that_it_can_leave_out():
+    pairs = {"data": {"source": "glyphs"}, "backbone": {"name": "unet"}}
+    one = {"mutations": ["heuristic"]}
+    told = GameConfig(**pairs, population=one).spared_passes
+    assert told and "game.gradient_ratio=false" in told and "reuse_fakes=true" in told
+    taken = {"game": {"gradient_ratio": False}, "population": {**one, "reuse_fakes": True}}
+    assert GameConfig(**pairs, **taken).spared_passes is None
+    for population in ({}, {**one, "survivors": 2}, {**one, "steps": 2}, {**one, "noise": "fresh"}):
+        assert GameConfig(**pairs, population=population).spared_passes is None
+    assert GameConfig(**PLAYABLE, population=one).spared_passes is None
+
+
 def test_a_sum_of_losses_needs_more_than_one():
     summed = {"game": {"gradient_ratio": False}}
     pairs = {"data": {"source": "glyphs"}, "backbone": {"name": "unet"}}
