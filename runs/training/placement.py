@@ -50,6 +50,13 @@ def choose_executor(execution: ExecutionConfig) -> Choice:
     return Choice("local", f" (auto: {'one GPU' if gpus else 'no GPU'} here, and no cluster named)")
 
 
+def named_cluster(execution: ExecutionConfig) -> str | None:
+    """Return the address of the cluster whose machines run the replicas; None: this one does."""
+    if choose_executor(execution).executor != "ray":
+        return None
+    return execution.address or os.environ.get("RAY_ADDRESS") or None
+
+
 def build_executor(
     config: RunConfig, choice: Choice, recover: Recover, say: Callable[[str], None]
 ) -> Executor:
@@ -152,8 +159,7 @@ def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:
 def _on_cpu(execution: ExecutionConfig) -> bool:
     """Return whether the replicas are on a CPU for sure: a cluster's nodes may have GPUs."""
     if execution.device == "auto" and choose_executor(execution).executor == "ray":
-        elsewhere = bool(execution.address or os.environ.get("RAY_ADDRESS"))
-        return not elsewhere and not torch.cuda.is_available()
+        return not named_cluster(execution) and not torch.cuda.is_available()
     return _local_device(execution) == "cpu"
 
 

@@ -22,6 +22,7 @@ from egan.replica import building
 from populations.individual import Job
 from runs.common.errors import ConfigError
 from runs.config.schema import RunConfig
+from runs.training.placement import named_cluster
 
 GAIN = 1.2  # how many times faster than float32 another arithmetic must be
 SECONDS = 1.0  # of the measurement, unless its rounds take longer
@@ -49,6 +50,13 @@ def decided(
     times = ", ".join(f"{1000 * each:.3g} ms in {name}" for name, each in seconds.items())
     measured = f" (a child takes {times})" if times else ""
     say(f"execution.precision: auto is {precision}, for {reason}{measured}")
+    elsewhere = named_cluster(config.execution)
+    if elsewhere and config.execution.device != "cuda" and config.backbone.name != "mlp":
+        say(
+            "note: that is of this machine, and the children are made on the cluster at "
+            f"{elsewhere}: where its machines are others, name a precision, such as --set "
+            "execution.precision=tf32 for GPUs"
+        )
     rule = {"key": "execution.precision", "value": precision, "reason": reason}
     return with_precision(config, precision), rule | (
         {"seconds_by_precision": seconds} if seconds else {}

@@ -94,6 +94,26 @@ def test_on_a_gpu_it_is_tf32(device, there, images_yaml, monkeypatch):
     assert chosen(config, None, monkeypatch)[0] == "tf32"
 
 
+@pytest.mark.parametrize(
+    ("keys", "preset", "told"),
+    [
+        ((), "digits", True),
+        (("execution.device=cpu",), "digits", True),
+        (("execution.device=cuda",), "digits", False),  # wherever they are, they are GPUs
+        ((), "gaussians25", False),  # an MLP stays float32 everywhere
+        (("execution.executor=local",), "digits", False),
+    ],
+)
+def test_on_another_machines_cluster_it_says_what_was_measured(keys, preset, told, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    config = load_config(preset, [AUTO, "execution.executor=ray", *keys])
+    said = chosen(config, [times(1.0, 0.6, 0.4)] * 3, monkeypatch)[1]
+    assert any("cluster at head:6379: where its machines are others" in x for x in said) == told
+    monkeypatch.delenv("RAY_ADDRESS")
+    said = chosen(config, [times(1.0, 0.6, 0.4)] * 3, monkeypatch)[1]
+    assert not any("cluster at" in line for line in said)
+
+
 @dataclass(frozen=True)
 class State:
     generation: int = 0
