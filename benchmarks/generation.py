@@ -8,6 +8,7 @@ ours also sets the C library's allocator:
     default      the same on CUDA as torch runs it by default: convolutions in TF32
     plain        a DCGAN step with the same number of discriminator updates: no evolution
     single       ours under one mutation: nothing to choose, so children are not scored
+    reuse        the same with population.reuse_fakes, where one parent survives
     engine       ours, same networks and float32
     graphs       ours with execution.compile=graphs, on CUDA; so are those that follow there
     winograd     ours with execution.precision=winograd: the same in float32, fewer multiplications
@@ -55,6 +56,7 @@ SETTINGS = {
     "fashion": "DCGAN of width 64, one channel of 32 x 32",
     "gaussians25": "MLP of 3 x 128 on the grid of 25 Gaussians",
 }
+SINGLE = ("single", "reuse")
 RECORDED = ("graphs", "winograd", "tf32", "bfloat16")
 RATES = {"default": "tf32"}  # what a program's FLOPs are held against, if not its own name
 TURN = 0.25  # seconds of a turn, at least
@@ -100,13 +102,15 @@ def engine_generations(
     precision: str,
     record: Recorder | None = None,
     single: bool = False,
+    reuse: bool = False,
 ) -> Callable[[], None]:
     """Return a function that makes one whole generation of the engine.
 
     `single`: under one mutation, so there is nothing to choose and children are not scored.
     """
     if single:
-        population = config.population.model_copy(update={"mutations": ("heuristic",)})
+        keys = {"mutations": ("heuristic",), "reuse_fakes": reuse}
+        population = config.population.model_copy(update=keys)
         config = config.model_copy(update={"population": population})
     mutations = {name: resolve(name) for name in config.population.mutations}
     replica = EngineReplica(Engine(config, source, mutations, device, precision, record))
@@ -142,9 +146,10 @@ def serve(name: str, config: GameConfig, device_name: str, threads: int, turns: 
         networks = build_networks(config.backbone, source.shape)
         generation = PUBLISHED[name](networks, config, reals(source, device), device).generation
     else:
-        precision = "float32" if name in ("engine", "graphs", "single") else name
+        precision = "float32" if name in ("engine", "graphs", *SINGLE) else name
         device = prepare_device(device_name, threads, precision)
-        generation = engine_generations(config, source, device, precision, None, name == "single")
+        single, reuse = name in SINGLE, name == "reuse"
+        generation = engine_generations(config, source, device, precision, None, single, reuse)
     generation()  # the first generation of ours has no discriminator's turn
     work = flops(generation)  # also the warm-up
     if name in RECORDED and device.type == "cuda":
@@ -223,10 +228,14 @@ def take_turns(
     return work, seconds
 
 
-def programs(setting: str, device: torch.device, rates: dict[str, float]) -> list[str]:
+def programs(
+    setting: str, survivors: int, device: torch.device, rates: dict[str, float]
+) -> list[str]:
     """Return what is worth measuring here."""
     cuda, images = device.type == "cuda", setting != "gaussians25"
-    names = ["sequential", "plain", "single", "engine"]
+    names = ["sequential", "plain", "single"]
+    names += ["reuse"] if survivors == 1 else []
+    names += ["engine"]
     names += ["graphs"] if cuda else []
     names += ["winograd"] if images else []
     names += ["default", "tf32"] if cuda and images else []
@@ -246,7 +255,7 @@ def measure(
 ) -> dict:
     """Return the timings of the programs on one setting; `rates` are matrix products' GFLOP/s."""
     config = game(setting, survivors, evaluation)
-    names = programs(setting, device, rates)
+    names = programs(setting, survivors, device, rates)
     work, seconds = take_turns(names, config, device, threads, rounds)
     rows = {}
     for name, times in seconds.items():
