@@ -13,6 +13,7 @@ class ExecutionConfig(PlacementConfig, extra="forbid", frozen=True):
     precision: Literal["float32", "winograd", "tf32", "bfloat16", "auto"] = Field(
         "float32",
         description="precision of convolutions and matrix products; weights and Adam stay float32. "
+        "If none is named, a new run on a GPU takes tf32, but for MLPs, studies and tournaments. "
         "winograd: float32 with fewer multiplications, for wide DCGANs; auto: tf32 on a GPU, else "
         "the fastest in a short measurement before a new run begins; two runs may choose "
         "differently, so the config keeps the choice: name it to repeat a run",

@@ -19,7 +19,7 @@ from runs.training.forking import Fork, config_after, plan_alarm_fork, plan_fork
 from runs.training.info import RunInfo
 from runs.training.inherited import note_on_first_parent, note_on_fork
 from runs.training.placement import check_networks, check_place, choose_executor
-from runs.training.precision import decided
+from runs.training.precision import by_default, decided
 from runs.training.reading import open_data, say_what_was_read
 from runs.training.rules import values_by_rule
 from runs.training.session import Result, go
@@ -80,7 +80,8 @@ def _read(
     if planned is not None:
         planned.check(card)
     if config.execution.precision != "auto":
-        return config, card, None
+        config, rule = by_default(config, progress.message)
+        return config, card, rule
     check_place(config.execution, choose_executor(config.execution), progress.message)
     check_networks(config, card)
     values_by_rule(config, card.shape)

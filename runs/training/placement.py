@@ -142,11 +142,6 @@ def precision_advice(execution: ExecutionConfig, backbone: str) -> str | None:
         return "execution.precision: tf32 is for a GPU; on a CPU this run computes in float32"
     if "precision" in execution.model_fields_set or backbone == "mlp":  # a kept config names it
         return None
-    if execution.device != "cpu" and torch.cuda.is_available():
-        return (
-            "this GPU multiplies TF32, which is twice as fast as float32 or more: a new run takes "
-            "it with --set execution.precision=auto; the bits are then others"
-        )
     unit = bfloat16_unit()
     if unit is None:
         return None

@@ -1,7 +1,8 @@
-"""`execution.precision: auto`: the fastest arithmetic here, measured once, before a run begins.
+"""A new run's `execution.precision`: `auto`, or none named where children are made on a GPU.
 
-It decides the run's bits, so the run's config keeps what was chosen, not `auto`. Times differ from
-one measurement to the next, and so may the choice.
+`auto` is the fastest arithmetic here, measured once, before a run begins. It decides the run's
+bits, so the run's config keeps what was chosen, not `auto`. Times differ from one measurement to
+the next, and so may the choice.
 """
 
 import math
@@ -63,9 +64,35 @@ def decided(
     )
 
 
+def by_default(
+    config: RunConfig, say: Callable[[str], None]
+) -> tuple[RunConfig, dict[str, Any] | None]:
+    """Return a new run's config with the precision that it has where none is named.
+
+    On a GPU that is tf32, as torch's own convolutions have it: in float32 they are slower than
+    those of programs that leave torch as it is. Where the cluster decides on what the children are
+    made (`execution.device: auto`, and no GPU here), it stays float32, and so it does for an MLP.
+
+    Returns:
+        The config; and what the run's journal keeps of the choice, if one was made.
+    """
+    named = "precision" in config.execution.model_fields_set
+    if named or config.backbone.name == "mlp" or not _made_on_gpu(config):
+        return config, None
+    reason = "the children are made on a GPU and none was named"
+    say(
+        f"execution.precision is tf32, for {reason}; for other bits, slower: "
+        "--set execution.precision=float32"
+    )
+    rule = {"key": "execution.precision", "value": "tf32", "reason": reason}
+    return with_precision(config, "tf32"), rule
+
+
 def settled(config: RunConfig, kept: RunConfig) -> RunConfig:
-    """Return a config that continues a run, with the run's precision in the place of `auto`."""
-    if config.execution.precision != "auto":
+    """Return a config that continues a run, with the run's precision where that was left open."""
+    named = "precision" in config.execution.model_fields_set
+    on_gpu = not named and kept.execution.precision == "tf32"  # see `by_default`
+    if config.execution.precision != "auto" and not on_gpu:
         return config
     return with_precision(config, kept.execution.precision)
 
@@ -74,8 +101,7 @@ def _choice(
     config: RunConfig, source: Source, say: Callable[[str], None]
 ) -> tuple[str, str, Round]:
     """Return the precision, the reason, and median seconds by precision where it was measured."""
-    device = config.execution.device
-    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+    if _on_gpu(config):
         return "tf32", "the device is a GPU", {}
     if config.backbone.name == "mlp":
         return "float32", "an MLP has nothing to gain", {}
@@ -93,6 +119,19 @@ def _choice(
     if gains[fastest] > GAIN:
         return fastest, f"it is {gains[fastest]:.3g} times faster than float32", seconds
     return "float32", f"no other is {GAIN} times faster", seconds
+
+
+def _on_gpu(config: RunConfig) -> bool:
+    """Tell whether a GPU is asked for, or is here."""
+    device = config.execution.device
+    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
+
+
+def _made_on_gpu(config: RunConfig) -> bool:
+    """Tell whether there is a GPU that makes the children, here or on a named cluster."""
+    if torch.cuda.is_available():
+        return config.execution.device != "cpu"
+    return config.execution.device == "cuda" and named_cluster(config.execution) is not None
 
 
 def _gain(seconds: Round, name: str) -> float:

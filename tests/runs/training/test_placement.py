@@ -194,23 +194,6 @@ def test_bfloat16_is_offered_where_the_processor_has_it(
         assert f"({unit}): with --set execution.precision=auto" in line
 
 
-@pytest.mark.parametrize(
-    ("settings", "backbone", "advised"),
-    [
-        ({}, "dcgan", True),
-        ({"device": "cpu"}, "dcgan", False),
-        ({"precision": "bfloat16"}, "stylegan", False),
-        ({}, "mlp", False),
-    ],
-)
-def test_tf32_is_offered_where_there_is_a_gpu(settings, backbone, advised, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("runs.training.placement.bfloat16_unit", lambda: None)
-    line = precision_advice(ExecutionConfig(**settings), backbone)
-    assert (line is not None) == advised
-    assert line is None or "TF32" in line
-
-
 @pytest.mark.parametrize("unit", ["AMX", None])
 def test_a_run_that_could_use_bfloat16_says_so_when_it_is_new(
     unit, images_yaml, invoke, monkeypatch, tmp_path

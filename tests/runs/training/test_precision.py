@@ -15,7 +15,7 @@ from runs.config.loading import check_comparable
 from runs.display.inspection import inspect_run
 from runs.store.folder import RunFolder
 from runs.training import precision
-from runs.training.precision import decided
+from runs.training.precision import by_default, decided
 from tests.runs.copies import checksum, events
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -92,6 +92,47 @@ def test_on_a_gpu_it_is_tf32(device, there, images_yaml, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
     config = load_config(images_yaml, [AUTO, f"execution.device={device}"])
     assert chosen(config, None, monkeypatch)[0] == "tf32"
+
+
+@pytest.mark.parametrize(
+    ("keys", "preset", "gpu", "wanted"),
+    [
+        ((), "digits", True, "tf32"),
+        ((), "digits", False, None),
+        (("execution.device=cuda",), "digits", False, None),  # it is refused
+        (("execution.device=cuda", "execution.address=head:1"), "digits", False, "tf32"),
+        ((CPU,), "digits", True, None),
+        (("execution.precision=float32",), "digits", True, None),
+        ((), "gaussians25", True, None),
+    ],
+)
+def test_a_new_run_on_a_gpu_that_names_none_takes_tf32(keys, preset, gpu, wanted, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    config, said = load_config(preset, [*keys]), []
+    found, rule = by_default(config, said.append)
+    if wanted is None:
+        assert found is config and rule is None and not said
+        return
+    assert found.execution.precision == rule["value"] == wanted
+    assert len(said) == 1 and rule["reason"] in said[0] and "precision=float32" in said[0]
+    assert by_default(found, pytest.fail) == (found, None)
+
+
+def test_a_run_whose_gpu_chose_goes_on_with_the_same_command(
+    images_yaml, invoke, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(precision, "_made_on_gpu", lambda config: True)
+    again = ("train", images_yaml, "--set", CPU, "--resume", "auto", "--output", tmp_path / "a")
+    first = invoke(*again, "--set", "generations=2")
+    assert first.output.count("execution.precision is tf32, for the children are made") == 1
+    kept = yaml.safe_load(RunFolder(tmp_path / "a").config.read_text())
+    assert kept["execution"]["precision"] == "tf32"
+    (rule,) = [event.details for event in events(tmp_path / "a") if event.kind == "rule"]
+    assert rule["value"] == "tf32"
+    more = invoke(*again, "--set", "generations=3")
+    assert more.exit_code == 0 and "resumed at generation 2" in more.output
+    other = invoke(*again, "--set", "generations=3", "--set", "execution.precision=float32")
+    assert other.exit_code == 2 and "execution.precision" in other.output
 
 
 @pytest.mark.parametrize(
