@@ -75,8 +75,9 @@ def test_steps_stay_on_the_device_of_their_arguments(backbone, monkeypatch):
             if directions is not None:
                 directions = fake.from_tensor(directions.to("meta"))
             descents, buffers = gradients.descents(
-                context, parent, critics, inputs, {}, changes, directions, mutations, "ada"
-            )
+                context, parent, critics, inputs, {}, changes, directions,
+                mutations=mutations, augment="ada",
+            )  # fmt: skip
             fakes = gradients.fakes(context, parent, inputs)
             slope = gradients.gradients_on_reals(context, critics, fakes)
             scores = gradients.objectives(context, parent, critics, inputs, slope)
