@@ -101,7 +101,7 @@ def _choice(
     config: RunConfig, source: Source, say: Callable[[str], None]
 ) -> tuple[str, str, Round]:
     """Return the precision, the reason, and median seconds by precision where it was measured."""
-    if _on_gpu(config):
+    if _made_on_gpu(config):
         return "tf32", "the device is a GPU", {}
     if config.backbone.name == "mlp":
         return "float32", "an MLP has nothing to gain", {}
@@ -119,12 +119,6 @@ def _choice(
     if gains[fastest] > GAIN:
         return fastest, f"it is {gains[fastest]:.3g} times faster than float32", seconds
     return "float32", f"no other is {GAIN} times faster", seconds
-
-
-def _on_gpu(config: RunConfig) -> bool:
-    """Tell whether a GPU is asked for, or is here."""
-    device = config.execution.device
-    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
 
 
 def _made_on_gpu(config: RunConfig) -> bool:

@@ -90,8 +90,9 @@ def test_where_there_is_nothing_to_gain_nothing_is_measured(
 def test_on_a_gpu_it_is_tf32(device, there, images_yaml, monkeypatch):
     """`cuda` without a GPU here: the workers of a cluster have them."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
-    config = load_config(images_yaml, [AUTO, f"execution.device={device}"])
-    assert chosen(config, None, monkeypatch)[0] == "tf32"
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    keys = [AUTO, f"execution.device={device}", "execution.executor=ray"]
+    assert chosen(load_config(images_yaml, keys), None, monkeypatch)[0] == "tf32"
 
 
 @pytest.mark.parametrize(
