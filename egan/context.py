@@ -11,7 +11,7 @@ from egan.backbones.progressive.growth import Stage
 from egan.data.draws import AnyDraws
 from egan.determinism import send
 from egan.discriminator import DiscriminatorConfig
-from egan.games.game import Batch, Buffers, Game, Genes, Samples, Verdict
+from egan.games.game import Batch, Buffers, Game, Genes, Samples, Verdict, rows
 from egan.state import Weights
 from egan.streams import Purpose, torch_stream
 
@@ -52,6 +52,10 @@ class Context:
         """Return the generation's reals for a purpose."""
         reals = send(self.game.reals(self.draws, self.generation, purpose), self.device)
         return self.game.at_stage(reals, self.stage, self.shown)
+
+    def batch_of(self, reals: Batch, step: int) -> Batch:
+        """Return the rows of a generation's reals that a step takes."""
+        return rows(reals, slice(step * self.batch, (step + 1) * self.batch))
 
     def inputs(
         self,

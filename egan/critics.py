@@ -44,7 +44,7 @@ def train_critics(
         run: calls one of `egan.gradients` in a context.
         late: when each critic's layers are introduced.
         pools: earlier fakes, by name, which the critics see again.
-        last: the fakes of `batch_of` the last update, if they were made already.
+        last: the fakes of the last update, see `seen_in`, if they were made already.
 
     Returns:
         The new critics, the pools afterwards, and the critics' mean loss; where images are
@@ -58,7 +58,7 @@ def train_critics(
     trained, kept, losses, certainties = dict(critics), dict(pools), [], []
     reals = context.reals(Purpose.DISCRIMINATOR_DATA)
     for update in range(updates):
-        real = rows(reals, slice(update * context.batch, (update + 1) * context.batch))
+        real = context.batch_of(reals, update)
         made = last if update == updates - 1 else None
         fake, inputs = _fakes_of(context, parents, real, update, updates, run, made)
         fake, kept = _replayed(context, fake, kept, update, updates)
@@ -92,10 +92,9 @@ def train_critics(
     return trained, kept, told
 
 
-def batch_of(context: Context, update: int) -> tuple[Batch, Batch]:
+def seen_in(context: Context, update: int) -> tuple[Batch, Batch]:
     """Return the reals of an update, and the inputs of its fakes, all of which one parent makes."""
-    part = slice(update * context.batch, (update + 1) * context.batch)
-    real = rows(context.reals(Purpose.DISCRIMINATOR_DATA), part)
+    real = context.batch_of(context.reals(Purpose.DISCRIMINATOR_DATA), update)
     return real, context.inputs(context.batch, Purpose.DISCRIMINATOR_NOISE, (update, 0), real)
 
 

@@ -31,7 +31,7 @@ from egan.data import Source
 from egan.data.condition import conditions_of
 from egan.data.draws import AnyDraws, draws_of
 from egan.data.pairs import PairSource
-from egan.games import Batch, build_game, rows
+from egan.games import Batch, build_game
 from egan.mutations import Mutation, takes_reals
 from egan.optimizer import corrections, descended
 from egan.reuse import Reuse
@@ -377,8 +377,7 @@ class Engine:
         """Return what a step of variation takes of the data; empty if nothing asks for it."""
         if not self._draws_reals:
             return {}
-        part = slice(step * context.batch, (step + 1) * context.batch)
-        return rows(context.reals(Purpose.TRAIN_DATA), part)
+        return context.batch_of(context.reals(Purpose.TRAIN_DATA), step)
 
     def _inputs(
         self, context: Context, purpose: Purpose, job: Job, reals: Batch, step: int

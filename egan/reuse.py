@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from egan import gradients
 from egan.context import Context
-from egan.critics import batch_of
+from egan.critics import seen_in
 from egan.games.game import Batch, Genes, Samples
 from egan.gradients import Forward
 
@@ -64,7 +64,7 @@ class Reuse:
         return self._made(context_of(max(generation - 1, 0)), generation, parent)
 
     def _made(self, context: Context, generation: int, parent: Genes) -> LastFakes:
-        reals, inputs = batch_of(context, self._updates - 1)
+        reals, inputs = seen_in(context, self._updates - 1)
         forward = gradients.forward(context, parent, inputs) if self._keep else None
         return LastFakes(generation, parent, reals, inputs, forward)
 
