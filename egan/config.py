@@ -72,8 +72,9 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
     reuse_fakes: bool = Field(
         False,
         description="vary the parent on the fakes that the critics were trained on last, as most "
-        "GAN programs do, which saves the generators' forward pass; needs one survivor, one step, "
-        "common noise, and networks that do not grow",
+        "GAN programs do, which saves the generators' forward pass, except where steps are "
+        "recorded as CUDA graphs; needs one survivor, one step, common noise, and networks that "
+        "do not grow",
     )
     first_parent: FirstParent | None = Field(
         None, description="folder of a generator whose weights the first parent starts with"
@@ -270,7 +271,8 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         return (
             "one mutation makes all children: --set game.gradient_ratio=false and --set "
             "population.reuse_fakes=true leave out two passes through the generators in each "
-            "generation, a quarter of the time or more; the bits are then others"
+            "generation, a quarter of the time or more (where steps are recorded as CUDA "
+            "graphs, the first alone saves time); the bits are then others"
         )
 
     @model_validator(mode="after")

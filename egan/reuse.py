@@ -2,7 +2,8 @@
 
 Most GAN programs compute G(z) once: D is trained on these fakes, then G on the same. Here, too, the
 parent's forward pass is kept with its graph from D's last update to the next variation. It is no
-state: where it is lost, it is computed again, with the same bits.
+state: where it is lost, it is computed again, with the same bits. So it is in each generation where
+steps are recorded as CUDA graphs, for a recording's results have no graph.
 """
 
 from collections.abc import Callable

@@ -12,6 +12,7 @@ from runs.store.journal import Entry
 from runs.studies import study_names
 from runs.study.folder import StudyFolder
 from runs.study.loading import load_study, parse_study
+from runs.training.precision import by_default
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "tournament-fashion.yaml"
 
@@ -51,6 +52,14 @@ def test_another_strategy_is_a_set_of_overrides(changed):
     study = changed(strategies={"evolution": None, "greedy": {"fitness": {"gamma": 0.0}}})
     assert study.configs["greedy"].fitness.gamma == 0.0
     assert study.configs["evolution"].fitness.gamma == 1.0
+
+
+def test_a_run_stays_float32_on_a_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    study = load_study("translation-emoji")
+    config = study.config_of(*study.trials[0])
+    assert config.backbone.name != "mlp" and config.execution.precision == "float32"
+    assert by_default(config, pytest.fail) == (config, None)
 
 
 def test_a_run_is_the_strategy_with_its_seed_and_place(study):
