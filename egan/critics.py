@@ -27,6 +27,7 @@ class Diverged(RuntimeError):
 def train_critics(
     context: Context,
     critics: Mapping[str, Network],
+    reals: Batch,
     parents: Sequence[Genome],
     config: GameConfig,
     run: Run,
@@ -39,6 +40,7 @@ def train_critics(
     Args:
         context: the generation's.
         critics: as they are, by role.
+        reals: the generation's, for all updates.
         parents: the survivors.
         config: the game's, with the settings of the state.
         run: calls one of `egan.gradients` in a context.
@@ -56,7 +58,6 @@ def train_critics(
     """
     updates = config.discriminator.updates
     trained, kept, losses, certainties = dict(critics), dict(pools), [], []
-    reals = context.reals(Purpose.DISCRIMINATOR_DATA)
     for update in range(updates):
         real = context.batch_of(reals, update)
         made = last if update == updates - 1 else None
@@ -92,9 +93,9 @@ def train_critics(
     return trained, kept, told
 
 
-def seen_in(context: Context, update: int) -> tuple[Batch, Batch]:
+def seen_in(context: Context, reals: Batch, update: int) -> tuple[Batch, Batch]:
     """Return the reals of an update, and the inputs of its fakes, all of which one parent makes."""
-    real = context.batch_of(context.reals(Purpose.DISCRIMINATOR_DATA), update)
+    real = context.batch_of(reals, update)
     return real, context.inputs(context.batch, Purpose.DISCRIMINATOR_NOISE, (update, 0), real)
 
 

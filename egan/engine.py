@@ -199,11 +199,11 @@ class Engine:
         """
         context, config = self.context(state.generation), self._config_in(state)
         parents = tuple(self._adopt(context, state, child) for child in survivors)
-        last = None
+        reals, last = context.reals(Purpose.DISCRIMINATOR_DATA), None
         if self._reuse is not None:
-            last = self._reuse.make(context, weights_of(parents[0].networks))
+            last = self._reuse.make(context, reals, weights_of(parents[0].networks))
         critics, pools, report = train_critics(
-            context, state.critics, parents, config, self._run, self._late, state.pools, last
+            context, state.critics, reals, parents, config, self._run, self._late, state.pools, last
         )
         settings = {**state.settings, **adapted_settings(config, context.batch, report)}
         after = EvolutionState(state.generation + 1, parents, critics, settings, pools)

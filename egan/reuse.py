@@ -14,6 +14,7 @@ from egan.context import Context
 from egan.critics import seen_in
 from egan.games.game import Batch, Genes, Samples
 from egan.gradients import Forward
+from egan.streams import Purpose
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Reuse:
         self._keep = keep
         self._kept: LastFakes | None = None
 
-    def make(self, context: Context, parent: Genes) -> Samples | None:
-        """Return the fakes of the critics' last update in a generation; None: they make them."""
+    def make(self, context: Context, reals: Batch, parent: Genes) -> Samples | None:
+        """Return the fakes of the critics' last update on `reals`; None: they make them."""
         if not self._keep:
             return None
-        made = self._kept = self._made(context, context.generation + 1, parent)
+        made = self._kept = self._made(context, reals, context.generation + 1, parent)
         assert made.forward is not None
         return {name: fakes.detach() for name, fakes in made.forward.fakes.items()}
 
@@ -62,10 +63,11 @@ class Reuse:
         kept, self._kept = self._kept, None  # its graph is let go after one use
         if kept is not None and kept.generation == generation and _same(kept.parent, parent):
             return kept
-        return self._made(context_of(max(generation - 1, 0)), generation, parent)
+        before = context_of(max(generation - 1, 0))
+        return self._made(before, before.reals(Purpose.DISCRIMINATOR_DATA), generation, parent)
 
-    def _made(self, context: Context, generation: int, parent: Genes) -> LastFakes:
-        reals, inputs = seen_in(context, self._updates - 1)
+    def _made(self, context: Context, reals: Batch, generation: int, parent: Genes) -> LastFakes:
+        reals, inputs = seen_in(context, reals, self._updates - 1)
         forward = gradients.forward(context, parent, inputs) if self._keep else None
         return LastFakes(generation, parent, reals, inputs, forward)
 
