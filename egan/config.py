@@ -124,15 +124,20 @@ class PopulationConfig(BaseModel, extra="forbid", frozen=True):
             raise ValueError(f"mutations: {self.crossover} is the name of a crossover")
         return self
 
-    @model_validator(mode="after")
-    def _one_parent_made_all_fakes(self) -> "PopulationConfig":
+    @property
+    def against_reuse(self) -> list[str]:
+        """What of the population keeps the critics' last fakes from being used again."""
         asked = {
             f"survivors is {self.survivors}": self.survivors > 1,
             f"steps is {self.steps}": self.steps > 1,
             f"noise is {self.noise}": self.noise != "common",
             f"crossover is {self.crossover}": self.crossover is not None,
         }
-        if self.reuse_fakes and (misfits := [what for what, is_so in asked.items() if is_so]):
+        return [what for what, is_so in asked.items() if is_so]
+
+    @model_validator(mode="after")
+    def _one_parent_made_all_fakes(self) -> "PopulationConfig":
+        if self.reuse_fakes and (misfits := self.against_reuse):
             raise ValueError(
                 "reuse_fakes: all children of a generation begin from the one batch of fakes that "
                 f"the critics saw last, but {' and '.join(misfits)}; leave reuse_fakes out"
@@ -266,7 +271,7 @@ class GameConfig(BaseModel, extra="forbid", frozen=True):
         population = self.population
         if not (self._has_l1() and self.game.gradient_ratio) or population.reuse_fakes:
             return None
-        if population.children > 1 or population.steps > 1 or population.noise != "common":
+        if population.children > 1 or population.against_reuse:
             return None
         return (
             "one mutation makes all children: --set game.gradient_ratio=false and --set "
